@@ -1,0 +1,80 @@
+import type { Agent } from 'node:https';
+import axios, { AxiosHeaders, type AxiosError, type AxiosResponse, type CreateAxiosDefaults } from 'axios';
+import {
+  AuthorizationServerUnavailableError,
+  TokenResponseError,
+  type OAuthClientError,
+} from '../core/errors.js';
+
+/** The bound on what an authorization server may answer. */
+const MAX_RESPONSE_BYTES = 1_048_576;
+
+/** One protocol request. */
+interface ProtocolRequest {
+  method: string;
+  headers: Record<string, string>;
+  body: string | undefined;
+  signal: AbortSignal | undefined;
+}
+
+/**
+ * The way of a client's protocol requests: over Axios, so that its proxy, agents and TLS hold for them too, but
+ * without redirects, and within 1 MiB.
+ */
+export function httpTransport(
+  client: string,
+  http: CreateAxiosDefaults,
+  httpsAgent: Agent | undefined,
+): (url: string, request: ProtocolRequest) => Promise<Response> {
+  const instance = axios.create({
+    ...http,
+    ...(httpsAgent && { httpsAgent }),
+    baseURL: '',
+    params: undefined,
+    timeout: 0,
+    maxRedirects: 0,
+    maxContentLength: MAX_RESPONSE_BYTES,
+    responseType: 'text',
+    transformRequest: (data: unknown) => data,
+    transformResponse: (data: unknown) => data,
+    validateStatus: () => true,
+  });
+  return async (url, { method, headers, body, signal }) => {
+    try {
+      const answer = await instance.request<string>({
+        url,
+        method,
+        headers,
+        data: body,
+        ...(signal && { signal }),
+      });
+      return toResponse(answer);
+    } catch (error) {
+      throw typed(client, error as AxiosError);
+    }
+  };
+}
+
+function toResponse({ status, headers, data }: AxiosResponse<string>): Response {
+  const known = new Headers();
+  for (const [name, value] of Object.entries(AxiosHeaders.from(headers as AxiosHeaders).toJSON())) {
+    if (value !== null && value !== undefined && !/^content-(length|encoding)$/i.test(name))
+      known.set(name, String(value));
+  }
+  const bodiless = status === 204 || status === 205 || status === 304;
+  return new Response(bodiless ? null : (data ?? ''), { status, headers: known });
+}
+
+/** Only what the network said goes on: an Axios error holds the request, and that holds the credentials. */
+function typed(client: string, { code, message }: AxiosError): OAuthClientError {
+  if (code === 'ERR_BAD_RESPONSE' || message.startsWith('maxContentLength')) {
+    return new TokenResponseError(
+      `The authorization server of OAuth client "${client}" sent a response of no use: it is broken off, or larger than 1 MiB.`,
+      { client, retryable: true },
+    );
+  }
+  return new AuthorizationServerUnavailableError(
+    `The authorization server of OAuth client "${client}" could not be reached${code === undefined ? '' : ` (${code})`}. Check its URL, the network and the proxy.`,
+    { client, cause: Object.assign(new Error(message), { code }) },
+  );
+}

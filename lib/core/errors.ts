@@ -1,0 +1,129 @@
+/** Every `code` an {@link OAuthClientError} can carry; stable, made for `switch`. */
+export type OAuthClientErrorCode =
+  | 'configuration_invalid'
+  | 'unknown_client'
+  | 'token_request_rejected'
+  | 'authorization_server_unavailable'
+  | 'token_response_invalid'
+  | 'credentials_unavailable'
+  | 'origin_not_allowed'
+  | 'closed';
+
+/** What every error of this package carries. */
+export interface OAuthClientErrorOptions {
+  /** The client's name, where one is concerned. */
+  client?: string | undefined;
+  /** Whether asking again later can help. Default false. */
+  retryable?: boolean;
+  cause?: unknown;
+}
+
+/**
+ * Base of all errors thrown here; `code` tells which. Messages, causes and properties never hold a token, a
+ * secret, a key or an assertion.
+ */
+export class OAuthClientError extends Error {
+  override readonly name: string = 'OAuthClientError';
+  readonly code: OAuthClientErrorCode;
+  /** The client's name, where one is concerned. */
+  readonly client: string | undefined;
+  /** Whether asking again later can help. */
+  readonly retryable: boolean;
+
+  constructor(code: OAuthClientErrorCode, message: string, options: OAuthClientErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.client = options.client;
+    this.retryable = options.retryable ?? false;
+  }
+}
+
+/** The configuration cannot work (`configuration_invalid`); thrown at boot with every problem of every client. */
+export class OAuthConfigurationError extends OAuthClientError {
+  override readonly name = 'OAuthConfigurationError';
+  /** One sentence each: the client, the option or variable, the remedy. Never a value. */
+  readonly problems: string[];
+
+  constructor(problems: string[]) {
+    super(
+      'configuration_invalid',
+      `The OAuth client configuration cannot work:\n${problems.map((p) => ` - ${p}`).join('\n')}`,
+    );
+    this.problems = problems;
+  }
+}
+
+/** The authorization server answered with an error (`token_request_rejected`, RFC 6749 §5.2); asking again will not help. */
+export class TokenRequestError extends OAuthClientError {
+  override readonly name = 'TokenRequestError';
+  /** The server's error code, cleaned; `undefined` when its answer held none. */
+  readonly error: string | undefined;
+  /** The server's description, cleaned and cut to 256 characters. */
+  readonly errorDescription: string | undefined;
+  /** HTTP status of the answer. */
+  readonly status: number;
+
+  constructor(
+    message: string,
+    options: OAuthClientErrorOptions & {
+      error?: string | undefined;
+      errorDescription?: string | undefined;
+      status: number;
+    },
+  ) {
+    super('token_request_rejected', message, options);
+    this.error = options.error;
+    this.errorDescription = options.errorDescription;
+    this.status = options.status;
+  }
+}
+
+/** The authorization server could not be reached, was too slow, or asked to come back later (`authorization_server_unavailable`). */
+export class AuthorizationServerUnavailableError extends OAuthClientError {
+  override readonly name = 'AuthorizationServerUnavailableError';
+  /** Milliseconds until the next request makes sense (RFC 9110 §10.2.3), where known. */
+  readonly retryAfterMs: number | undefined;
+  /** HTTP status, when there was an answer. */
+  readonly status: number | undefined;
+  /** Whether a deadline passed. */
+  readonly timedOut: boolean;
+
+  constructor(
+    message: string,
+    options: OAuthClientErrorOptions & {
+      retryAfterMs?: number | undefined;
+      status?: number | undefined;
+      timedOut?: boolean;
+    } = {},
+  ) {
+    super('authorization_server_unavailable', message, { retryable: true, ...options });
+    this.retryAfterMs = options.retryAfterMs;
+    this.status = options.status;
+    this.timedOut = options.timedOut ?? false;
+  }
+}
+
+/** The answer of the authorization server is unusable (`token_response_invalid`): not JSON, no token, a redirect, a wrong issuer. */
+export class TokenResponseError extends OAuthClientError {
+  override readonly name = 'TokenResponseError';
+
+  constructor(message: string, options: OAuthClientErrorOptions = {}) {
+    super('token_response_invalid', message, options);
+  }
+}
+
+/** A request would have carried a token to an origin outside the client's allow-list (`origin_not_allowed`); it was not sent. */
+export class OriginNotAllowedError extends OAuthClientError {
+  override readonly name = 'OriginNotAllowedError';
+  /** Where the request was going. */
+  readonly origin: string;
+
+  constructor(client: string, origin: string) {
+    super(
+      'origin_not_allowed',
+      `OAuth client "${client}" may not send its token to ${origin}: add that origin to its allowedOrigins, or send the request with oauth: false.`,
+      { client },
+    );
+    this.origin = origin;
+  }
+}

@@ -1,0 +1,61 @@
+import type { OAuthClientError, OAuthClientErrorCode } from './errors.js';
+
+/** Why a token was asked for. */
+export type TokenRequestReason = 'cold' | 'expired' | 'refresh_ahead' | 'rejected' | 'forced';
+
+/** Where a token came from. */
+export type TokenSource = 'authorization_server' | 'store';
+
+/** What happened to a client's tokens; one event per flight. Never holds a token, secret or assertion. */
+export type OAuthClientEvent =
+  | {
+      type: 'token_acquired';
+      client: string;
+      reason: TokenRequestReason;
+      source: TokenSource;
+      /** The whole flight, retries and pauses included, in milliseconds. */
+      durationMs: number;
+      expiresAt: Date;
+      scope: string | undefined;
+    }
+  | {
+      /** `token_refresh_failed`: a valid token remains. `token_request_failed`: callers saw the error. */
+      type: 'token_refresh_failed' | 'token_request_failed';
+      client: string;
+      reason: TokenRequestReason;
+      durationMs: number;
+      expiresAt?: Date;
+      error: OAuthClientError;
+    }
+  | {
+      /** An API answered 401 to a token. `limited`: too soon after the last one to ask for another. */
+      type: 'token_rejected';
+      client: string;
+      reason: 'rejected';
+      limited: boolean;
+      expiresAt: Date;
+    }
+  | { type: 'token_invalidated'; client: string; reason: 'rejected' | 'forced'; expiresAt?: Date }
+  | { type: 'store_unavailable'; error: Error }
+  | { type: 'store_recovered' };
+
+/**
+ * `idle`: nothing asked for yet, or expired unused. `fresh`: a valid token. `refreshing`: a token request is
+ * under way. `degraded`: refreshing fails, the token is still valid. `down`: no valid token, and asking failed.
+ */
+export type OAuthClientState = 'idle' | 'fresh' | 'refreshing' | 'degraded' | 'down';
+
+/** One client's tokens at a glance, for health checks and dashboards. */
+export interface OAuthClientStatus {
+  client: string;
+  state: OAuthClientState;
+  expiresAt?: Date;
+  acquiredAt?: Date;
+  /** When a refresh starts behind the callers' backs. */
+  refreshAt?: Date;
+  /** Until when nobody asks the authorization server again. */
+  backoffUntil?: Date;
+  lastError?: { code: OAuthClientErrorCode; at: Date };
+  /** Token requests sent by this instance so far, retries included. */
+  tokenRequests: number;
+}

@@ -1,0 +1,293 @@
+import { Observable, catchError, firstValueFrom, of, tap, throwError, timeout } from 'rxjs';
+import type { AccessToken } from './access-token.js';
+import { CoolDown, backoffSlotMs } from './backoff.js';
+import { AuthorizationServerUnavailableError, type OAuthClientError } from './errors.js';
+import type { OAuthClientEvent, TokenRequestReason } from './events.js';
+import { tokenFlight, type Acquired, type FlightContext } from './token-flight.js';
+import {
+  HeldToken,
+  decide,
+  type RefreshAheadOptions,
+  type TokenDecision,
+  type TokenPhase,
+} from './token-phase.js';
+import type { TokenRequestDetails } from './token-request.js';
+import type { StoredToken } from './token-store.js';
+
+/** What all tokens of one client share. */
+export interface ManagedTokenContext extends FlightContext {
+  readonly refreshAhead: RefreshAheadOptions;
+  readonly emit: (event: OAuthClientEvent) => void;
+  /** Told of every flight, so that a shutdown can wait for them. */
+  readonly track: (flight: Promise<unknown>) => void;
+}
+
+/** What became of a token that an API rejected. */
+export type RejectionOutcome = 'replaceable' | 'superseded' | 'limited';
+
+interface Flight {
+  readonly token$: Observable<AccessToken>;
+  readonly promise: Promise<AccessToken>;
+  /** A request of it failed, it is slow, or it began while the token was in no hurry: no reason to wait for it. */
+  inTrouble: boolean;
+}
+
+const REJECTION_MIN_MS = 1_000;
+const REJECTION_MAX_MS = 60_000;
+/** A token younger than this, and not yet accepted, may be unknown to a lagging API. */
+const LAG_AGE_MS = 5_000;
+
+/** The life of one token: one key of one client, from the first request through refreshes, failures and rejections. */
+export class ManagedToken {
+  readonly #context: ManagedTokenContext;
+  readonly #details: TokenRequestDetails;
+  readonly #key: () => Promise<string>;
+  readonly #jitter: number;
+  readonly #coolDown: CoolDown;
+  #held: HeldToken | undefined;
+  #promise: Promise<AccessToken> | undefined;
+  #flight: Flight | undefined;
+  #stored: StoredToken | undefined;
+  #forgotten: Promise<void> | undefined;
+  #missing: TokenRequestReason = 'cold';
+  #rejectedValue: string | undefined;
+  #rejections = 0;
+  #rejectionsLimitedUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(context: ManagedTokenContext, details: TokenRequestDetails, key: () => Promise<string>) {
+    this.#context = context;
+    this.#details = details;
+    this.#key = key;
+    this.#jitter = 0.9 + 0.2 * context.clock.random();
+    this.#coolDown = new CoolDown(context.clock);
+  }
+
+  get client(): string {
+    return this.#context.client;
+  }
+
+  /** Whether a token was ever asked for. */
+  get used(): boolean {
+    return this.#held !== undefined || this.#flight !== undefined || this.#coolDown.error !== undefined;
+  }
+
+  get held(): HeldToken | undefined {
+    return this.#held;
+  }
+
+  get phase(): TokenPhase {
+    return this.#held?.phase ?? 'none';
+  }
+
+  get coolDown(): CoolDown {
+    return this.#coolDown;
+  }
+
+  get inFlight(): boolean {
+    return this.#flight !== undefined;
+  }
+
+  /** The token at hand, without any wait; starts a refresh behind when one is due. */
+  current(): AccessToken | undefined {
+    const held = this.#held;
+    if (held === undefined) return undefined;
+    const phase = held.phase;
+    if (phase === 'fresh') return held.token;
+    const decision = this.#decide(phase);
+    if (decision === 'use_and_refresh') this.#join('refresh_ahead');
+    return decision === 'use' || decision === 'use_and_refresh' ? held.token : undefined;
+  }
+
+  /** The token at hand as a promise that is already settled, or the shared wait. */
+  get(force: boolean): Promise<AccessToken> {
+    const current = force ? undefined : this.current();
+    if (current !== undefined) return (this.#promise ??= Promise.resolve(current));
+    // The common wait needs no subscription of its own: its callers share the flight's promise.
+    if (this.#flight && this.phase !== 'reserve') return this.#flight.promise;
+    return firstValueFrom(this.#next(force));
+  }
+
+  /** One token, then completes; each subscription decides anew. */
+  token$(force: boolean): Observable<AccessToken> {
+    return new Observable<AccessToken>((subscriber) => this.#next(force).subscribe(subscriber));
+  }
+
+  #next(force: boolean): Observable<AccessToken> {
+    const current = force ? undefined : this.current();
+    if (current !== undefined) return of(current);
+    const { phase } = this;
+    if (!this.#flight && this.#coolDown.error && this.#coolDown.remainingMs > 0) {
+      return throwError(() => this.#coolDownError());
+    }
+    if (phase === 'reserve' && !force) return this.#notLongerThanUseful(this.#join('refresh_ahead'));
+    return this.#join(force ? 'forced' : phase === 'expired' ? 'expired' : this.#missing).token$;
+  }
+
+  /** In its last moments the token in hand still beats an error, and a wait that would outlast it. */
+  #notLongerThanUseful(flight: Flight): Observable<AccessToken> {
+    const spare = this.#held!;
+    return flight.token$.pipe(
+      timeout({
+        first: spare.remainingMs / 2,
+        scheduler: this.#context.clock.scheduler,
+        with: () => {
+          flight.inTrouble = true;
+          return of(spare.token);
+        },
+      }),
+      catchError((error: unknown) =>
+        this.#held === spare && spare.phase !== 'expired' ? of(spare.token) : throwError(() => error),
+      ),
+    );
+  }
+
+  /** An API accepted the token: whatever was held against its predecessors is over. */
+  accept(token: AccessToken): void {
+    const held = this.#held;
+    if (held !== undefined && !held.accepted && held.token === token) held.accepted = true;
+  }
+
+  /** Whether the API that rejected `token` may just not know of it yet, so that it deserves a second try. */
+  mayBeLagging(token: AccessToken): boolean {
+    const held = this.#held;
+    return held?.token === token && !held.accepted && !held.lagRuledOut && held.ageMs < LAG_AGE_MS;
+  }
+
+  /** The second try failed as well: from now on a rejection of the token in hand is meant. */
+  ruleOutLag(token: AccessToken): void {
+    if (this.#held?.token === token) this.#held.lagRuledOut = true;
+  }
+
+  /**
+   * An API answered 401 to `rejected`. Forgets exactly that token, unless tokens are being rejected faster than
+   * new ones make sense.
+   */
+  reject(rejected: AccessToken): RejectionOutcome {
+    const held = this.#held;
+    if (held?.token.value !== rejected.value) return 'superseded';
+    const { clock, client, emit } = this.#context;
+    const now = clock.monotonic();
+    const limited = !held.accepted && now < this.#rejectionsLimitedUntil;
+    emit({ type: 'token_rejected', client, reason: 'rejected', limited, expiresAt: rejected.expiresAt });
+    if (limited) return 'limited';
+    this.#rejections = held.accepted ? 1 : this.#rejections + 1;
+    const slot = backoffSlotMs(this.#rejections, REJECTION_MIN_MS, REJECTION_MAX_MS);
+    this.#rejectionsLimitedUntil = now + slot * (0.5 + clock.random() / 2);
+    this.invalidate('rejected');
+    return 'replaceable';
+  }
+
+  /** Forgets the token in hand, here and in the store; a refresh token is kept. */
+  invalidate(reason: 'rejected' | 'forced'): void {
+    const { client, store, emit } = this.#context;
+    const stored = this.#stored;
+    const expiresAt = this.#held?.token.expiresAt;
+    this.#missing = reason;
+    this.#rejectedValue = stored?.value;
+    this.#held = this.#promise = undefined;
+    this.#forgotten = this.#key().then((key) =>
+      stored?.refreshToken === undefined
+        ? store.delete(key, stored?.value)
+        : store.set(key, { ...stored, expiresAt: stored.issuedAt }),
+    );
+    this.#forgotten.catch(() => undefined); // told by the next flight, which waits for it
+    emit({ type: 'token_invalidated', client, reason, ...(expiresAt && { expiresAt }) });
+  }
+
+  #decide(phase: TokenPhase): TokenDecision {
+    const { error, remainingMs } = this.#coolDown;
+    return decide(
+      phase,
+      remainingMs > 0 && !this.#flight,
+      error !== undefined || this.#flight?.inTrouble === true,
+    );
+  }
+
+  /** The flight under way, or a new one. */
+  #join(reason: TokenRequestReason): Flight {
+    return (this.#flight ??= this.#takeOff(reason));
+  }
+
+  #takeOff(reason: TokenRequestReason): Flight {
+    const { clock, track } = this.#context;
+    const startedAt = clock.monotonic();
+    const replaced = this.#held;
+    const token$ = tokenFlight(
+      this.#context,
+      {
+        key: async () => {
+          await this.#forgotten;
+          return this.#key();
+        },
+        details: this.#details,
+        coolDown: this.#coolDown,
+        acceptable: (stored) => this.#acceptable(stored, replaced),
+        refreshToken: this.#stored?.refreshToken,
+        onTrouble: () => (flight.inTrouble = true),
+      },
+      (acquired) => this.#land(acquired, reason, clock.monotonic() - startedAt),
+    ).pipe(
+      tap({ error: (error: OAuthClientError) => this.#crash(error, reason, clock.monotonic() - startedAt) }),
+    );
+    const promise = firstValueFrom(token$);
+    const flight: Flight = { token$, promise, inTrouble: this.phase === 'refresh_due' };
+    // Nobody may be waiting: the failure is kept in the cool-down and told in an event.
+    track(promise.catch(() => undefined));
+    return flight;
+  }
+
+  #land({ stored, source }: Acquired, reason: TokenRequestReason, durationMs: number): AccessToken {
+    const { client, clock, refreshAhead, emit } = this.#context;
+    const previous = this.#held?.phase === 'expired' ? undefined : this.#held;
+    const fresher = previous === undefined || stored.expiresAt > previous.token.expiresAt.getTime();
+    const same = previous?.token.value === stored.value;
+    this.#flight = undefined;
+    this.#stored = stored;
+    if (previous === undefined || fresher || !same) {
+      this.#held = new HeldToken(stored, clock, refreshAhead, this.#jitter);
+      this.#held.accepted = same && previous.accepted;
+      this.#promise = undefined;
+    }
+    if (fresher) this.#coolDown.end();
+    else this.#coolDown.hold();
+    const { token } = this.#held!;
+    const { expiresAt, scope } = token;
+    emit({ type: 'token_acquired', client, reason, source, durationMs, expiresAt, scope });
+    return token;
+  }
+
+  #crash(error: OAuthClientError, reason: TokenRequestReason, durationMs: number): void {
+    const { client, emit } = this.#context;
+    this.#flight = undefined;
+    const held = this.#held?.phase === 'expired' ? undefined : this.#held;
+    emit({
+      type: held ? 'token_refresh_failed' : 'token_request_failed',
+      client,
+      reason,
+      durationMs,
+      ...(held && { expiresAt: held.token.expiresAt }),
+      error,
+    });
+  }
+
+  /** Why nothing is asked at present; tells how long that will last. */
+  #coolDownError(): OAuthClientError {
+    const { error, remainingMs } = this.#coolDown;
+    if (!(error instanceof AuthorizationServerUnavailableError)) return error!;
+    const { message, client, status, timedOut } = error;
+    return new AuthorizationServerUnavailableError(message, {
+      client,
+      status,
+      timedOut,
+      retryAfterMs: Math.ceil(remainingMs),
+      cause: error.cause,
+    });
+  }
+
+  #acceptable(stored: StoredToken, replaced: HeldToken | undefined): boolean {
+    if (stored.value === this.#rejectedValue || stored.failure) return false;
+    const { phase } = new HeldToken(stored, this.#context.clock, this.#context.refreshAhead, this.#jitter);
+    if (phase === 'expired' || phase === 'reserve') return false;
+    return !replaced || (stored.issuedAt > replaced.acquiredAt && stored.value !== replaced.token.value);
+  }
+}

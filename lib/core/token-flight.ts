@@ -1,0 +1,231 @@
+import {
+  Observable,
+  ReplaySubject,
+  defer,
+  firstValueFrom,
+  map,
+  mergeMap,
+  raceWith,
+  retry,
+  share,
+  tap,
+  throwError,
+  timeout,
+  timer,
+} from 'rxjs';
+import type { CoolDown, RetryOptions } from './backoff.js';
+import { retryDelayMs } from './backoff.js';
+import type { Clock } from './clock.js';
+import { AuthorizationServerUnavailableError, OAuthClientError } from './errors.js';
+import type { TokenSource } from './events.js';
+import type { GuardedStore } from './guarded-store.js';
+import { failureEntry, failureOf } from './shared-failure.js';
+import type { TokenRequestDetails } from './token-request.js';
+import type { StoredToken } from './token-store.js';
+
+/** What core asks of a client's authorization server; implemented by `oauth/`. */
+export interface TokenEndpoint {
+  /** Stands for the server, the client and its keys in cache keys; holds no secret. */
+  identity(): Promise<string>;
+  /** One token request. Rejects with an {@link OAuthClientError}. */
+  request(details: TokenRequestDetails, context: TokenRequestContext): Promise<StoredToken>;
+}
+
+/** What one token request gets beside its details. */
+export interface TokenRequestContext {
+  signal: AbortSignal;
+  /** What the store keeps for a grant from one request to the next. */
+  refreshToken: string | undefined;
+}
+
+/** What all flights of one client share. */
+export interface FlightContext {
+  readonly client: string;
+  readonly clock: Clock;
+  readonly endpoint: TokenEndpoint;
+  readonly store: GuardedStore;
+  readonly retry: RetryOptions;
+  readonly timeoutMs: number;
+  /** Errors every flight when the module shuts down. */
+  readonly closed$: Observable<never>;
+  /** Called before each token request. */
+  readonly onTokenRequest: () => void;
+}
+
+/** What a flight is for. */
+export interface FlightPlan {
+  readonly key: () => Promise<string>;
+  readonly details: TokenRequestDetails;
+  readonly coolDown: CoolDown;
+  /** Whether a token found in the store is as good as a new one. */
+  readonly acceptable: (stored: StoredToken) => boolean;
+  readonly refreshToken: string | undefined;
+  /** Called when a token request failed, before the next try. */
+  readonly onTrouble: () => void;
+}
+
+/** A flight's result. */
+export interface Acquired {
+  stored: StoredToken;
+  source: TokenSource;
+}
+
+const POLL_MIN_MS = 20;
+const POLL_MAX_MS = 250;
+
+/**
+ * One shared wait for a token: store lock, the store read again, the token request with its retries, store write.
+ * Multicast and replayed; it goes on when subscribers leave. `land` runs once, before any of them is told; the
+ * cache lives outside.
+ */
+export function tokenFlight<T>(
+  context: FlightContext,
+  plan: FlightPlan,
+  land: (acquired: Acquired) => T,
+): Observable<T> {
+  return defer(() => throughStore(context, plan)).pipe(
+    map(land),
+    share({
+      connector: () => new ReplaySubject(1),
+      resetOnRefCountZero: false,
+      resetOnComplete: false,
+      resetOnError: false,
+    }),
+  );
+}
+
+async function throughStore(context: FlightContext, plan: FlightPlan): Promise<Acquired> {
+  const { store, clock } = context;
+  const key = await plan.key().catch((reason: unknown) => {
+    const error = asOAuthClientError(reason, context.client);
+    plan.coolDown.begin(error);
+    throw error;
+  });
+  for (let pause = POLL_MIN_MS; ; pause = Math.min(pause * 1.5, POLL_MAX_MS)) {
+    const locked = await store.withLock(key, leaseMs(context), () => readOrRequest(context, plan, key));
+    if (locked.outcome === 'acquired') return locked.result;
+    if (locked.outcome === 'error') return readOrRequest(context, plan, key);
+    // Somebody else is asking. The lease bounds this wait: once it is over the lock is free.
+    await firstValueFrom(
+      timer(pause * (0.75 + clock.random() / 2), clock.scheduler).pipe(raceWith(context.closed$)),
+    );
+    const found = await readStore(context, plan, key);
+    if (found) return found;
+  }
+}
+
+async function readOrRequest(context: FlightContext, plan: FlightPlan, key: string): Promise<Acquired> {
+  const { store, clock, client } = context;
+  const entry = await store.get(key);
+  if (entry && plan.acceptable(entry)) return { stored: entry, source: 'store' };
+  await respectSharedFailure(context, plan, key);
+  try {
+    const stored = await firstValueFrom(
+      requestWithRetries(context, plan, entry?.refreshToken ?? plan.refreshToken),
+    );
+    await store.set(key, stored);
+    return { stored, source: 'authorization_server' };
+  } catch (reason) {
+    const error = asOAuthClientError(reason, client);
+    if (error.code !== 'closed') {
+      const coolDownMs = plan.coolDown.begin(error);
+      const shared = failureEntry(error, clock.now(), coolDownMs);
+      if (shared) await store.set(failureKey(key), shared);
+    }
+    throw error;
+  }
+}
+
+async function readStore(
+  context: FlightContext,
+  plan: FlightPlan,
+  key: string,
+): Promise<Acquired | undefined> {
+  const entry = await context.store.get(key);
+  if (entry && plan.acceptable(entry)) return { stored: entry, source: 'store' };
+  await respectSharedFailure(context, plan, key);
+  return undefined;
+}
+
+/** A cool-down that another instance began holds for this one. */
+async function respectSharedFailure(context: FlightContext, plan: FlightPlan, key: string): Promise<void> {
+  const entry = await context.store.get(failureKey(key));
+  const remainingMs = (entry?.expiresAt ?? 0) - context.clock.now();
+  const error = entry && remainingMs > 0 ? failureOf(entry, context.client, remainingMs) : undefined;
+  if (!error) return;
+  plan.coolDown.begin(error, remainingMs);
+  throw error;
+}
+
+function requestWithRetries(
+  context: FlightContext,
+  plan: FlightPlan,
+  refreshToken: string | undefined,
+): Observable<StoredToken> {
+  const { client, clock, endpoint, timeoutMs } = context;
+  const limits = context.retry;
+  const deadline = clock.monotonic() + limits.totalMs;
+  const timedOut = (what: string, ms: number) =>
+    throwError(
+      () =>
+        new AuthorizationServerUnavailableError(
+          `The authorization server of OAuth client "${client}" did not complete ${what} within ${ms} ms.`,
+          { client, timedOut: true },
+        ),
+    );
+  return abortable((signal) => {
+    context.onTokenRequest();
+    return endpoint.request(plan.details, { signal, refreshToken });
+  }).pipe(
+    timeout({
+      first: timeoutMs,
+      scheduler: clock.scheduler,
+      with: () => timedOut('a token request', timeoutMs),
+    }),
+    tap({ error: () => plan.onTrouble() }),
+    retry({
+      count: limits.attempts - 1,
+      delay: (reason, failures) => {
+        const error = asOAuthClientError(reason, client);
+        const pause = retryDelayMs(failures, error, limits, clock);
+        const tooLate = clock.monotonic() + pause >= deadline;
+        return !error.retryable || tooLate ? throwError(() => error) : timer(pause, clock.scheduler);
+      },
+    }),
+    timeout({
+      first: limits.totalMs,
+      scheduler: clock.scheduler,
+      with: () => timedOut('the flight', limits.totalMs),
+    }),
+    raceWith(context.closed$),
+  );
+}
+
+/** A promise that learns by its signal when nobody wants it any more. */
+function abortable<T>(work: (signal: AbortSignal) => Promise<T>): Observable<T> {
+  return new Observable<AbortController>((subscriber) => {
+    const controller = new AbortController();
+    subscriber.next(controller);
+    return () => controller.abort();
+  }).pipe(mergeMap((controller) => work(controller.signal)));
+}
+
+/** The longest a flight can take, and a second. */
+function leaseMs({ retry: { attempts, maxDelayMs, totalMs }, timeoutMs }: FlightContext): number {
+  return Math.min(attempts * timeoutMs + (attempts - 1) * maxDelayMs, totalMs) + 1_000;
+}
+
+function failureKey(key: string): string {
+  return `${key}.failure`;
+}
+
+function asOAuthClientError(reason: unknown, client: string): OAuthClientError {
+  if (reason instanceof OAuthClientError) return reason;
+  return new AuthorizationServerUnavailableError(
+    `A token request of OAuth client "${client}" failed unexpectedly.`,
+    {
+      client,
+      cause: reason,
+    },
+  );
+}

@@ -1,0 +1,89 @@
+import { AccessToken } from './access-token.js';
+import type { Clock } from './clock.js';
+import type { StoredToken } from './token-store.js';
+
+/** When a refresh starts behind the callers' backs. */
+export interface RefreshAheadOptions {
+  /** Share of the lifetime before expiry, 0 to 1. Default 0.25. */
+  ratio: number;
+  /** Upper bound of that window, in milliseconds. Default 300,000. */
+  maxMs: number;
+}
+
+/**
+ * Where a token is in its life.
+ * `none`: there is none. `fresh`: used as it is. `refresh_due`: used, and a refresh starts behind.
+ * `reserve`: the last moments; used only while the refresh fails. `expired`: never sent again.
+ */
+export type TokenPhase = 'none' | 'fresh' | 'refresh_due' | 'reserve' | 'expired';
+
+const RESERVE_RATIO = 0.05;
+const RESERVE_MAX_MS = 10_000;
+
+/** A token in hand, with the ages (milliseconds since the token request began) at which its phase changes. */
+export class HeldToken {
+  readonly token: AccessToken;
+  /** Whether an API has answered this token with anything but 401. */
+  accepted = false;
+  /** Whether waiting for a lagging API to learn of this token was tried, in vain. */
+  lagRuledOut = false;
+  readonly refreshAt: number;
+  readonly acquiredAt: number;
+  readonly #clock: Clock;
+  readonly #startedMonotonic: number;
+  readonly #refreshAge: number;
+  readonly #reserveAge: number;
+  readonly #lifetime: number;
+
+  /** @param jitter factor on the refresh window, 0.9 to 1.1, drawn once per key and instance. */
+  constructor(stored: StoredToken, clock: Clock, refreshAhead: RefreshAheadOptions, jitter: number) {
+    this.token = new AccessToken(stored);
+    this.#clock = clock;
+    this.acquiredAt = stored.issuedAt;
+    this.#startedMonotonic = clock.monotonic() - Math.max(0, clock.now() - stored.issuedAt);
+    this.#lifetime = stored.expiresAt - stored.issuedAt;
+    const window = Math.min(refreshAhead.ratio * this.#lifetime, refreshAhead.maxMs) * jitter;
+    this.#refreshAge = this.#lifetime - window;
+    this.#reserveAge = this.#lifetime - Math.min(RESERVE_RATIO * this.#lifetime, RESERVE_MAX_MS);
+    this.refreshAt = stored.issuedAt + this.#refreshAge;
+  }
+
+  /** By whichever clock says more: the wall clock may be set back, the monotonic one may sleep. */
+  get ageMs(): number {
+    return Math.max(this.#clock.now() - this.acquiredAt, this.#clock.monotonic() - this.#startedMonotonic);
+  }
+
+  /** Milliseconds until real expiry. */
+  get remainingMs(): number {
+    return this.#lifetime - this.ageMs;
+  }
+
+  get phase(): TokenPhase {
+    const age = this.ageMs;
+    if (age < this.#refreshAge && age < this.#reserveAge) return 'fresh';
+    if (age >= this.#lifetime) return 'expired';
+    return age >= this.#reserveAge ? 'reserve' : 'refresh_due';
+  }
+}
+
+/** What a caller gets: the token in hand, the same while a refresh goes on behind, a wait for the flight, or the last error. */
+export type TokenDecision = 'use' | 'use_and_refresh' | 'wait' | 'fail';
+
+/**
+ * The table of design.md §5. `coolingDown`: no flight may start yet. `failing`: the last flight failed, or the
+ * present one is in trouble, so waiting for it would only cost the caller a token that is still good.
+ */
+export function decide(phase: TokenPhase, coolingDown: boolean, failing: boolean): TokenDecision {
+  switch (phase) {
+    case 'fresh':
+      return 'use';
+    case 'refresh_due':
+      return coolingDown ? 'use' : 'use_and_refresh';
+    case 'reserve':
+      if (coolingDown) return 'use';
+      return failing ? 'use_and_refresh' : 'wait';
+    case 'none':
+    case 'expired':
+      return coolingDown && failing ? 'fail' : 'wait';
+  }
+}

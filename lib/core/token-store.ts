@@ -1,0 +1,59 @@
+import type { AccessTokenType } from './access-token.js';
+import type { OAuthClientErrorCode } from './errors.js';
+
+/** A token as a store keeps it: a plain, serialisable object. */
+export interface StoredToken {
+  value: string;
+  tokenType: AccessTokenType;
+  scope?: string;
+  /** Start of the token request, epoch milliseconds. */
+  issuedAt: number;
+  /** Epoch milliseconds. An entry is of no use after it, unless it holds a `refreshToken`. */
+  expiresAt: number;
+  /** The refresh token the next request needs; an entry with one outlives `expiresAt`. */
+  refreshToken?: string;
+  /** Set on entries that keep a cool-down for the whole fleet instead of a token: why nobody should ask before `expiresAt`. */
+  failure?: StoredFailure;
+}
+
+/** A failure that other instances respect: an error without its cause. */
+export interface StoredFailure {
+  code: OAuthClientErrorCode;
+  message: string;
+  retryable: boolean;
+  error?: string;
+  errorDescription?: string;
+  status?: number;
+  timedOut?: boolean;
+}
+
+/**
+ * What came of {@link TokenStore.withLock}: the work's result; somebody else holds the lock (the work was not
+ * run); or the store failed (the work was not run).
+ */
+export type LockOutcome<T> =
+  { outcome: 'acquired'; result: T } | { outcome: 'held' } | { outcome: 'error'; error: unknown };
+
+/**
+ * Port for keeping tokens, and the DI token to override it. Keys are SHA-256 hashes; an implementation may be
+ * shared by many processes. `tokenStoreContract` of `nestjs-oauth-client/testing` checks one.
+ */
+export abstract class TokenStore {
+  /** How many keys the instance keeps in memory, the store and the process alike. Default 10,000. */
+  readonly maxEntries?: number;
+
+  /** The entry of `key`, if there is one. Expired entries may be left out, unless they hold a refresh token. */
+  abstract get(key: string): Promise<StoredToken | undefined>;
+
+  /** Keeps `token`, unless the present entry is newer by `issuedAt`. */
+  abstract set(key: string, token: StoredToken): Promise<void>;
+
+  /** Removes the entry; with `ifValue` only if it still holds that token value. */
+  abstract delete(key: string, ifValue?: string): Promise<void>;
+
+  /**
+   * Runs `work` while holding the lock of `key`, for `ttlMs` milliseconds at most. When `work` rejects, so does
+   * this, with the same reason, after the lock was released.
+   */
+  abstract withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>>;
+}

@@ -1,0 +1,48 @@
+import './axios/request-config.js';
+
+export { AccessToken, type AccessTokenType } from './core/access-token.js';
+export type { RetryOptions } from './core/backoff.js';
+export type { Clock } from './core/clock.js';
+export {
+  AuthorizationServerUnavailableError,
+  OAuthClientError,
+  OAuthConfigurationError,
+  OriginNotAllowedError,
+  TokenRequestError,
+  TokenResponseError,
+  type OAuthClientErrorCode,
+} from './core/errors.js';
+export type {
+  OAuthClientEvent,
+  OAuthClientState,
+  OAuthClientStatus,
+  TokenRequestReason,
+  TokenSource,
+} from './core/events.js';
+export { MemoryTokenStore } from './core/memory-token-store.js';
+export { OAuthClient } from './core/oauth-client.js';
+export type { RefreshAheadOptions } from './core/token-phase.js';
+export type { TokenRequest } from './core/token-request.js';
+export { TokenStore, type LockOutcome, type StoredFailure, type StoredToken } from './core/token-store.js';
+export type { OAuthRequestConfig } from './axios/request-config.js';
+export type {
+  DpopOptions,
+  GrantOptions,
+  HttpOptions,
+  OAuthClientOptions,
+  SigningAlgorithm,
+  Source,
+  TlsOptions,
+  TokenEndpointAuthMethod,
+} from './oauth/options.js';
+export {
+  InjectOAuthClient,
+  InjectOAuthHttp,
+  getOAuthClientToken,
+  getOAuthHttpToken,
+} from './nest/injection.js';
+export type { OAuthClientModuleOptions, OAuthClientOptionsFactory } from './nest/module-options.js';
+export { OAuthAxiosInterceptor } from './nest/oauth-axios.interceptor.js';
+export { OAuthClientModule } from './nest/oauth-client.module.js';
+export { OAuthTokenService } from './nest/oauth-token.service.js';
+export { OAuthToken, UseOAuthClient, type HandlerTokenRequest } from './nest/use-oauth-client.decorator.js';

@@ -1,0 +1,184 @@
+import { readFile } from 'node:fs/promises';
+import type { OAuthClientOptions } from '../oauth/options.js';
+import { mergeClientOptions, presets } from '../oauth/presets.js';
+import { OAuthConfigurationError } from '../core/errors.js';
+import { OPTION_SCHEMA, nearest, type OptionKind } from './option-schema.js';
+
+/** Where variables are read from: ConfigService, or a plain record. */
+export interface EnvironmentSource {
+  get(variable: string): unknown;
+  /** Names that exist, to find misspelt ones. */
+  names(): string[];
+}
+
+/** The clients that the environment describes, and what is wrong with it. */
+export interface EnvironmentClients {
+  clients: Record<string, OAuthClientOptions>;
+  problems: string[];
+}
+
+/** `buoy` and `clientSecret` → `OAUTH_BUOY_CLIENT_SECRET`; `my-api` → `OAUTH_MY_API_…`; `retry.attempts` → `…_RETRY_ATTEMPTS`. */
+export function variableOf(client: string, path: string): string {
+  return `${prefixOf(client)}${suffixOf(path)}`;
+}
+
+function prefixOf(client: string): string {
+  return `OAUTH_${client.replace(/[^A-Za-z0-9]+/g, '_').toUpperCase()}_`;
+}
+
+function suffixOf(path: string): string {
+  return path
+    .replace(/([a-z])([A-Z])/g, '$1_$2')
+    .replaceAll('.', '_')
+    .toUpperCase();
+}
+
+/** What may follow `OAUTH_<NAME>_`: the option it sets and how its text is read. */
+const SUFFIXES = new Map<string, { path: string; kind: OptionKind; file: boolean }>();
+for (const [path, kind] of Object.entries(OPTION_SCHEMA)) {
+  if (kind === 'object') continue;
+  SUFFIXES.set(suffixOf(path), { path, kind, file: false });
+  if (kind === 'secret' && path.includes('.'))
+    SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, kind, file: true });
+}
+const PRESET_SUFFIXES = ['PARTNER', 'ENVIRONMENT'];
+
+/** Reads `OAUTH_CLIENTS` and each client's `OAUTH_<NAME>_…` variables. Empty variables count as absent. */
+export function clientsFromEnvironment(
+  source: EnvironmentSource,
+  defaults: OAuthClientOptions = {},
+): EnvironmentClients {
+  const problems: string[] = [];
+  const names = split(text(source, 'OAUTH_CLIENTS') ?? '');
+  if (names.length === 0) {
+    problems.push(
+      'No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, or pass clients to OAuthClientModule.forRoot().',
+    );
+  }
+  const owners = new Map<string, string>();
+  for (const name of names) {
+    const other = owners.get(prefixOf(name));
+    if (other !== undefined)
+      problems.push(
+        `OAUTH_CLIENTS: clients "${other}" and "${name}" would share the variables ${prefixOf(name)}*; rename one.`,
+      );
+    owners.set(prefixOf(name), name);
+  }
+  const clients = Object.fromEntries(
+    names.map((name) => [name, clientFromEnvironment(name, owners, source, defaults, problems)]),
+  );
+  return { clients, problems };
+}
+
+function clientFromEnvironment(
+  name: string,
+  owners: Map<string, string>,
+  source: EnvironmentSource,
+  defaults: OAuthClientOptions,
+  problems: string[],
+): OAuthClientOptions {
+  const prefix = prefixOf(name);
+  // Of names that prefix each other the longest owns a variable.
+  const ours = source
+    .names()
+    .filter((variable) => variable.startsWith(prefix))
+    .filter(
+      (variable) =>
+        ![...owners.keys()].some((other) => other.length > prefix.length && variable.startsWith(other)),
+    )
+    .map((variable) => variable.slice(prefix.length));
+  const known = [...SUFFIXES.keys(), ...PRESET_SUFFIXES];
+  for (const suffix of ours) {
+    if (known.includes(suffix)) continue;
+    problems.push(
+      `${prefix}${suffix} is not a variable of client "${name}"; did you mean ${prefix}${nearest(suffix, known)}?`,
+    );
+  }
+  const own: Record<string, unknown> = {};
+  for (const [suffix, { path, kind, file }] of SUFFIXES) {
+    const value = text(source, prefix + suffix);
+    if (value !== undefined) assign(own, path, file ? fileReader(value) : parse(value, kind));
+  }
+  return mergeClientOptions(defaults, withPreset(name, own, source, problems));
+}
+
+function withPreset(
+  name: string,
+  own: OAuthClientOptions,
+  source: EnvironmentSource,
+  problems: string[],
+): OAuthClientOptions {
+  const partner = text(source, `${prefixOf(name)}PARTNER`);
+  const environment = text(source, `${prefixOf(name)}ENVIRONMENT`);
+  if (partner === undefined) {
+    if (environment !== undefined)
+      problems.push(`${prefixOf(name)}ENVIRONMENT needs ${prefixOf(name)}PARTNER.`);
+    return own;
+  }
+  const preset = Object.hasOwn(presets, partner) ? presets[partner] : undefined;
+  if (preset === undefined) {
+    problems.push(`${prefixOf(name)}PARTNER must be one of ${Object.keys(presets).join(', ')}.`);
+    return own;
+  }
+  try {
+    return preset({ ...own, ...(environment !== undefined && { environment }) });
+  } catch (error) {
+    if (!(error instanceof OAuthConfigurationError)) throw error;
+    problems.push(...error.problems.map((problem) => `${prefixOf(name)}ENVIRONMENT: ${problem}`));
+    return own;
+  }
+}
+
+function text(source: EnvironmentSource, variable: string): string | undefined {
+  const value = source.get(variable);
+  return value === undefined || value === null || value === '' ? undefined : String(value);
+}
+
+/** What cannot be read stays text, so that validation reports it with all the rest. */
+function parse(value: string, kind: OptionKind): unknown {
+  switch (kind) {
+    case 'boolean':
+      return value === 'true' ? true : value === 'false' ? false : value;
+    case 'count':
+    case 'milliseconds':
+    case 'ratio':
+      return value.trim() === '' || Number.isNaN(Number(value)) ? value : Number(value);
+    case 'list':
+    case 'urls':
+      return split(value);
+    case 'parameters': {
+      const query = new URLSearchParams(value);
+      return Object.fromEntries([...new Set(query.keys())].map((key) => [key, single(query.getAll(key))]));
+    }
+    case 'secret':
+      // A PEM on one line, as env files and dashboards keep it.
+      return value.startsWith('-----BEGIN') ? value.replaceAll('\\n', '\n') : value;
+    default:
+      return value;
+  }
+}
+
+function assign(target: Record<string, unknown>, path: string, value: unknown): void {
+  const [head, member] = path.split('.') as [string, string?];
+  if (member === undefined) {
+    target[head] ??= value;
+    return;
+  }
+  const present = target[head];
+  target[head] = { ...(typeof present === 'object' ? present : {}), [member]: value };
+}
+
+function fileReader(path: string): () => Promise<string> {
+  return async () => (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
+}
+
+function split(value: string): string[] {
+  return value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
+function single(values: string[]): string | string[] {
+  return values.length === 1 ? values[0]! : values;
+}

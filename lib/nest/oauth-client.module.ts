@@ -1,0 +1,81 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { ConfigModule, ConfigService } from '@nestjs/config';
+import { MemoryTokenStore } from '../core/memory-token-store.js';
+import { TokenStore } from '../core/token-store.js';
+import { AmbientTokenRequests } from './ambient-token-requests.js';
+import { namedProviders } from './injection.js';
+import type { OAuthClientModuleOptions } from './module-options.js';
+import { OAuthAxiosInterceptor } from './oauth-axios.interceptor.js';
+import { OAuthClientRegistry } from './oauth-client-registry.js';
+import {
+  ASYNC_OPTIONS_TYPE,
+  ConfigurableModuleClass,
+  MODULE_OPTIONS_TOKEN,
+  OPTIONS_TYPE,
+} from './oauth-client.module-definition.js';
+import { OAuthTokenService } from './oauth-token.service.js';
+
+/**
+ * OAuth 2.0 machine-to-machine tokens for Nest applications.
+ *
+ * @example
+ * ```ts
+ * imports: [ConfigModule.forRoot(), OAuthClientModule.forRoot(), OAuthClientModule.forFeature('buoy')]
+ * ```
+ */
+@Module({
+  imports: [ConfigModule],
+  providers: [
+    AmbientTokenRequests,
+    {
+      provide: TokenStore,
+      inject: [MODULE_OPTIONS_TOKEN],
+      useFactory: ({ store }: OAuthClientModuleOptions) => store ?? new MemoryTokenStore(),
+    },
+    {
+      provide: OAuthClientRegistry,
+      inject: [MODULE_OPTIONS_TOKEN, TokenStore, ConfigService, AmbientTokenRequests],
+      useFactory: OAuthClientRegistry.create,
+    },
+    OAuthTokenService,
+    OAuthAxiosInterceptor,
+  ],
+  exports: [OAuthTokenService, OAuthAxiosInterceptor, TokenStore, AmbientTokenRequests],
+})
+export class OAuthClientModule extends ConfigurableModuleClass {
+  /**
+   * Registers the clients, globally unless `isGlobal` is false. Without `clients` they come from the `OAUTH_*`
+   * variables through ConfigService; with them, the named providers exist without `forFeature`.
+   *
+   * @throws {OAuthConfigurationError} at boot, with every problem of every client
+   */
+  static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    return withNamed(super.forRoot(options), Object.keys(options.clients ?? {}));
+  }
+
+  /**
+   * The same with options that come asynchronously: `useFactory`, `useClass`, `useExisting`, or what
+   * `registerAs(...).asProvider()` returns.
+   */
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    return super.forRootAsync(options);
+  }
+
+  /** Provides `@InjectOAuthClient(name)` and `@InjectOAuthHttp(name)` in the importing module; an unknown name fails at boot. */
+  static forFeature(...names: string[]): DynamicModule {
+    return withNamed({ module: OAuthClientFeatureModule }, names);
+  }
+}
+
+/** Where the named providers of `forFeature` live. */
+@Module({})
+export class OAuthClientFeatureModule {}
+
+function withNamed(definition: DynamicModule, names: readonly string[]): DynamicModule {
+  const named = namedProviders(names);
+  return {
+    ...definition,
+    providers: [...(definition.providers ?? []), ...named],
+    exports: [...(definition.exports ?? []), ...named.map(({ provide }) => provide)],
+  };
+}

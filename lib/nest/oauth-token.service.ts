@@ -1,0 +1,75 @@
+import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { type Observable, throwError } from 'rxjs';
+import type { AccessToken } from '../core/access-token.js';
+import type { OAuthClientEvent, OAuthClientStatus } from '../core/events.js';
+import type { OAuthClient } from '../core/oauth-client.js';
+import type { TokenRequest } from '../core/token-request.js';
+import { OAuthClientLogger } from './oauth-client.logger.js';
+import { OAuthClientRegistry } from './oauth-client-registry.js';
+
+/** Access tokens of all configured clients, by name. */
+@Injectable()
+export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationShutdown {
+  readonly #registry: OAuthClientRegistry;
+
+  constructor(registry: OAuthClientRegistry) {
+    this.#registry = registry;
+    new OAuthClientLogger().follow(this.events$);
+  }
+
+  /** What happens to the tokens of all clients; completes at shutdown. */
+  get events$(): Observable<OAuthClientEvent> {
+    return this.#registry.runtime.events$.asObservable();
+  }
+
+  /**
+   * An access token of the named client: the present one, or one wait shared by all who need it.
+   *
+   * @throws {OAuthClientError} `unknown_client`, or why there is no token to be had
+   */
+  getToken(name: string, request?: TokenRequest): Promise<AccessToken> {
+    try {
+      return this.client(name).getToken(request);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** The same as an observable: one token, then it completes. */
+  token$(name: string, request?: TokenRequest): Observable<AccessToken> {
+    try {
+      return this.client(name).token$(request);
+    } catch (error) {
+      return throwError(() => error);
+    }
+  }
+
+  /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of the client. */
+  invalidate(name: string, rejected?: AccessToken): void {
+    this.client(name).invalidate(rejected);
+  }
+
+  /** @throws {OAuthClientError} `unknown_client`, listing the known ones */
+  client(name: string): OAuthClient {
+    return this.#registry.get(name).client;
+  }
+
+  /** How each client fares. Asks nobody. */
+  status(): OAuthClientStatus[] {
+    return [...this.#registry.all()].map(({ client }) => client.status());
+  }
+
+  /** Fetches the tokens of clients with `prefetch`; with `required` a failure ends the boot. */
+  async onApplicationBootstrap(): Promise<void> {
+    const required = [...this.#registry.all()].map(({ client, options: { prefetch } }) => {
+      const token = prefetch === 'off' ? undefined : client.getToken();
+      // In the background a failure is told by an event, and asked for again when a token is needed.
+      return prefetch === 'required' ? token : void token?.catch(() => undefined);
+    });
+    await Promise.all(required);
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.#registry.runtime.close(this.#registry.shutdownGraceMs);
+  }
+}

@@ -1,0 +1,46 @@
+import {
+  UseInterceptors,
+  applyDecorators,
+  createParamDecorator,
+  type ExecutionContext,
+} from '@nestjs/common';
+import type { AccessToken } from '../core/access-token.js';
+import { OAuthClientError } from '../core/errors.js';
+import type { TokenRequest } from '../core/token-request.js';
+import { ambientToken } from './ambient-token-requests.js';
+import { UseOAuthClientInterceptor, addUse } from './use-oauth-client.interceptor.js';
+
+/** The request for a handler's token, or how it follows from the call: tenant, scope, the caller's own token. */
+export type HandlerTokenRequest =
+  | TokenRequest
+  | ((context: ExecutionContext) => TokenRequest | undefined | Promise<TokenRequest | undefined>);
+
+/**
+ * For controllers and handlers that call a partner: the token is there before the handler runs, `request` holds
+ * for every call of that client inside it, and failures become 502, 503 or 504. Stack it for several clients; for
+ * the same client the handler's request replaces the controller's.
+ *
+ * @example
+ * `@UseOAuthClient('buoy', (context) => ({ scope: scopeOf(context.switchToHttp().getRequest()) }))`
+ */
+export function UseOAuthClient(
+  name: string,
+  request?: HandlerTokenRequest,
+): ClassDecorator & MethodDecorator {
+  return applyDecorators(addUse(name, request), UseInterceptors(UseOAuthClientInterceptor));
+}
+
+/**
+ * Handler parameter: the {@link AccessToken} that `@UseOAuthClient(name)` acquired.
+ *
+ * @example queries(@OAuthToken('buoy') token: AccessToken) {}
+ */
+export const OAuthToken = createParamDecorator((name: string): AccessToken => {
+  const token = ambientToken(name);
+  if (token !== undefined) return token;
+  throw new OAuthClientError(
+    'unknown_client',
+    `@OAuthToken("${name}") finds no token: put @UseOAuthClient("${name}") on the handler or its controller.`,
+    { client: name },
+  );
+});

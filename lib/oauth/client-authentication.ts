@@ -1,0 +1,81 @@
+import {
+  ClientSecretJwt,
+  ClientSecretPost,
+  None,
+  PrivateKeyJwt,
+  TlsClientAuth,
+  modifyAssertion,
+  type ClientAuth,
+  type ModifyAssertionFunction,
+} from 'openid-client';
+import { readSecret, readSigningKey } from './credentials.js';
+import type { ResolvedClientOptions } from './options.js';
+
+/** How one token request authenticates the client, and a secret to compare when the server refuses it. */
+export interface ClientAuthentication {
+  authenticate: ClientAuth;
+  secret?: string;
+}
+
+/** Reads the credentials as they are now; exactly one method per request (RFC 6749 §2.3). */
+export async function clientAuthentication(
+  client: string,
+  options: ResolvedClientOptions,
+  assertionAudience: string,
+): Promise<ClientAuthentication> {
+  switch (options.tokenEndpointAuthMethod) {
+    case 'client_secret_basic': {
+      const secret = await readSecret(client, options);
+      return { authenticate: basic(secret, options.basicEncoding), secret };
+    }
+    case 'client_secret_post': {
+      const secret = await readSecret(client, options);
+      return { authenticate: ClientSecretPost(secret), secret };
+    }
+    case 'client_secret_jwt': {
+      const secret = await readSecret(client, options);
+      return { authenticate: ClientSecretJwt(secret, assertion('HS256', assertionAudience)), secret };
+    }
+    case 'private_key_jwt': {
+      const { key, algorithm, keyId } = await readSigningKey(client, options);
+      const signer = keyId === undefined ? key : { key, kid: keyId };
+      return { authenticate: PrivateKeyJwt(signer, assertion(algorithm, assertionAudience)) };
+    }
+    case 'tls_client_auth':
+    case 'self_signed_tls_client_auth':
+      return { authenticate: TlsClientAuth() };
+    case 'none':
+      return { authenticate: None() };
+  }
+}
+
+/** RFC 7523 §3 and its successor: `aud` is one plain string, and the header says what the JWT is for. */
+function assertion(alg: string, aud: string): { [modifyAssertion]: ModifyAssertionFunction } {
+  return {
+    [modifyAssertion](header, payload) {
+      Object.assign(header, { alg, typ: 'client-authentication+jwt' });
+      payload['aud'] = aud;
+    },
+  };
+}
+
+/**
+ * RFC 6749 §2.3.1, but with the characters left alone that URLs never need to escape: most servers read Basic
+ * credentials raw, and for such ids and secrets both readings then agree.
+ */
+function basic(secret: string, encoding: 'form' | 'raw'): ClientAuth {
+  const encode = encoding === 'raw' ? (value: string) => value : formEncode;
+  return (_server, client, _body, headers) => {
+    const credentials = Buffer.from(`${encode(client.client_id)}:${encode(secret)}`, 'utf8').toString(
+      'base64',
+    );
+    headers.set('authorization', `Basic ${credentials}`);
+  };
+}
+
+/** `application/x-www-form-urlencoded` with `-._~` kept; `URLSearchParams` would encode `~` and keep `*`. */
+function formEncode(value: string): string {
+  return encodeURIComponent(value)
+    .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replace(/%20/g, '+');
+}

@@ -1,0 +1,158 @@
+import type { AccessTokenType } from '../core/access-token.js';
+import {
+  AuthorizationServerUnavailableError,
+  TokenRequestError,
+  TokenResponseError,
+} from '../core/errors.js';
+import { parseRetryAfter } from '../core/retry-after.js';
+
+/** A successful answer of the token endpoint (RFC 6749 §5.1). */
+export interface TokenResponse {
+  value: string;
+  tokenType: AccessTokenType;
+  scope?: string;
+  /** `undefined` when the server did not say. */
+  lifetimeMs: number | undefined;
+  refreshToken?: string;
+  /** Whether the server left out `token_type`. */
+  untyped: boolean;
+}
+
+/** What the answer is judged by. */
+export interface ResponseExpectations {
+  client: string;
+  /** The type the client asked for: a DPoP client takes no Bearer token. */
+  tokenType: AccessTokenType;
+  /** Wall clock, for `Retry-After` dates. */
+  now: number;
+  /** What was sent in confidence, in case the server repeats it. */
+  secrets: readonly string[];
+}
+
+const YEAR_MS = 365 * 24 * 3_600_000;
+const MAX_TEXT = 256;
+
+/**
+ * Reads the token endpoint's answer. The one place that decides which failures are worth another try.
+ *
+ * @throws {AuthorizationServerUnavailableError | TokenRequestError | TokenResponseError}
+ */
+export function readTokenResponse(
+  status: number,
+  headers: Headers,
+  text: string,
+  expected: ResponseExpectations,
+): TokenResponse {
+  const { client, secrets } = expected;
+  const body = parseObject(text);
+  const error = serverText(body?.['error'], secrets);
+  if (status === 408 || status === 429 || status >= 500 || error === 'temporarily_unavailable') {
+    throw new AuthorizationServerUnavailableError(
+      `The authorization server of OAuth client "${client}" is unavailable: it answered ${status}.`,
+      {
+        client,
+        status,
+        retryAfterMs: parseRetryAfter(headers.get('retry-after') ?? undefined, expected.now),
+      },
+    );
+  }
+  if (status >= 300 || error !== undefined) {
+    throw rejection(client, status, error, serverText(body?.['error_description'], secrets));
+  }
+  if (body === undefined) throw invalid(client, 'is not a JSON object', true);
+  return successful(body, expected);
+}
+
+function successful(
+  body: Record<string, unknown>,
+  { client, tokenType }: ResponseExpectations,
+): TokenResponse {
+  const { access_token: value, token_type: type, scope, refresh_token: refreshToken } = body;
+  if (typeof value !== 'string' || value === '') throw invalid(client, 'has no access_token', true);
+  // A token that cannot stand in a header would otherwise fail every API request, one by one.
+  if (!/^[\x21-\x7e]+$/.test(value))
+    throw invalid(client, 'has an access_token that no header can carry', true);
+  const named = type === undefined || type === null ? 'Bearer' : tokenTypeOf(type);
+  if (named === undefined) throw invalid(client, 'has a token_type other than Bearer and DPoP', false);
+  if (named !== tokenType) {
+    throw invalid(client, `holds a ${named} token where a ${tokenType} token was asked for`, false);
+  }
+  return {
+    value,
+    tokenType: named,
+    lifetimeMs: lifetimeOf(body['expires_in'], client),
+    untyped: type === undefined || type === null,
+    ...(typeof scope === 'string' && { scope }),
+    ...(typeof refreshToken === 'string' && refreshToken !== '' && { refreshToken }),
+  };
+}
+
+/** `token_type` is case-insensitive (RFC 6749 §5.1); an exchanged token may be `N_A` (RFC 8693 §2.2.1). */
+function tokenTypeOf(type: unknown): AccessTokenType | undefined {
+  switch (typeof type === 'string' ? type.toLowerCase() : undefined) {
+    case 'bearer':
+    case 'n_a':
+      return 'Bearer';
+    case 'dpop':
+      return 'DPoP';
+    default:
+      return undefined;
+  }
+}
+
+function lifetimeOf(expiresIn: unknown, client: string): number | undefined {
+  if (expiresIn === undefined || expiresIn === null) return undefined;
+  const numeric =
+    typeof expiresIn === 'number' ||
+    (typeof expiresIn === 'string' && /^\d+(\.\d+)?$/.test(expiresIn.trim()));
+  const seconds = numeric ? Number(expiresIn) : Number.NaN;
+  if (!(seconds > 0)) throw invalid(client, 'has an expires_in that is not a positive number', true);
+  return Math.min(seconds * 1000, YEAR_MS);
+}
+
+function rejection(
+  client: string,
+  status: number,
+  error: string | undefined,
+  errorDescription: string | undefined,
+): TokenRequestError {
+  const reason =
+    error === undefined ? '' : `: ${error}${errorDescription === undefined ? '' : ` (${errorDescription})`}`;
+  return new TokenRequestError(
+    `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check its credentials, grant, scope and audience.`,
+    { client, status, error, errorDescription },
+  );
+}
+
+/** The answer cannot be used; `retryable` when it looks like a passing disturbance, such as a proxy's page. */
+function invalid(client: string, what: string, retryable: boolean): TokenResponseError {
+  return new TokenResponseError(`The token response for OAuth client "${client}" ${what}.`, {
+    client,
+    retryable,
+  });
+}
+
+/** A server's text is untrusted: secrets it repeats are taken out, control characters become spaces, and it is cut. */
+export function serverText(text: unknown, secrets: readonly string[]): string | undefined {
+  if (typeof text !== 'string' || text === '') return undefined;
+  const harmless = secrets.reduce(
+    (kept, secret) => kept.replaceAll(secret, '[redacted]'),
+    text.slice(0, 16_384),
+  );
+  return harmless
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
+    .slice(0, MAX_TEXT)
+    .trim();
+}
+
+/** The JSON object that `text` is, if it is one. */
+export function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

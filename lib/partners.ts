@@ -1,0 +1,1 @@
+export { buoy, honeybee, type PartnerOptions } from './oauth/presets.js';
