@@ -1,0 +1,11 @@
+export { FakeAuthorizationServer } from './testing/fake-authorization-server.js';
+export type { FakeAuthorizationServerOptions } from './testing/fake-authorization-server.js';
+export type {
+  FakeAnswer,
+  FakeAnswerFunction,
+  FakeFault,
+  FakeResponse,
+  RecordedRequest,
+} from './testing/fake-answer.js';
+export { tokenStoreContract } from './testing/token-store-contract.js';
+export type { DisposableTokenStore, TokenStoreContractOptions } from './testing/token-store-contract.js';

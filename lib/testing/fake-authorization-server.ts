@@ -1,0 +1,248 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { FakeEndpoint, record, send } from './fake-answer.js';
+import type { FakeAnswer, FakeAnswerFunction, FakeFault } from './fake-answer.js';
+import type { FakeResponse, RecordedRequest } from './fake-answer.js';
+import { authenticates, jsonMembers } from './fake-credentials.js';
+
+const DEFAULTS = { expiresIn: 3600, echoScope: false, latencyMs: 0, apiLearnsAfterMs: 0, clients: undefined };
+
+/** Options of {@link FakeAuthorizationServer.start}; most are properties that may be changed later. */
+export interface FakeAuthorizationServerOptions {
+  /** `expires_in` of the default answer, in seconds; `null` leaves it out. Default 3600. */
+  expiresIn?: number | null;
+  /** Answer with the requested `scope`. Default false. */
+  echoScope?: boolean;
+  /** Wait before each answer of the token endpoint, in milliseconds. Default 0. */
+  latencyMs?: number;
+  /** The API answers 401 to a token for this long after its issue, in milliseconds. Default 0. */
+  apiLearnsAfterMs?: number;
+  /** Secrets by client id. When given, the default answer to other credentials is 401 `invalid_client`. */
+  clients?: Record<string, string>;
+  /** Path of the issuer, such as `/tenant`. Default none. */
+  issuerPath?: string;
+}
+
+/**
+ * A scriptable authorization server and the API that it protects, on 127.0.0.1 and a free port, for tests.
+ *
+ * The token endpoint issues `t1`, `t2`, … as Bearer tokens. The API answers 200 with `{ ok, method, path, body }`
+ * to a token that was issued and is neither revoked nor expired, and 401 to all else. Metadata is served in the
+ * forms of RFC 8414 and OpenID Connect Discovery. Scripted answers go first, in their order.
+ *
+ * @example
+ * ```ts
+ * const server = await FakeAuthorizationServer.start({ clients: { me: 'secret' } });
+ * server.respondWith({ status: 503, headers: { 'retry-after': '1' } }, 'reset', { delayMs: 50 });
+ *
+ * await http.get(`${server.apiURL}/queries`); // two failures, a late success, one API request
+ *
+ * expect(server.tokenRequests).toHaveLength(3);
+ * expect(server.tokenRequests[2]?.form?.get('grant_type')).toBe('client_credentials');
+ * expect(server.apiRequests[0]?.headers.authorization).toBe('Bearer t1');
+ * await server.close();
+ * ```
+ */
+export class FakeAuthorizationServer {
+  /** Seconds; with the next four, see {@link FakeAuthorizationServerOptions}. */
+  expiresIn!: number | null;
+  echoScope!: boolean;
+  latencyMs!: number;
+  apiLearnsAfterMs!: number;
+  clients: Record<string, string> | undefined;
+  /** Members that replace or extend the served metadata; `undefined` removes one. */
+  metadata!: Record<string, unknown>;
+  /**
+   * Runs on API requests without a scripted answer; what it returns is the answer, `undefined` means the usual
+   * one. The token is checked after it, so a promise can hold a request while its token is revoked.
+   */
+  onApiRequest: FakeAnswerFunction | undefined;
+
+  /** Origin, without a slash at its end. */
+  readonly url: string;
+  readonly issuer: string;
+  readonly tokenEndpoint: string;
+  /** Base of the protected API; every path under it answers. */
+  readonly apiURL: string;
+
+  readonly #server: Server;
+  readonly #settings: Omit<FakeAuthorizationServerOptions, 'issuerPath'>;
+  readonly #issuerPath: string;
+  #token!: FakeEndpoint;
+  #api!: FakeEndpoint;
+  #metadata!: FakeEndpoint;
+  #issued!: Map<string, { issuedAt: number; expiresAt: number }>;
+  #revoked!: Set<string>;
+  #count!: number;
+
+  private constructor(server: Server, { issuerPath = '', ...settings }: FakeAuthorizationServerOptions) {
+    this.#server = server;
+    this.#settings = settings;
+    this.#issuerPath = issuerPath;
+    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    this.issuer = this.url + this.#issuerPath;
+    this.tokenEndpoint = `${this.url}/oauth/token`;
+    this.apiURL = `${this.url}/api`;
+    this.reset();
+    server.on('request', (message, response) => void this.#serve(message, response));
+  }
+
+  /** Listens on 127.0.0.1 and a free port. */
+  static async start(options: FakeAuthorizationServerOptions = {}): Promise<FakeAuthorizationServer> {
+    const server = createServer();
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    return new FakeAuthorizationServer(server, options);
+  }
+
+  /** What the token endpoint received, in order. */
+  get tokenRequests(): readonly RecordedRequest[] {
+    return this.#token.requests;
+  }
+
+  /** What the API received, in order. */
+  get apiRequests(): readonly RecordedRequest[] {
+    return this.#api.requests;
+  }
+
+  /** What the metadata addresses received, in order. */
+  get metadataRequests(): readonly RecordedRequest[] {
+    return this.#metadata.requests;
+  }
+
+  /** Scripts the next answers of the token endpoint; after them the default returns. */
+  respondWith(...answers: FakeAnswer[]): void {
+    this.#token.queue.push(...answers);
+  }
+
+  /** Replaces the default answer of the token endpoint; `undefined` restores it. */
+  alwaysRespond(answer: FakeAnswer | undefined): void {
+    this.#token.always = answer;
+  }
+
+  /** Scripts the next answers of the API, whatever token they come with. */
+  respondToApiWith(...answers: FakeAnswer[]): void {
+    this.#api.queue.push(...answers);
+  }
+
+  /** Scripts the next answers of the metadata addresses. */
+  respondToMetadataWith(...answers: FakeAnswer[]): void {
+    this.#metadata.queue.push(...answers);
+  }
+
+  /** The next token response, with members replaced; `undefined` removes one. For scripts. */
+  nextToken(members: Record<string, unknown> = {}): object {
+    const expiresIn = this.expiresIn === null ? {} : { expires_in: this.expiresIn };
+    return { access_token: `t${++this.#count}`, token_type: 'Bearer', ...expiresIn, ...members };
+  }
+
+  /** The API rejects this token from now on, also if it is issued again. */
+  revoke(token: string): void {
+    this.#revoked.add(token);
+  }
+
+  /** {@link revoke | Revokes} all tokens issued so far. */
+  revokeAll(): void {
+    for (const token of this.#issued.keys()) this.#revoked.add(token);
+  }
+
+  /** As after the start: forgets requests, scripts and tokens, and restores the options. */
+  reset(): void {
+    Object.assign(this, DEFAULTS, this.#settings);
+    this.metadata = {};
+    this.onApiRequest = undefined;
+    this.#token = new FakeEndpoint();
+    this.#api = new FakeEndpoint();
+    this.#metadata = new FakeEndpoint();
+    this.#issued = new Map();
+    this.#revoked = new Set();
+    this.#count = 0;
+  }
+
+  /** Breaks every connection and refuses new ones. */
+  async stopListening(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server.close(), 'close');
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  /** Listens again on the same port. */
+  async listenAgain(): Promise<void> {
+    await once(this.#server.listen(Number(new URL(this.url).port), '127.0.0.1'), 'listening');
+  }
+
+  /** Ends every connection and the server. */
+  close(): Promise<void> {
+    return this.stopListening();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      const answer = await this.#answer(await record(message));
+      if (!response.destroyed) send(response, answer);
+    } catch (error) {
+      // A client that left midway is nobody's mistake; a script that throws must be seen by the test.
+      if (!response.destroyed) send(response, { status: 500, body: `The script failed: ${String(error)}` });
+    }
+  }
+
+  async #answer(request: RecordedRequest): Promise<FakeFault | FakeResponse> {
+    const path = request.url.split('?')[0] ?? '';
+    if (path === '/oauth/token') return this.#answerToken(request);
+    if (path === '/api' || path.startsWith('/api/')) {
+      return this.#api.answer(request, async (it) => (await this.onApiRequest?.(it)) ?? this.#echo(it));
+    }
+    const isMetadata = ['openid-configuration', 'oauth-authorization-server'].some((name) =>
+      [`/.well-known/${name}${this.#issuerPath}`, `${this.#issuerPath}/.well-known/${name}`].includes(path),
+    );
+    return isMetadata ? this.#metadata.answer(request, () => this.#describe()) : { status: 404 };
+  }
+
+  async #answerToken(request: RecordedRequest): Promise<FakeFault | FakeResponse> {
+    const answer = await this.#token.answer(request, (it) => this.#grant(it), this.latencyMs);
+    const body = typeof answer === 'object' && answer.status === 200 ? answer.body : undefined;
+    if (typeof body === 'object' && 'access_token' in body && typeof body.access_token === 'string') {
+      const lifetime = 'expires_in' in body ? Number(body.expires_in) : NaN;
+      const issuedAt = this.#issued.get(body.access_token)?.issuedAt ?? Date.now();
+      const expiresAt = Date.now() + (Number.isFinite(lifetime) ? lifetime * 1000 : Infinity);
+      this.#issued.set(body.access_token, { issuedAt, expiresAt });
+    }
+    return answer;
+  }
+
+  #grant(request: RecordedRequest): FakeAnswer {
+    if (request.method !== 'POST') return { status: 405, headers: { allow: 'POST' } };
+    if (this.clients && !authenticates(request, this.clients)) {
+      return { status: 401, body: { error: 'invalid_client' } };
+    }
+    const scope = request.form?.get('scope') ?? jsonMembers(request).scope;
+    return this.nextToken(this.echoScope && scope ? { scope } : {});
+  }
+
+  #echo(request: RecordedRequest): FakeAnswer {
+    const token = /^(?:Bearer|DPoP) (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    const { issuedAt, expiresAt } = this.#issued.get(token) ?? { issuedAt: 0, expiresAt: 0 };
+    const known = Date.now() >= issuedAt + this.apiLearnsAfterMs && Date.now() < expiresAt;
+    if (!known || this.#revoked.has(token)) {
+      return { status: 401, body: { detail: 'Token is invalid or expired (decode).' } };
+    }
+    const body = request.json ?? request.rawBody.toString();
+    return { status: 200, body: { ok: true, method: request.method, path: request.url, body } };
+  }
+
+  #describe(): FakeAnswer {
+    const body = {
+      issuer: this.issuer,
+      token_endpoint: this.tokenEndpoint,
+      jwks_uri: `${this.url}/jwks`,
+      response_types_supported: [],
+      ...this.metadata,
+    };
+    return { status: 200, body };
+  }
+}

@@ -1,0 +1,249 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LockOutcome, StoredToken, TokenStore } from '../core/token-store.js';
+
+/** A store, and what ends it after the case that used it. */
+export interface DisposableTokenStore {
+  store: TokenStore;
+  dispose(): void | Promise<void>;
+}
+
+/** Options of {@link tokenStoreContract}. */
+export interface TokenStoreContractOptions {
+  /** Also check that `withLock` keeps others out and that leases end, as a shared store must. Default false. */
+  exclusive?: boolean;
+}
+
+/**
+ * Registers the cases that every {@link TokenStore} must pass, with the `it` or `test` of any framework. Each case
+ * asks `createStore` for an empty store.
+ *
+ * @example
+ * ```ts
+ * describe('MyTokenStore', () => {
+ *   tokenStoreContract(it, () => new MyTokenStore(), { exclusive: true });
+ * });
+ * ```
+ */
+export function tokenStoreContract(
+  it: (name: string, run: () => Promise<void>) => void,
+  createStore: () => TokenStore | DisposableTokenStore | Promise<TokenStore | DisposableTokenStore>,
+  { exclusive = false }: TokenStoreContractOptions = {},
+): void {
+  const check: Check = (name, run) =>
+    it(name, async () => {
+      const created = await createStore();
+      if ('withLock' in created) return run(created);
+      try {
+        await run(created.store);
+      } finally {
+        await created.dispose();
+      }
+    });
+  checkEntries(check);
+  checkLock(check);
+  if (exclusive) checkExclusion(check);
+}
+
+type Check = (name: string, run: (store: TokenStore) => Promise<void>) => void;
+
+function checkEntries(check: Check): void {
+  check('a key that was never set has no entry', async (store) => {
+    assert.equal(await store.get('a'), undefined);
+  });
+
+  check('an entry comes back with all its members', async (store) => {
+    const least = token('t1');
+    const most: StoredToken = {
+      ...token('t2'),
+      tokenType: 'DPoP',
+      scope: 'read write',
+      refreshToken: 'r1',
+      failure: { code: 'closed', message: 'm', retryable: true, error: 'e', status: 503, timedOut: false },
+    };
+    await store.set('a', least);
+    await store.set('b', most);
+    assert.deepEqual(await store.get('a'), least);
+    assert.deepEqual(await store.get('b'), most);
+  });
+
+  check('a newer entry replaces an older one', async (store) => {
+    await store.set('a', token('old', 1));
+    await store.set('a', token('new', 2));
+    assert.equal((await store.get('a'))?.value, 'new');
+  });
+
+  check('an older entry never replaces a newer one', async (store) => {
+    await store.set('a', token('new', 2));
+    await store.set('a', token('old', 1));
+    assert.equal((await store.get('a'))?.value, 'new');
+  });
+
+  check('an entry of the same issuedAt replaces the present one', async (store) => {
+    await store.set('a', token('t1', 1));
+    await store.set('a', token('t2', 1));
+    assert.equal((await store.get('a'))?.value, 't2');
+  });
+
+  check('of many concurrent writes the newest stays', async (store) => {
+    // 17 and 50 have no common divisor: each number comes once, the newest in the middle.
+    const orders = Array.from({ length: 50 }, (_, i) => (i * 17) % 50);
+    await Promise.all(orders.map((order) => store.set('a', token(`t${order}`, order))));
+    assert.equal((await store.get('a'))?.value, 't49');
+  });
+
+  check('delete removes the entry, and an older one may follow', async (store) => {
+    await store.delete('a');
+    await store.set('a', token('t2', 2));
+    await store.delete('a');
+    assert.equal(await store.get('a'), undefined);
+    await store.set('a', token('t1', 1));
+    assert.equal((await store.get('a'))?.value, 't1');
+  });
+
+  check('delete with ifValue removes the entry that holds that value', async (store) => {
+    await store.set('a', token('t1'));
+    await store.delete('a', 't1');
+    assert.equal(await store.get('a'), undefined);
+  });
+
+  check('delete with ifValue leaves an entry that holds another value', async (store) => {
+    await store.set('a', token('t2'));
+    await store.delete('a', 't1');
+    assert.equal((await store.get('a'))?.value, 't2');
+  });
+
+  check('two keys do not mix', async (store) => {
+    await store.set('a', token('ta', 2));
+    await store.set('b', token('tb', 1));
+    assert.equal((await store.get('a'))?.value, 'ta');
+    assert.equal((await store.get('b'))?.value, 'tb');
+    await store.delete('a');
+    assert.equal((await store.get('b'))?.value, 'tb');
+  });
+
+  check('an entry with a refresh token survives its expiresAt', async (store) => {
+    const entry = { ...token('t1'), expiresAt: Date.now() - 1000, refreshToken: 'r1' };
+    await store.set('a', entry);
+    assert.deepEqual(await store.get('a'), entry);
+  });
+}
+
+function checkLock(check: Check): void {
+  check('withLock gives the result of the work and frees the lock', async (store) => {
+    const first = await store.withLock('a', LONG, async () => 'result');
+    assert.deepEqual(first, { outcome: 'acquired', result: 'result' });
+    const second = await store.withLock('a', LONG, async () => undefined);
+    assert.deepEqual(second, { outcome: 'acquired', result: undefined });
+  });
+
+  check('withLock rejects with the very reason of the work and frees the lock', async (store) => {
+    const reason = new Error('the work failed');
+    const [first] = await Promise.allSettled([store.withLock('a', LONG, () => Promise.reject(reason))]);
+    assert.equal(first.status, 'rejected');
+    assert.equal(first.reason, reason);
+    assert.equal((await store.withLock('a', LONG, async () => 1)).outcome, 'acquired');
+  });
+
+  check('the entry can be read and written under its lock', async (store) => {
+    const outcome = await store.withLock('a', LONG, async () => {
+      await store.set('a', token('t1'));
+      return (await store.get('a'))?.value;
+    });
+    assert.deepEqual(outcome, { outcome: 'acquired', result: 't1' });
+  });
+}
+
+function checkExclusion(check: Check): void {
+  check('while the work runs, a second withLock is told held or runs after it', async (store) => {
+    const first = await new Holder((work) => store.withLock('a', LONG, work)).started;
+    await assertKeptOut(store, first);
+  });
+
+  check('locks of two keys do not wait for each other', async (store) => {
+    const first = await new Holder((work) => store.withLock('a', LONG, work)).started;
+    const other = await Promise.race([
+      store.withLock('b', LONG, async () => 1),
+      sleep(PATIENCE, undefined, { ref: false }),
+    ]);
+    await first.end();
+    assert.deepEqual(other, { outcome: 'acquired', result: 1 });
+  });
+
+  check('a lease that has ended lets another caller take over', async (store) => {
+    const first = await new Holder((work) => store.withLock('a', SHORT, work)).started;
+    const next = await takeOver(store, async () => 'taken');
+    await first.end();
+    assert.deepEqual(next, { outcome: 'acquired', result: 'taken' });
+  });
+
+  check('a holder that outlived its lease does not free the lock of the next one', async (store) => {
+    const first = await new Holder((work) => store.withLock('a', SHORT, work)).started;
+    const next = await new Holder((work) => takeOver(store, work)).started;
+    await first.end();
+    await assertKeptOut(store, next);
+  });
+}
+
+/** In milliseconds: a lease that no case outlives, one that a case waits for, and the longest wait of a case. */
+const LONG = 30_000;
+const SHORT = 50;
+const PATIENCE = 3000;
+
+/** A caller of `withLock` whose work goes on until `end()`. */
+class Holder {
+  running = false;
+  /** The holder itself, once its work runs. */
+  readonly started: Promise<Holder>;
+  #done!: Promise<LockOutcome<void>>;
+  #finish!: () => void;
+
+  constructor(lock: (work: () => Promise<void>) => Promise<LockOutcome<void>>) {
+    const finished = new Promise<void>((resolve) => (this.#finish = resolve));
+    this.started = new Promise((resolve, reject) => {
+      this.#done = lock(async () => {
+        this.running = true;
+        resolve(this);
+        await finished;
+        this.running = false;
+      });
+      // The first to settle wins: a lock that is not granted fails the case instead of hanging it.
+      this.#done.then(({ outcome }) => reject(new Error(`withLock of a free key: ${outcome}`)), reject);
+    });
+  }
+
+  async end(): Promise<void> {
+    this.#finish();
+    await this.#done;
+  }
+}
+
+async function assertKeptOut(store: TokenStore, holder: Holder): Promise<void> {
+  let ran = false;
+  let overlapped = false;
+  const intruder = store.withLock('a', LONG, async () => {
+    ran = true;
+    overlapped = holder.running;
+  });
+  await Promise.race([intruder, sleep(100)]);
+  await holder.end();
+  const { outcome } = await intruder;
+  assert.equal(overlapped, false, 'two works ran at once');
+  assert.equal(outcome, ran ? 'acquired' : 'held');
+}
+
+/** Asks until the lock is granted, as a waiting flight does. */
+async function takeOver<T>(store: TokenStore, work: () => Promise<T>): Promise<LockOutcome<T>> {
+  const deadline = Date.now() + PATIENCE;
+  for (;;) {
+    const outcome = await store.withLock('a', LONG, work);
+    if (outcome.outcome !== 'held' || Date.now() > deadline) return outcome;
+    await sleep(10);
+  }
+}
+
+/** A token that is good for an hour; of two, the one with the higher `order` is newer. */
+function token(value: string, order = 0): StoredToken {
+  const expiresAt = Date.now() + 3_600_000;
+  return { value, tokenType: 'Bearer', issuedAt: 1_700_000_000_000 + order, expiresAt };
+}
