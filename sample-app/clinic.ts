@@ -1,0 +1,65 @@
+import type { INestApplication } from '@nestjs/common';
+import { ConfigModule } from '@nestjs/config';
+import { NestFactory } from '@nestjs/core';
+import { OAuthConfigurationError } from 'nestjs-oauth-client';
+import { AppModule } from './app.module.js';
+import { startSandboxes, type Sandboxes } from './partners/start-sandboxes.js';
+
+/** The running clinic. */
+export interface Clinic {
+  readonly app: INestApplication;
+  readonly url: string;
+  readonly sandboxes: Sandboxes;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the sandboxes that are needed, then the back end on `PORT` (default 3000) of this machine only.
+ *
+ * @throws {Error} whose cause {@link explain} puts into a line; nothing is left running then.
+ */
+export async function startClinic(): Promise<Clinic> {
+  // AppModule's ConfigModule reads .env; only then is it known which partners have real credentials
+  await ConfigModule.envVariablesLoaded;
+  const port = portOf(process.env['PORT']);
+  const sandboxes = await startSandboxes(process.env);
+  let app: INestApplication | undefined;
+  const close = async (): Promise<void> => {
+    await app?.close();
+    await Promise.all(Object.values(sandboxes).map((sandbox) => sandbox.close()));
+  };
+  try {
+    // logs wait until the start has succeeded: a failed one is told in a line, not in Nest's stack trace
+    app = await NestFactory.create(AppModule, {
+      abortOnError: false,
+      autoFlushLogs: false,
+      bufferLogs: true,
+      logger: ['warn', 'error', 'fatal'],
+    });
+    app.enableShutdownHooks();
+    await app.listen(port, '127.0.0.1');
+    app.flushLogs();
+    return { app, url: await app.getUrl(), sandboxes, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Why the clinic cannot start: one line for each reason. */
+export function explain(error: unknown): string {
+  if (error instanceof OAuthConfigurationError) return error.problems.map(cannotStart).join('\n');
+  const { code, port, message } = error as NodeJS.ErrnoException & { port?: number };
+  if (code === 'EADDRINUSE') return cannotStart(`port ${port} is in use. Set PORT to a free one.`);
+  return cannotStart(message);
+}
+
+function cannotStart(reason: string): string {
+  return `The clinic cannot start: ${reason}`;
+}
+
+function portOf(value = ''): number {
+  const port = value.trim() === '' ? 3000 : Number(value);
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
+  throw new Error('PORT must be a whole number from 0 to 65535.');
+}
