@@ -22,28 +22,42 @@ export type SigningAlgorithm =
 
 /** What the client presents for a token. Tokens and assertions are strings or functions. */
 export type GrantOptions =
-  /** RFC 6749 §4.4. */
-  | { type: 'client_credentials' }
-  /** RFC 6749 §6; a rotated refresh token is kept in the store before its access token is used. */
-  | { type: 'refresh_token'; refreshToken: Source<string> }
-  /** RFC 7523 §2.1; `TokenRequest.subjectToken` takes the place of `assertion`. */
-  | { type: 'jwt_bearer'; assertion?: Source<string> }
-  /** RFC 8693 §2.1; the subject token comes with each `TokenRequest`. */
   | {
+      /** Default `client_credentials` (RFC 6749 §4.4). */
+      type: 'client_credentials';
+    }
+  | {
+      type: 'refresh_token';
+      /** The first refresh token (RFC 6749 §6); its successors are kept in the store before their access token is used. */
+      refreshToken: Source<string>;
+    }
+  | {
+      type: 'jwt_bearer';
+      /** The assertion (RFC 7523 §2.1), unless `TokenRequest.subjectToken` brings it. */
+      assertion?: Source<string>;
+    }
+  | {
+      /** The subject token (RFC 8693 §2.1) comes with each `TokenRequest`. */
       type: 'token_exchange';
-      /** Default `urn:ietf:params:oauth:token-type:access_token`. */
+      /** Type of the subject token. Default `urn:ietf:params:oauth:token-type:access_token`. */
       subjectTokenType?: string;
+      /** The token of who acts for the subject. */
       actorToken?: Source<string>;
+      /** Type of the actor token. Default as for the subject token. */
       actorTokenType?: string;
+      /** Type of the token wanted, where the server offers several. */
       requestedTokenType?: string;
     };
 
 /** Certificate and key for mutual TLS (RFC 8705), PEM. Functions are asked again at each token request. */
 export interface TlsOptions {
+  /** Client certificate, with its chain. */
   cert?: Source<string>;
+  /** Its private key. */
   key?: Source<string>;
   /** Trusted authorities instead of Node's own. */
   ca?: Source<string>;
+  /** Passphrase of the key. */
   passphrase?: Source<string>;
 }
 

@@ -1,0 +1,100 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { expect, it } from '@jest/globals';
+import ts from 'typescript';
+import { variableOf } from '../../lib/nest/environment.js';
+import { OPTION_SCHEMA } from '../../lib/nest/option-schema.js';
+
+const root = resolve(import.meta.dirname, '../..');
+const page = join(root, 'docs/configuration.md');
+
+it('docs/configuration.md says what the option types say (UPDATE_DOCS=1 writes it)', () => {
+  const generated = configurationPage();
+  if (process.env['UPDATE_DOCS'] === '1') writeFileSync(page, generated);
+  expect(readFileSync(page, 'utf8')).toBe(generated);
+});
+
+it('every option has a meaning', () => {
+  const described = describedOptions();
+  expect(Object.keys(OPTION_SCHEMA).filter((path) => !described.get(path))).toEqual([]);
+});
+
+function configurationPage(): string {
+  const described = describedOptions();
+  const rows = Object.entries(OPTION_SCHEMA).map(([path, kind]) => {
+    const variable = kind === 'object' ? '–' : `\`${variableOf('X', path)}\``;
+    const file = kind === 'secret' && path.includes('.') ? `, \`${variableOf('X', path)}_FILE\`` : '';
+    const values =
+      typeof kind === 'string' ? '' : ` One of ${kind.map((value) => `\`${value}\``).join(', ')}.`;
+    return `| \`${path}\` | ${variable}${file} | ${described.get(path)}${values} |`;
+  });
+  return `# Configuration
+
+Generated from the option types; a test keeps it in step.
+
+## Clients
+
+In code each client is a member of \`clients\`; in the environment \`OAUTH_CLIENTS\` lists the names, separated by commas, and
+each client \`x\` reads \`OAUTH_X_…\`. A name's other characters become underscores: \`my-api\` reads \`OAUTH_MY_API_…\`. Of names
+that prefix each other the longest owns a variable. Lists are separated by commas, \`scope\` by spaces, \`PARAMETERS\` is a
+query string, durations are milliseconds. Files are read without their trailing newline. Empty variables count as absent;
+a variable that no option knows is a problem at boot, reported with the nearest right name.
+
+\`OAUTH_X_PARTNER\` (\`buoy\` or \`honeybee\`) puts a preset underneath, \`OAUTH_X_ENVIRONMENT\` (\`production\` or \`sandbox\`) picks
+its environment. The order is: module \`defaults\`, then the preset, then the client's own options.
+
+| option | variable | meaning |
+| --- | --- | --- |
+${rows.join('\n')}
+
+## Module
+
+| option | meaning |
+| --- | --- |
+${[...membersOf('lib/nest/module-options.ts', 'OAuthClientModuleOptions')].map(([name, text]) => `| \`${name}\` | ${text} |`).join('\n')}
+| \`isGlobal\` | Whether the services are visible in every module. Default true. |
+`;
+}
+
+/** Option paths with their JSDoc, nested ones joined by a dot. */
+function describedOptions(): Map<string, string> {
+  const options = membersOf('lib/oauth/options.ts', 'OAuthClientOptions');
+  const nest = (name: string, members: Map<string, string>) => {
+    for (const [member, text] of members) options.set(`${name}.${member}`, text);
+  };
+  nest('refreshAhead', membersOf('lib/core/token-phase.ts', 'RefreshAheadOptions'));
+  nest('retry', membersOf('lib/core/backoff.ts', 'RetryOptions'));
+  nest('tls', membersOf('lib/oauth/options.ts', 'TlsOptions'));
+  nest('dpop', membersOf('lib/oauth/options.ts', 'DpopOptions'));
+  nest('grant', membersOf('lib/oauth/options.ts', 'GrantOptions'));
+  return options;
+}
+
+/** The members of an interface, or of a union of object types, with their JSDoc on one line. */
+function membersOf(file: string, name: string): Map<string, string> {
+  const source = ts.createSourceFile(
+    file,
+    readFileSync(join(root, file), 'utf8'),
+    ts.ScriptTarget.Latest,
+    true,
+  );
+  const members = new Map<string, string>();
+  const collect = (list: ts.NodeArray<ts.TypeElement>) => {
+    for (const member of list) {
+      const [comment] = ts.getJSDocCommentsAndTags(member);
+      const text = ts.getTextOfJSDocComment(comment?.comment)?.replace(/\s+/g, ' ') ?? '';
+      if (text !== '')
+        members.set(
+          member.name!.getText(),
+          [members.get(member.name!.getText()), text].filter(Boolean).join(' '),
+        );
+    }
+  };
+  source.forEachChild((node) => {
+    if (ts.isInterfaceDeclaration(node) && node.name.text === name) collect(node.members);
+    if (ts.isTypeAliasDeclaration(node) && node.name.text === name && ts.isUnionTypeNode(node.type)) {
+      for (const type of node.type.types) if (ts.isTypeLiteralNode(type)) collect(type.members);
+    }
+  });
+  return members;
+}
