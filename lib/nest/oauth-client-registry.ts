@@ -1,20 +1,17 @@
 import { Logger } from '@nestjs/common';
 import type { ConfigService } from '@nestjs/config';
 import { AllowedOrigins } from '../axios/allowed-origins.js';
-import { httpTransport } from '../axios/http-transport.js';
-import { TlsAgent, type TlsMaterial } from '../axios/tls-agent.js';
+import type { TlsAgent } from '../axios/tls-agent.js';
 import type { ApiClient } from '../axios/token-interceptor.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient } from '../core/oauth-client.js';
 import { TokenRuntime } from '../core/token-runtime.js';
 import type { TokenStore } from '../core/token-store.js';
-import { readCredential } from '../oauth/credentials.js';
-import { DpopKey } from '../oauth/dpop.js';
 import { withDefaults, type OAuthClientOptions, type ResolvedClientOptions } from '../oauth/options.js';
 import { mergeClientOptions } from '../oauth/presets.js';
-import { OAuthTokenEndpoint } from '../oauth/token-endpoint.js';
 import type { AmbientTokenRequests } from './ambient-token-requests.js';
+import { connectClient } from './client-connection.js';
 import { clientsFromEnvironment, variableOf, type EnvironmentSource } from './environment.js';
 import type { OAuthClientModuleOptions } from './module-options.js';
 import { problemsOf } from './validation.js';
@@ -105,38 +102,11 @@ function environmentOf(config: ConfigService): EnvironmentSource {
 function register(name: string, own: OAuthClientOptions, runtime: TokenRuntime): RegisteredClient {
   const options = withDefaults(own);
   const { clock } = runtime;
-  const tlsAgent = options.tls && new TlsAgent();
-  const dpop = options.dpop ? new DpopKey(options.dpop === true ? {} : options.dpop, clock) : undefined;
-  const send = httpTransport(name, options.http ?? {}, tlsAgent);
-  const endpoint = new OAuthTokenEndpoint(name, options, {
-    clock,
-    dpop,
-    transport: async (url, request) => {
-      await readTls(name, options, tlsAgent);
-      return send(url, request);
-    },
-    certificate: async () => {
-      await readTls(name, options, tlsAgent);
-      return tlsAgent?.thumbprint;
-    },
-    warn: (message) => new Logger('OAuthClient').warn(message),
-  });
-  const client = new OAuthClient(name, endpoint, options, options, runtime);
+  const connection = connectClient(name, options, clock, (message) =>
+    new Logger('OAuthClient').warn(message),
+  );
+  const client = new OAuthClient(name, connection.endpoint, options, options, runtime);
   const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
+  const { dpop, tlsAgent } = connection;
   return { client, origins, unauthorizedRetry: options.unauthorizedRetry, dpop, clock, options, tlsAgent };
-}
-
-/** Certificates rotate like secrets: they are read whenever the authorization server is asked. */
-async function readTls(
-  name: string,
-  { tls }: ResolvedClientOptions,
-  agent: TlsAgent | undefined,
-): Promise<void> {
-  if (!tls || !agent) return;
-  const material: TlsMaterial = {};
-  for (const member of ['cert', 'key', 'ca', 'passphrase'] as const) {
-    const source = tls[member];
-    if (source !== undefined) material[member] = await readCredential<string>(name, `tls.${member}`, source);
-  }
-  agent.use(material);
 }

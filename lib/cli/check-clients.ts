@@ -1,0 +1,148 @@
+import { systemClock } from '../core/clock.js';
+import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from '../core/errors.js';
+import { connectClient } from '../nest/client-connection.js';
+import { clientsFromEnvironment, variableOf } from '../nest/environment.js';
+import { problemsOf } from '../nest/validation.js';
+import type { HttpTransport } from '../oauth/http-transport.js';
+import { withDefaults, type OAuthClientOptions, type ResolvedClientOptions } from '../oauth/options.js';
+
+/** What became of asking one client's authorization server for a token. Holds nothing secret. */
+export interface ClientCheck {
+  client: string;
+  endpoint?: string;
+  method: string;
+  outcome: 'ok' | 'failed' | 'not asked';
+  code?: string;
+  lifetimeMs?: number;
+  scope?: string;
+  /** The server's clock minus ours. */
+  clockDifferenceMs?: number;
+  roundTripMs?: number;
+  detail?: string;
+  remedy?: string;
+}
+
+/** From here on client assertions and DPoP proofs are taken for expired or not yet valid. */
+const CLOCK_TOLERANCE_MS = 30_000;
+
+/**
+ * Validates the `OAUTH_*` variables and asks for one token for each client.
+ *
+ * @param only the one client to ask for
+ * @param onProgress told of each client before it is asked
+ */
+export async function checkClients(
+  environment: Readonly<Record<string, string | undefined>>,
+  only: string | undefined,
+  onProgress: (client: string) => void,
+): Promise<{ problems: string[]; checks: ClientCheck[] }> {
+  const source = { get: (variable: string) => environment[variable], names: () => Object.keys(environment) };
+  const { clients, problems } = clientsFromEnvironment(source);
+  const names = Object.keys(clients);
+  if (only !== undefined && !names.includes(only)) {
+    problems.push(`There is no client "${only}"; OAUTH_CLIENTS lists: ${names.join(', ') || 'none'}.`);
+  }
+  for (const name of names) {
+    problems.push(...(await problemsOf(name, clients[name]!, (path) => variableOf(name, path))));
+  }
+  const checks: ClientCheck[] = [];
+  if (problems.length > 0) return { problems, checks };
+  for (const name of only === undefined ? names : [only]) {
+    onProgress(name);
+    checks.push(await checkClient(name, clients[name]!));
+  }
+  return { problems, checks };
+}
+
+async function checkClient(client: string, own: OAuthClientOptions): Promise<ClientCheck> {
+  const options = withDefaults(own);
+  const check: ClientCheck = { client, method: options.tokenEndpointAuthMethod, outcome: 'not asked' };
+  if (options.tokenEndpoint !== undefined) check.endpoint = options.tokenEndpoint;
+  const { grant } = options;
+  if (grant.type === 'refresh_token') return skipped(check, 'asking would use up its refresh token');
+  if (grant.type === 'token_exchange' || (grant.type === 'jwt_bearer' && grant.assertion === undefined)) {
+    return skipped(check, 'its subject token comes with each request');
+  }
+  const { endpoint } = connectClient(client, options, systemClock, () => undefined, watch(check));
+  const signal = AbortSignal.timeout(options.timeoutMs);
+  try {
+    const { issuedAt, expiresAt, scope } = await endpoint.request(options, {
+      signal,
+      refreshToken: undefined,
+    });
+    Object.assign(
+      check,
+      { outcome: 'ok', lifetimeMs: expiresAt - issuedAt },
+      scope !== undefined && { scope },
+    );
+    if (clockIsOff(check)) Object.assign(check, { detail: 'the clocks differ', remedy: CLOCK_REMEDY });
+  } catch (error) {
+    if (!(error instanceof OAuthClientError)) throw error;
+    const remedy = clockIsOff(check) ? CLOCK_REMEDY : remedyFor(client, options, error);
+    const timedOut = signal.aborted && {
+      code: 'timed_out',
+      detail: `no answer within ${options.timeoutMs} ms`,
+    };
+    Object.assign(check, { outcome: 'failed', code: codeOf(error), detail: error.message, remedy }, timedOut);
+  }
+  return check;
+}
+
+/** Notes endpoint, round trip and clock of the token request as it goes by; the last request is that one. */
+function watch(check: ClientCheck): (transport: HttpTransport) => HttpTransport {
+  return (transport) => async (url, request) => {
+    check.endpoint = url;
+    const startedAt = Date.now();
+    const started = performance.now();
+    const response = await transport(url, request);
+    check.roundTripMs = performance.now() - started;
+    const date = Date.parse(response.headers.get('date') ?? '');
+    // The header has whole seconds; on average half of one has passed.
+    if (!Number.isNaN(date)) check.clockDifferenceMs = date + 500 - (startedAt + check.roundTripMs / 2);
+    return response;
+  };
+}
+
+const CLOCK_REMEDY = 'Set this machine’s clock (NTP): assertions, proofs and expiry depend on it.';
+
+function clockIsOff({ clockDifferenceMs = 0 }: ClientCheck): boolean {
+  return Math.abs(clockDifferenceMs) > CLOCK_TOLERANCE_MS;
+}
+
+function skipped(check: ClientCheck, why: string): ClientCheck {
+  return { ...check, detail: `not asked: ${why}`, remedy: 'Call its API once to see it work.' };
+}
+
+/** The most telling code: the server's own, else ours. */
+function codeOf(error: OAuthClientError): string {
+  return (error instanceof TokenRequestError && error.error) || error.code;
+}
+
+function remedyFor(client: string, options: ResolvedClientOptions, error: OAuthClientError): string {
+  const variable = (path: string) => variableOf(client, path);
+  if (error instanceof TokenRequestError) {
+    switch (error.error) {
+      case 'invalid_scope':
+        return `Check ${variable('scope')} against what the partner granted you.`;
+      case 'invalid_target':
+        return `Check ${variable('resource')} and ${variable('audience')} against the partner's documentation.`;
+      case 'unauthorized_client':
+      case 'unsupported_grant_type':
+        return `Ask the partner to allow the ${options.grant.type} grant for this client, or set ${variable('grant.type')}.`;
+      case undefined:
+      case 'invalid_client':
+        return `Check ${variable('clientId')} and its credentials; if they are right, try another ${variable('tokenEndpointAuthMethod')}.`;
+      default:
+        return 'Look the code up in the partner’s documentation.';
+    }
+  }
+  if (error instanceof AuthorizationServerUnavailableError) {
+    const { code } = (error.cause ?? {}) as { code?: string };
+    if (code !== undefined && /CERT|TLS|SSL|SELF_SIGNED|ISSUER|EPROTO/.test(code)) {
+      return `The server's certificate is not trusted (${code}): set ${variable('tls.ca')}_FILE to the authority's certificate, or NODE_EXTRA_CA_CERTS.`;
+    }
+    if (error.status !== undefined) return 'Try again later, or ask the partner.';
+    return `Check ${variable(options.issuer === undefined ? 'tokenEndpoint' : 'issuer')}, the network and the proxy.`;
+  }
+  return `Check ${variable(options.issuer === undefined ? 'tokenEndpoint' : 'issuer')} and the option that the message names.`;
+}

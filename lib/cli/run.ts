@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { parseArgs, parseEnv } from 'node:util';
+import { checkClients, type ClientCheck } from './check-clients.js';
+import { asTable } from './report.js';
+
+const USAGE = `Usage: nestjs-oauth-client check [--env-file <path>] [--client <name>] [--json]
+
+Validates all OAUTH_* variables and asks each client's authorization server for a token.
+Exit codes: 0 all is well, 1 a client got no token, 2 the configuration or the call is wrong.`;
+
+/** What a run came to: what to print, and the exit code. */
+export interface Outcome {
+  output: string;
+  code: 0 | 1 | 2;
+}
+
+/** Runs the command line `args` against `environment`; variables of the environment win over those of the file. */
+export async function run(
+  args: string[],
+  environment: NodeJS.ProcessEnv,
+  onProgress: (client: string) => void,
+): Promise<Outcome> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      'env-file': { type: 'string' },
+      client: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) return { output: USAGE, code: 0 };
+  if (positionals.length !== 1 || positionals[0] !== 'check') return { output: USAGE, code: 2 };
+  const file = values['env-file'];
+  const fromFile = file === undefined ? {} : parseEnv(readFileSync(file, 'utf8'));
+  const { problems, checks } = await checkClients({ ...fromFile, ...environment }, values.client, onProgress);
+  const code = problems.length > 0 ? 2 : checks.some(({ outcome }) => outcome === 'failed') ? 1 : 0;
+  return {
+    output: values.json ? JSON.stringify({ problems, clients: checks }, null, 2) : report(problems, checks),
+    code,
+  };
+}
+
+function report(problems: readonly string[], checks: readonly ClientCheck[]): string {
+  if (problems.length > 0) return problems.map((problem) => `problem  ${problem}`).join('\n');
+  const remedies = checks.filter(({ remedy }) => remedy !== undefined);
+  return [
+    asTable(checks),
+    ...remedies.map(({ client, detail, remedy }) => `\n${client}: ${detail}\n  → ${remedy}`),
+  ].join('\n');
+}

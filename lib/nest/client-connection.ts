@@ -1,0 +1,61 @@
+import { httpTransport } from '../axios/http-transport.js';
+import { TlsAgent, type TlsMaterial } from '../axios/tls-agent.js';
+import type { Clock } from '../core/clock.js';
+import { readCredential } from '../oauth/credentials.js';
+import { DpopKey } from '../oauth/dpop.js';
+import type { HttpTransport } from '../oauth/http-transport.js';
+import type { ResolvedClientOptions } from '../oauth/options.js';
+import { OAuthTokenEndpoint } from '../oauth/token-endpoint.js';
+
+/** A client's way to its authorization server, and the keys that it shares with the way to its API. */
+export interface ClientConnection {
+  readonly endpoint: OAuthTokenEndpoint;
+  readonly dpop: DpopKey | undefined;
+  readonly tlsAgent: TlsAgent | undefined;
+}
+
+/**
+ * Connects the protocol to its transport.
+ *
+ * @param observe wraps the transport, to see requests and answers go by
+ */
+export function connectClient(
+  name: string,
+  options: ResolvedClientOptions,
+  clock: Clock,
+  warn: (message: string) => void,
+  observe: (transport: HttpTransport) => HttpTransport = (transport) => transport,
+): ClientConnection {
+  const tlsAgent = options.tls && new TlsAgent();
+  const dpop = options.dpop ? new DpopKey(options.dpop === true ? {} : options.dpop, clock) : undefined;
+  const send = httpTransport(name, options.http ?? {}, tlsAgent);
+  const endpoint = new OAuthTokenEndpoint(name, options, {
+    clock,
+    dpop,
+    transport: observe(async (url, request) => {
+      await readTls(name, options, tlsAgent);
+      return send(url, request);
+    }),
+    certificate: async () => {
+      await readTls(name, options, tlsAgent);
+      return tlsAgent?.thumbprint;
+    },
+    warn,
+  });
+  return { endpoint, dpop, tlsAgent };
+}
+
+/** Certificates rotate like secrets: they are read whenever the authorization server is asked. */
+async function readTls(
+  name: string,
+  { tls }: ResolvedClientOptions,
+  agent: TlsAgent | undefined,
+): Promise<void> {
+  if (!tls || !agent) return;
+  const material: TlsMaterial = {};
+  for (const member of ['cert', 'key', 'ca', 'passphrase'] as const) {
+    const source = tls[member];
+    if (source !== undefined) material[member] = await readCredential<string>(name, `tls.${member}`, source);
+  }
+  agent.use(material);
+}

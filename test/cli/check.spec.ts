@@ -1,0 +1,261 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer } from 'node:https';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import Provider from 'oidc-provider';
+import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
+import { run } from '../../lib/cli/run.js';
+
+const SECRET = 'doctor-secret-never-shown';
+
+let server: FakeAuthorizationServer;
+let lab: Record<string, string>;
+
+beforeEach(async () => {
+  server = await FakeAuthorizationServer.start({ clients: { clinic: SECRET } });
+  lab = {
+    OAUTH_CLIENTS: 'lab',
+    OAUTH_LAB_TOKEN_ENDPOINT: server.tokenEndpoint,
+    OAUTH_LAB_CLIENT_ID: 'clinic',
+    OAUTH_LAB_CLIENT_SECRET: SECRET,
+  };
+});
+
+afterEach(() => server.close());
+
+describe('nestjs-oauth-client check', () => {
+  it('shows endpoint, method, lifetime, scope, clock and round trip of a client that works', async () => {
+    server.respondWith({ access_token: 't1', token_type: 'Bearer', expires_in: 3600, scope: 'results:read' });
+    expect(await check()).toEqual({
+      code: 0,
+      output: [
+        'client  endpoint      method               outcome  lifetime  scope         clock    round trip',
+        'lab     <url>/oauth/token  client_secret_basic  ok       60 min    results:read  in step  N ms',
+      ],
+    });
+  });
+
+  it('asks a real oidc-provider found by discovery', async () => {
+    const { issuer, close } = await startProvider();
+    const environment = {
+      OAUTH_CLIENTS: 'lab',
+      OAUTH_LAB_ISSUER: issuer,
+      OAUTH_LAB_CLIENT_ID: 'clinic',
+      OAUTH_LAB_CLIENT_SECRET: SECRET,
+    };
+    const { output, code } = await run(['check', '--json'], environment, () => undefined);
+    await close();
+    expect(code).toBe(0);
+    expect(JSON.parse(output)).toEqual({
+      problems: [],
+      clients: [
+        {
+          client: 'lab',
+          endpoint: `${issuer}/token`,
+          method: 'client_secret_basic',
+          outcome: 'ok',
+          lifetimeMs: 600_000,
+          clockDifferenceMs: expect.any(Number),
+          roundTripMs: expect.any(Number),
+        },
+      ],
+    });
+  });
+
+  it('tells a wrong secret', async () => {
+    expect(await check({ OAUTH_LAB_CLIENT_SECRET: 'not-the-secret' })).toEqual({
+      code: 1,
+      output: [
+        'client  endpoint      method               outcome                 lifetime  scope  clock    round trip',
+        'lab     <url>/oauth/token  client_secret_basic  failed: invalid_client  –         –      in step  N ms',
+        '',
+        'lab: The authorization server rejected the token request of OAuth client "lab" with status 401: invalid_client. Check its credentials, grant, scope and audience.',
+        '  → Check OAUTH_LAB_CLIENT_ID and its credentials; if they are right, try another OAUTH_LAB_TOKEN_ENDPOINT_AUTH_METHOD.',
+      ],
+    });
+  });
+
+  it('tells a wrong scope', async () => {
+    server.respondWith({ status: 400, body: { error: 'invalid_scope' } });
+    const { output, code } = await check({ OAUTH_LAB_SCOPE: 'everything' });
+    expect(code).toBe(1);
+    expect(output.at(-1)).toBe('  → Check OAUTH_LAB_SCOPE against what the partner granted you.');
+  });
+
+  it('tells an unreachable server', async () => {
+    const free = await freePort();
+    const { output, code } = await check({ OAUTH_LAB_TOKEN_ENDPOINT: `http://127.0.0.1:${free}/token` });
+    expect(code).toBe(1);
+    expect(output.slice(-2)).toEqual([
+      'lab: The authorization server of OAuth client "lab" could not be reached (ECONNREFUSED). Check its URL, the network and the proxy.',
+      '  → Check OAUTH_LAB_TOKEN_ENDPOINT, the network and the proxy.',
+    ]);
+  });
+
+  it('tells a server that does not answer in time', async () => {
+    server.respondWith('hang');
+    const { output, code } = await check({ OAUTH_LAB_TIMEOUT_MS: '200' });
+    expect(code).toBe(1);
+    expect(output.slice(-2)).toEqual([
+      'lab: no answer within 200 ms',
+      '  → Check OAUTH_LAB_TOKEN_ENDPOINT, the network and the proxy.',
+    ]);
+  });
+
+  it('tells a certificate that nobody trusts', async () => {
+    const { url, close } = await startUntrustedServer();
+    const { output, code } = await check({ OAUTH_LAB_TOKEN_ENDPOINT: `${url}/token` });
+    await close();
+    expect(code).toBe(1);
+    expect(output.at(-1)).toMatch(
+      /^ {2}→ The server's certificate is not trusted \(\w+\): set OAUTH_LAB_TLS_CA_FILE to the authority's certificate, or NODE_EXTRA_CA_CERTS\.$/,
+    );
+  });
+
+  it('tells a clock that is an hour off', async () => {
+    const date = new Date(Date.now() + 3_600_000).toUTCString();
+    server.respondWith({
+      status: 200,
+      headers: { date },
+      body: { access_token: 't1', token_type: 'Bearer', expires_in: 60 },
+    });
+    expect(await check()).toEqual({
+      code: 0,
+      output: [
+        'client  endpoint      method               outcome  lifetime  scope  clock    round trip',
+        'lab     <url>/oauth/token  client_secret_basic  ok       60 s      –      +60 min  N ms',
+        '',
+        'lab: the clocks differ',
+        '  → Set this machine’s clock (NTP): assertions, proofs and expiry depend on it.',
+      ],
+    });
+  });
+
+  it('tells every missing and misspelt variable, and asks nobody', async () => {
+    expect(
+      await check({ OAUTH_LAB_CLIENT_ID: undefined, OAUTH_LAB_SCOPES: 'a', OAUTH_LAB_TIMEOUT_MS: 'soon' }),
+    ).toEqual({
+      code: 2,
+      output: [
+        'problem  OAUTH_LAB_SCOPES is not a variable of client "lab"; did you mean OAUTH_LAB_SCOPE?',
+        'problem  Client "lab": OAUTH_LAB_TIMEOUT_MS must be a number of milliseconds, more than 0.',
+        'problem  Client "lab": OAUTH_LAB_CLIENT_ID is missing; set it to the identifier the partner gave you.',
+      ],
+    });
+    expect(server.tokenRequests).toHaveLength(0);
+  });
+
+  it('does not use up a refresh token', async () => {
+    const { output, code } = await check({
+      OAUTH_LAB_GRANT_TYPE: 'refresh_token',
+      OAUTH_LAB_GRANT_REFRESH_TOKEN: 'r1',
+    });
+    expect(code).toBe(0);
+    expect(output.slice(-2)).toEqual([
+      'lab: not asked: asking would use up its refresh token',
+      '  → Call its API once to see it work.',
+    ]);
+    expect(server.tokenRequests).toHaveLength(0);
+  });
+
+  it('reads an env file, where the environment wins, and checks one client by name', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'doctor-')), '.env');
+    const lines = Object.entries({ ...lab, OAUTH_CLIENTS: 'lab,other', OAUTH_LAB_SCOPE: 'from-file' });
+    const other = ['TOKEN_ENDPOINT=https://auth.other.example', 'CLIENT_ID=o', 'CLIENT_SECRET=s'].map(
+      (line) => `OAUTH_OTHER_${line}`,
+    );
+    writeFileSync(file, [...lines.map(([name, value]) => `${name}=${value}`), ...other].join('\n'));
+    const asked: string[] = [];
+    const { code } = await run(
+      ['check', '--env-file', file, '--client', 'lab'],
+      { OAUTH_LAB_SCOPE: 'from-environment' },
+      (name) => asked.push(name),
+    );
+    expect(code).toBe(0);
+    expect(asked).toEqual(['lab']);
+    expect(server.tokenRequests[0]?.form?.get('scope')).toBe('from-environment');
+  });
+
+  it('explains itself', async () => {
+    expect(await run(['--help'], {}, () => undefined)).toEqual({
+      code: 0,
+      output: expect.stringContaining('Usage:'),
+    });
+    expect(await run([], {}, () => undefined)).toEqual({
+      code: 2,
+      output: expect.stringContaining('Usage:'),
+    });
+    expect(await run(['check', '--client', 'x'], lab, () => undefined)).toEqual({
+      code: 2,
+      output: 'problem  There is no client "x"; OAUTH_CLIENTS lists: lab.',
+    });
+  });
+});
+
+/** Runs the doctor; addresses and durations, which differ from run to run, are replaced. No secret may show. */
+async function check(over: Record<string, string | undefined> = {}) {
+  const { output, code } = await run(['check'], { ...lab, ...over }, () => undefined);
+  expect(output).not.toContain(SECRET);
+  const steady = output
+    .replaceAll(server.url, '<url>')
+    .replace(/^(client {2}endpoint) +/m, '$1      ')
+    .replace(/\d+ ms$/gm, (found, at: number, all: string) =>
+      /within $/.test(all.slice(0, at)) ? found : 'N ms',
+    );
+  return { code, output: steady.split('\n') };
+}
+
+async function startProvider() {
+  const listener = createHttpServer();
+  await once(listener.listen(0, '127.0.0.1'), 'listening');
+  const issuer = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  const provider = new Provider(issuer, {
+    clients: [
+      {
+        client_id: 'clinic',
+        client_secret: SECRET,
+        grant_types: ['client_credentials'],
+        redirect_uris: [],
+        response_types: [],
+      },
+    ],
+    features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
+    ttl: { ClientCredentials: 600 },
+  });
+  listener.on('request', provider.callback());
+  return { issuer, close: () => closeServer(listener) };
+}
+
+async function startUntrustedServer() {
+  const folder = mkdtempSync(join(tmpdir(), 'doctor-tls-'));
+  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert, '-days', '1', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1']); // prettier-ignore
+  expect(made.status).toBe(0);
+  const listener = createServer({ key: readFileSync(key), cert: readFileSync(cert) });
+  await once(listener.listen(0, '127.0.0.1'), 'listening');
+  return {
+    url: `https://127.0.0.1:${(listener.address() as AddressInfo).port}`,
+    close: () => closeServer(listener),
+  };
+}
+
+async function freePort(): Promise<number> {
+  const listener = createHttpServer();
+  await once(listener.listen(0, '127.0.0.1'), 'listening');
+  const { port } = listener.address() as AddressInfo;
+  await closeServer(listener);
+  return port;
+}
+
+async function closeServer(listener: {
+  close(done: () => void): unknown;
+  closeAllConnections(): void;
+}): Promise<void> {
+  listener.closeAllConnections();
+  await new Promise<void>((resolve) => listener.close(resolve));
+}
