@@ -2,7 +2,8 @@
 export default {
   rootDir: '.',
   testEnvironment: 'node',
-  testMatch: ['<rootDir>/test/**/*.spec.ts'],
+  // The browser test takes minutes: `npm run test:browser`.
+  testMatch: ['<rootDir>/test/**/*.spec.ts', '!<rootDir>/test/browser/**'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: {
     '^nestjs-oauth-client$': '<rootDir>/lib/index.ts',

@@ -1,13 +1,14 @@
-import type { INestApplication } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
 import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
 import { OAuthConfigurationError } from 'nestjs-oauth-client';
-import { AppModule } from './app.module.js';
+import { LiveModule } from './live/live.module.js';
+import { servePage } from './live/serve-page.js';
 import { startSandboxes, type Sandboxes } from './partners/start-sandboxes.js';
 
 /** The running clinic. */
 export interface Clinic {
-  readonly app: INestApplication;
+  readonly app: NestExpressApplication;
   readonly url: string;
   readonly sandboxes: Sandboxes;
   close(): Promise<void>;
@@ -23,20 +24,23 @@ export async function startClinic(): Promise<Clinic> {
   await ConfigModule.envVariablesLoaded;
   const port = portOf(process.env['PORT']);
   const sandboxes = await startSandboxes(process.env);
-  let app: INestApplication | undefined;
+  let app: NestExpressApplication | undefined;
   const close = async (): Promise<void> => {
     await app?.close();
     await Promise.all(Object.values(sandboxes).map((sandbox) => sandbox.close()));
   };
   try {
     // logs wait until the start has succeeded: a failed one is told in a line, not in Nest's stack trace
-    app = await NestFactory.create(AppModule, {
+    app = await NestFactory.create<NestExpressApplication>(LiveModule.with(sandboxes), {
       abortOnError: false,
       autoFlushLogs: false,
       bufferLogs: true,
+      // an open page must not keep it from stopping
+      forceCloseConnections: true,
       logger: ['warn', 'error', 'fatal'],
     });
     app.enableShutdownHooks();
+    servePage(app);
     await app.listen(port, '127.0.0.1');
     app.flushLogs();
     return { app, url: await app.getUrl(), sandboxes, close };

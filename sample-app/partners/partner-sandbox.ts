@@ -59,6 +59,11 @@ export abstract class PartnerSandbox {
     this.#downUntil = Date.now() + ms;
   }
 
+  /** Milliseconds until the authorization server is up again; 0 while it is. */
+  get downForMs(): number {
+    return Math.max(0, this.#downUntil - Date.now());
+  }
+
   /** Answers whatever is asked while the partner is up. */
   protected abstract answer(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void>;
 
@@ -79,9 +84,9 @@ export abstract class PartnerSandbox {
   #receive(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '/', this.url);
     if (request.method === 'POST' && url.pathname === this.tokenPath) this.#tokenRequests++;
-    const downMs = this.#downUntil - Date.now();
-    if (downMs > 0 && !url.pathname.startsWith(this.apiPath)) {
-      const retryAfter = String(Math.ceil(downMs / 1000));
+    const { downForMs } = this;
+    if (downForMs > 0 && !url.pathname.startsWith(this.apiPath)) {
+      const retryAfter = String(Math.ceil(downForMs / 1000));
       return sendJson(response, 503, { error: 'temporarily_unavailable' }, { 'retry-after': retryAfter });
     }
     this.answer(request, response, url).catch(() => sendJson(response, 500, { error: 'server_error' }));

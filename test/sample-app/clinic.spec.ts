@@ -46,9 +46,9 @@ describe('the running clinic', () => {
     expect(tokenRequests()).toEqual([1, 1, 1]);
   });
 
-  it('tells its routes, its partners, what came back and how many token requests it took', async () => {
+  it('tells its page first, its routes, its partners, what came back and how many token requests it took', async () => {
+    expect(describeRoutes(clinic)[0]).toContain(`${clinic.url}/`);
     const described = describeRoutes(clinic).join('\n');
-    expect(described).toContain(clinic.url);
     for (const path of Object.values(routes)) expect(described).toContain(path);
 
     const calls = await firstCalls(clinic);
