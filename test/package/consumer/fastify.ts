@@ -1,0 +1,4 @@
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { run } from './main.js';
+
+void run(new FastifyAdapter());

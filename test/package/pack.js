@@ -1,0 +1,55 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+/** The repository's root. */
+export const repository = resolve(import.meta.dirname, '../..');
+
+/**
+ * Runs a command to its end and returns what it printed; what it printed on both streams is the error if it fails.
+ *
+ * @param {string} command
+ * @param {readonly string[]} parameters
+ * @param {import('node:child_process').SpawnSyncOptions} [options]
+ * @returns {string}
+ */
+export function run(command, parameters, options = {}) {
+  const { status, signal, stdout, stderr, error } = spawnSync(command, parameters, {
+    cwd: repository,
+    maxBuffer: 64 * 1024 * 1024,
+    ...options,
+    encoding: 'utf8',
+  });
+  if (error) throw error;
+  if (status === 0) return stdout;
+  throw new Error(
+    `${command} ${parameters.join(' ')}: ${signal ?? `exit ${status}`}\n${stdout}${stderr}`.trim(),
+  );
+}
+
+/**
+ * Makes a directory that is gone when the process ends.
+ *
+ * @param {string} prefix
+ * @returns {string}
+ */
+export function temporaryDirectory(prefix) {
+  const directory = mkdtempSync(join(tmpdir(), prefix));
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+  return directory;
+}
+
+/**
+ * Builds the library and packs it as `npm publish` would.
+ *
+ * @param {string} directory
+ * @returns {string} the tarball's path
+ */
+export function pack(directory) {
+  run('npm', ['pack', '--pack-destination', directory]);
+  const tarball = readdirSync(directory).find((file) => file.endsWith('.tgz'));
+  if (!tarball) throw new Error('npm pack made no tarball.');
+  return join(directory, tarball);
+}
