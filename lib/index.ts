@@ -1,6 +1,6 @@
 import './axios/request-config.js';
 
-export { AccessToken, type AccessTokenType } from './core/access-token.js';
+export { AccessToken } from './core/access-token.js';
 export type { RetryOptions } from './core/backoff.js';
 export type { Clock } from './core/clock.js';
 export {
@@ -23,7 +23,7 @@ export { MemoryTokenStore } from './core/memory-token-store.js';
 export { OAuthClient } from './core/oauth-client.js';
 export type { RefreshAheadOptions } from './core/token-phase.js';
 export type { TokenRequest } from './core/token-request.js';
-export { TokenStore, type LockOutcome, type StoredFailure, type StoredToken } from './core/token-store.js';
+export { TokenStore, type AccessTokenType, type LockOutcome, type StoredFailure, type StoredToken } from './core/token-store.js';
 export type { OAuthRequestConfig } from './axios/request-config.js';
 export type {
   DpopOptions,

@@ -2,6 +2,7 @@
 export interface RequestTarget {
   baseURL?: string | undefined;
   url?: string | undefined;
+  allowAbsoluteUrls?: boolean | undefined;
 }
 
 const ABSOLUTE = /^([a-z][a-z\d+\-.]*:)?\/\//i;
@@ -45,7 +46,9 @@ export class AllowedOrigins {
 }
 
 /** The URL that Axios will ask for, without its query; `undefined` when that cannot be told. */
-export function targetOf({ baseURL, url = '' }: RequestTarget): URL | undefined {
+export function targetOf({ baseURL, url = '', allowAbsoluteUrls }: RequestTarget): URL | undefined {
+  // Whether Axios puts such a URL below the baseURL depends on its version.
+  if (baseURL && allowAbsoluteUrls === false && ABSOLUTE.test(url)) return undefined;
   const full =
     baseURL && !ABSOLUTE.test(url)
       ? url

@@ -33,6 +33,7 @@ export function httpTransport(
     params: undefined,
     timeout: 0,
     maxRedirects: 0,
+    fetchOptions: { redirect: 'manual' }, // early fetch adapters do not know maxRedirects
     maxContentLength: MAX_RESPONSE_BYTES,
     responseType: 'text',
     transformRequest: (data: unknown) => data,

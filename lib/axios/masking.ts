@@ -1,64 +1,55 @@
+import { Stream } from 'node:stream';
 import { inspect } from 'node:util';
-import type { AxiosError, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
-import type { TokenRequest } from '../core/token-request.js';
+import axios, { type AxiosError, type InternalAxiosRequestConfig } from 'axios';
 
 const MASK = ' [masked]';
 
-/** Whether an `Authorization` header is what {@link maskError} left: ours, and to be replaced when the request is sent again. */
-export function isMasked(authorization: unknown): boolean {
-  return typeof authorization === 'string' && authorization.endsWith(MASK);
+/** Whether an `Authorization` header is what {@link maskError} left. */
+export function isMasked(authorization: string): boolean {
+  return authorization.endsWith(MASK);
 }
 
 /**
- * Takes the token, the DPoP proof and the subject token out of what an Axios error shows of its request: in JSON,
- * in `util.inspect()` and in the objects that loggers walk through. The request can still be sent again: the
- * interceptor replaces the mask.
+ * Takes the token and the DPoP proof out of what an Axios error shows of its request: in JSON, in `util.inspect()`
+ * and in the objects that loggers walk through. The request can still be sent again: the interceptor replaces the
+ * mask.
  */
 export function maskError(error: AxiosError): void {
-  if (error.config) maskConfig(error.config);
+  const { config, response } = error;
+  if (config) maskConfig(config);
   hide(error, 'request');
-  if (error.response) maskResponse(error.response);
-}
-
-function maskResponse(response: AxiosResponse): void {
-  maskConfig(response.config);
+  if (axios.isAxiosError(error.cause)) maskError(error.cause); // some versions wrap one in another
+  if (!response) return;
+  if (response.config !== config) maskConfig(response.config);
   hide(response, 'request');
-  // The response stream of Node knows its request, headers and all.
-  if (typeof response.data === 'object' && response.data !== null) hide(response.data as object, 'req');
+  // A response's stream knows its socket, which knows the request, headers and all.
+  if (response.data instanceof Stream) hide(response, 'data');
 }
 
-function maskConfig(config: InternalAxiosRequestConfig): void {
-  const { headers, oauth } = config;
+function maskConfig({ headers, httpAgent, httpsAgent }: InternalAxiosRequestConfig): void {
   const authorization = headers.get('Authorization');
   if (typeof authorization === 'string' && !isMasked(authorization)) {
     headers.set('Authorization', authorization.replace(/\s.*$/s, '') + MASK);
   }
   if (headers.has('DPoP')) headers.set('DPoP', MASK.trim());
-  if (oauth) config.oauth = new SealedTokenRequest(oauth) as TokenRequest;
+  for (const agent of [httpAgent, httpsAgent] as unknown[])
+    if (typeof agent === 'object' && agent) seal(agent);
 }
 
-function hide(owner: object, property: string): void {
-  const descriptor = Object.getOwnPropertyDescriptor(owner, property);
-  if (descriptor?.configurable) Object.defineProperty(owner, property, { ...descriptor, enumerable: false });
+/** Leaves a member in place, but out of the sight of all who list members, even hidden ones. */
+function hide(owner: object, name: string): void {
+  const { value, configurable } = Object.getOwnPropertyDescriptor(owner, name) ?? {};
+  if (value === undefined || !configurable) return;
+  let kept: unknown = value;
+  const accessors = { get: () => kept, set: (replaced: unknown) => void (kept = replaced) };
+  Object.defineProperty(owner, name, { ...accessors, enumerable: false, configurable: true });
 }
 
-/** A token request that shows nothing confidential, and that Axios passes on by reference. */
-class SealedTokenRequest {
-  constructor(request: TokenRequest) {
-    Object.assign(this, request);
-  }
-
-  toJSON(): Pick<TokenRequest, 'scope' | 'audience' | 'resource'> & { client?: string } {
-    const { client, scope, audience, resource } = this as TokenRequest & { client?: string };
-    return {
-      ...(client !== undefined && { client }),
-      ...(scope !== undefined && { scope }),
-      ...(audience !== undefined && { audience }),
-      ...(resource !== undefined && { resource }),
-    };
-  }
-
-  [inspect.custom](): unknown {
-    return this.toJSON();
+/** An agent shows its keys, and all requests under way. */
+function seal(agent: object): void {
+  if (Object.hasOwn(agent, 'toJSON')) return;
+  const shown = `[${agent.constructor.name}]`;
+  for (const name of ['toJSON', inspect.custom]) {
+    Object.defineProperty(agent, name, { value: () => shown, configurable: true, writable: true });
   }
 }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import axios, {
   AxiosHeaders,
   type AxiosError,
@@ -5,50 +6,27 @@ import axios, {
   type AxiosResponse,
   type InternalAxiosRequestConfig,
 } from 'axios';
-import { firstValueFrom, timer } from 'rxjs';
+import { firstValueFrom, from, fromEvent, merge, takeUntil, timer } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
-import type { Clock } from '../core/clock.js';
 import { OriginNotAllowedError } from '../core/errors.js';
 import type { ManagedToken } from '../core/managed-token.js';
-import type { OAuthClient } from '../core/oauth-client.js';
-import { targetOf, type AllowedOrigins } from './allowed-origins.js';
+import { targetOf } from './allowed-origins.js';
 import { isMasked, maskError } from './masking.js';
+import { guardRedirects } from './redirect-guard.js';
+import { SentRequest, type ApiClient, type Attempt, type ProofMaker } from './sent-request.js';
 import './request-config.js';
 
-/** Makes DPoP proofs for API requests and keeps the APIs' nonces (RFC 9449). */
-export interface ProofMaker {
-  proof(method: string, url: URL, token: AccessToken): Promise<string>;
-  rememberNonce(origin: string, nonce: string | undefined): boolean;
-}
-
-/** A client as API requests see it. */
-export interface ApiClient {
-  readonly client: OAuthClient;
-  readonly origins: AllowedOrigins;
-  readonly unauthorizedRetry: boolean;
-  readonly dpop: ProofMaker | undefined;
-  readonly clock: Clock;
-}
+export type { ApiClient } from './sent-request.js';
 
 /** Which client's token a request gets. `strict`: a request that leaves its origins is an error, not one without a token. */
 export type ClientSelector = (
   config: InternalAxiosRequestConfig,
 ) => { api: ApiClient; strict: boolean } | undefined;
 
-/** How a request was sent, kept on its config until the response is in. */
-interface Attempt {
-  api: ApiClient;
-  managed: ManagedToken;
-  token: AccessToken;
-}
+type Config = InternalAxiosRequestConfig;
 
-const ATTEMPT = Symbol('oauth attempt');
-const GUARDED = Symbol('oauth redirect guard');
 /** How long a lagging API gets to learn of a new token. */
 const LAG_WAIT_MS = 500;
-
-type Config = InternalAxiosRequestConfig & { [ATTEMPT]?: Attempt | undefined };
-type BeforeRedirect = NonNullable<InternalAxiosRequestConfig['beforeRedirect']> & { [GUARDED]?: true };
 
 /** Sends `request`s a second time without any interceptor, so that those of the caller see one request and one response. */
 const replayer = axios.create();
@@ -69,46 +47,57 @@ export function interceptTokens(instance: AxiosInstance, select: ClientSelector)
 
 /** Returns the config itself when the token is at hand: a promise would cost the request a turn. */
 function attachToken(config: Config, select: ClientSelector): Config | Promise<Config> {
-  config[ATTEMPT] = undefined;
-  if (config.oauth === false) return config;
-  const present = config.headers.get('Authorization');
-  if (present !== null && present !== undefined && present !== false && !isMasked(present)) return config;
-  const selected = select(config);
-  if (!selected?.api.origins.allow(config)) {
-    if (selected?.strict) {
-      throw new OriginNotAllowedError(
-        selected.api.client.name,
-        targetOf(config)?.origin ?? 'an unknown origin',
-      );
-    }
-    config.headers.delete('Authorization');
-    return config;
+  const { headers } = config;
+  const present: unknown = headers.get('Authorization');
+  if (isOurs(config, present)) {
+    headers.delete('Authorization');
+    headers.delete('DPoP');
+  } else if (present !== undefined || config.auth) return config;
+  const { oauth } = config;
+  const selected = oauth === false ? undefined : select(config);
+  if (selected === undefined) return config;
+  const { api, strict } = selected;
+  if (!api.origins.allow(config)) {
+    if (!strict) return config;
+    throw new OriginNotAllowedError(api.client.name, targetOf(config)?.origin ?? 'an unknown origin');
   }
-  const { api } = selected;
-  const managed = api.client.managed(config.oauth);
-  const token = api.client.closed || config.oauth?.forceRefresh ? undefined : managed.current();
+  const managed = api.client.managed(oauth || undefined);
+  const token = api.client.closed || (oauth && oauth.forceRefresh) ? undefined : managed.current();
   if (token === undefined) return waitForToken(config, api, managed);
-  return authorize(config, { api, managed, token });
+  return authorize(config, { api, managed, token, astray: false });
+}
+
+/** Whether an `Authorization` header is from an earlier sending of the request, masked or not. */
+function isOurs(config: Config, authorization: unknown): boolean {
+  if (typeof authorization !== 'string') return false;
+  return isMasked(authorization) || authorization === SentRequest.attemptOf(config)?.token.authorization;
 }
 
 async function waitForToken(config: Config, api: ApiClient, managed: ManagedToken): Promise<Config> {
-  const { oauth, signal } = config;
-  const cancel = signal instanceof AbortSignal ? { signal } : {};
-  try {
-    const token = await api.client.getToken({ ...(oauth || {}), ...cancel });
-    return await authorize(config, { api, managed, token });
-  } catch (error) {
-    // Axios looks at the signal before it sends anything, and reports the cancellation in its own way.
-    if (signal?.aborted) return config;
-    throw error;
-  }
+  const request = config.oauth || undefined;
+  SentRequest.on(config); // a wait that is cancelled ends in an error with this config
+  const token = await unlessCancelled(config, () => api.client.getToken(request));
+  return token ? authorize(config, { api, managed, token, astray: false }) : config;
+}
+
+/** What `work` comes to, or nothing as soon as the caller cancels: Axios reports that before it sends anything. */
+async function unlessCancelled<T>(
+  { signal, cancelToken }: Config,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  if (signal?.aborted || cancelToken?.reason) return undefined;
+  const cancelled = [
+    ...(signal ? [fromEvent(signal as AbortSignal, 'abort')] : []),
+    ...(cancelToken ? [cancelToken.promise] : []),
+  ];
+  return firstValueFrom(from(work()).pipe(takeUntil(merge(...cancelled))), { defaultValue: undefined });
 }
 
 function authorize(config: Config, attempt: Attempt): Config | Promise<Config> {
   const { api, token } = attempt;
   config.headers.set('Authorization', token.authorization);
-  config[ATTEMPT] = attempt;
-  guardRedirects(config, api.origins);
+  SentRequest.on(config, attempt);
+  guardRedirects(config, attempt);
   return api.dpop === undefined ? config : addProof(config, api.dpop, token);
 }
 
@@ -117,47 +106,33 @@ async function addProof(config: Config, dpop: ProofMaker, token: AccessToken): P
   return config;
 }
 
-/** Redirects are followed below Axios, where only this hook can take the token off (RFC 9110 §15.4). */
-function guardRedirects(config: Config, origins: AllowedOrigins): void {
-  const own = config.beforeRedirect as BeforeRedirect | undefined;
-  if (own?.[GUARDED]) return;
-  const guard: BeforeRedirect = (options, ...rest) => {
-    own?.(options, ...rest);
-    const target = String(options['href']);
-    if (URL.canParse(target) && origins.reach(new URL(target)) > 0) return;
-    const headers = (options['headers'] ?? {}) as Record<string, string>;
-    for (const name of Object.keys(headers)) if (/^(authorization|dpop)$/i.test(name)) delete headers[name];
-  };
-  guard[GUARDED] = true;
-  config.beforeRedirect = guard;
-}
-
 function handleResponse(response: AxiosResponse): AxiosResponse | Promise<AxiosResponse> {
-  const attempt = (response.config as Config)[ATTEMPT];
+  const attempt = SentRequest.attemptOf(response.config);
   if (attempt === undefined) return response;
   // With a validateStatus of the caller's own, a 401 comes as a response.
-  if (response.status === 401) return handleUnauthorized(attempt, response.config, response, () => response);
+  if (response.status === 401) return handleUnauthorized(attempt, response, () => response);
   noteAccepted(attempt, response);
   return response;
 }
 
 async function handleError(error: unknown): Promise<AxiosResponse> {
-  const config =
-    axios.isAxiosError(error) || axios.isCancel(error) ? ((error as AxiosError).config as Config) : undefined;
-  const attempt = config?.[ATTEMPT];
-  if (config === undefined || attempt === undefined) throw error;
-  const { response } = error as AxiosError;
-  if (response?.status === 401) return handleUnauthorized(attempt, config, response, () => fail(error));
-  if (response) noteAccepted(attempt, response);
+  if (!axios.isAxiosError(error)) throw error;
+  const { config, response } = error;
+  const attempt = SentRequest.attemptOf(config);
+  if (attempt && response?.status === 401) {
+    return handleUnauthorized(attempt, response, () => fail(error));
+  }
+  if (attempt && response) noteAccepted(attempt, response);
   return fail(error);
 }
 
 function fail(error: unknown): never {
-  if (axios.isAxiosError(error) || axios.isCancel(error)) maskError(error as AxiosError);
+  if (axios.isAxiosError(error) && (error.config?.oauth as unknown) instanceof SentRequest) maskError(error);
   throw error;
 }
 
-function noteAccepted({ api, managed, token }: Attempt, response: AxiosResponse): void {
+function noteAccepted({ api, managed, token, astray }: Attempt, response: AxiosResponse): void {
+  if (astray) return;
   managed.accept(token);
   if (api.dpop) noteNonce(api.dpop, response);
 }
@@ -176,40 +151,54 @@ function noteNonce(dpop: ProofMaker, response: AxiosResponse): boolean {
  */
 async function handleUnauthorized(
   attempt: Attempt,
-  config: Config,
-  response: AxiosResponse,
+  rejection: AxiosResponse,
   surface: () => AxiosResponse,
 ): Promise<AxiosResponse> {
   const { api, managed, token } = attempt;
+  const { config } = rejection;
+  if (attempt.astray) return surface();
   const replayable = api.unauthorizedRetry && isReplayable(config.data);
-  if (api.dpop && noteNonce(api.dpop, response) && replayable) {
-    const answer = await unlessUnauthorized(() => replay(config, attempt));
-    if (answer) return answer;
-  } else if (replayable && managed.mayBeLagging(token)) {
-    await firstValueFrom(timer(LAG_WAIT_MS, api.clock.scheduler));
-    const answer = await unlessUnauthorized(() => replay(config, attempt));
-    if (answer) return answer;
-    managed.ruleOutLag(token);
-  }
+  const answer = replayable ? await sameTokenAgain(attempt, rejection) : undefined;
+  if (answer) return answer;
   if (managed.reject(token) === 'limited') return surface();
   if (!replayable) {
-    // The caller gets the 401 either way; a failure of the refresh is told in an event.
-    await managed.get(false).catch(() => undefined);
+    managed.get(false).catch(() => undefined); // told by an event; the caller gets the 401 either way
     return surface();
   }
-  const newer = await managed.get(false);
-  if (newer.value === token.value) return surface();
-  return replay(config, { ...attempt, token: newer });
+  const newer = await unlessCancelled(config, () => managed.get(false));
+  if (newer?.value === token.value) return surface();
+  discard(rejection);
+  return replay(config, newer ? { ...attempt, token: newer } : attempt);
+}
+
+/** The answer to the same token, where the API may only have wanted its nonce, or not have known of the token yet. */
+async function sameTokenAgain(
+  attempt: Attempt,
+  rejection: AxiosResponse,
+): Promise<AxiosResponse | undefined> {
+  const { api, managed, token } = attempt;
+  const { config } = rejection;
+  const nonceIsNew = api.dpop !== undefined && noteNonce(api.dpop, rejection);
+  if (!nonceIsNew) {
+    if (!managed.mayBeLagging(token)) return undefined;
+    await unlessCancelled(config, () => firstValueFrom(timer(LAG_WAIT_MS, api.clock.scheduler)));
+  }
+  const answer = await unlessUnauthorized(() => replay(config, attempt));
+  if (answer) discard(rejection);
+  else if (!nonceIsNew) managed.ruleOutLag(token);
+  return answer;
 }
 
 async function unlessUnauthorized(send: () => Promise<AxiosResponse>): Promise<AxiosResponse | undefined> {
   try {
     const response = await send();
-    return response.status === 401 ? undefined : response;
+    if (response.status !== 401) return response;
+    discard(response);
   } catch (error) {
-    if (axios.isAxiosError(error) && error.response?.status === 401) return undefined;
-    throw error;
+    if (!axios.isAxiosError(error) || error.response?.status !== 401) throw error;
+    discard(error.response);
   }
+  return undefined;
 }
 
 /** Sends the request again as it went out: same method, URL, headers and bytes, with the attempt's token. */
@@ -231,10 +220,15 @@ async function replay(config: Config, attempt: Attempt): Promise<AxiosResponse> 
   }
 }
 
+/** A body that nobody will read keeps its connection. */
+function discard({ data }: AxiosResponse): void {
+  if (data instanceof Readable) data.destroy();
+}
+
 /** The client whose token an API rejected for good, if that is what `error` tells. */
 export function rejectedClientOf(error: unknown): string | undefined {
   if (!axios.isAxiosError(error) || error.response?.status !== 401) return undefined;
-  return (error.config as Config | undefined)?.[ATTEMPT]?.api.client.name;
+  return SentRequest.attemptOf(error.config)?.api.client.name;
 }
 
 /** Streams are consumed by the first sending; everything else can be sent again. */

@@ -1,8 +1,5 @@
 import { inspect } from 'node:util';
-import type { StoredToken } from './token-store.js';
-
-/** How an access token is presented to an API: RFC 6750 (`Bearer`) or RFC 9449 (`DPoP`). */
-export type AccessTokenType = 'Bearer' | 'DPoP';
+import type { AccessTokenType, StoredToken } from './token-store.js';
 
 /**
  * An access token. Immutable; `toString()`, `toJSON()` and `util.inspect()` never show its value, so it may be

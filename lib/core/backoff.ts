@@ -72,8 +72,9 @@ export class CoolDown {
     this.#error = error;
     this.#failedAt = this.#clock.now();
     const own = error.retryable
-      ? (retryAfterMsOf(error) ??
-        this.#clock.random() * backoffSlotMs(this.#failures, COOL_DOWN_MIN_MS, COOL_DOWN_MAX_MS))
+      ? // A Retry-After of 0 asks for nothing.
+        retryAfterMsOf(error) ||
+        this.#clock.random() * backoffSlotMs(this.#failures, COOL_DOWN_MIN_MS, COOL_DOWN_MAX_MS)
       : TERMINAL_COOL_DOWN_MS;
     const length = atLeastMs > 0 ? atLeastMs : own;
     this.#until = this.#clock.monotonic() + length;

@@ -1,4 +1,4 @@
-import { EMPTY, Subscription, catchError, defer, exhaustMap, filter, take, timer } from 'rxjs';
+import { EMPTY, type Subscription, catchError, defer, exhaustMap, filter, take, timer } from 'rxjs';
 import type { Clock } from './clock.js';
 import type { LockOutcome, StoredToken, TokenStore } from './token-store.js';
 
@@ -41,9 +41,20 @@ export class GuardedStore {
   /** Rejects only with what `work` rejects with. */
   async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {
     if (this.down) return { outcome: 'error', error: undefined };
-    const outcome = await this.#store.withLock(key, ttlMs, work);
-    if (outcome.outcome === 'error') this.#fail(outcome.error);
-    return outcome;
+    const started: Promise<T>[] = [];
+    try {
+      const outcome = await this.#store.withLock(key, ttlMs, async () => {
+        started.push(work());
+        return started[0]!;
+      });
+      if (outcome.outcome === 'error') this.#fail(outcome.error);
+      return outcome;
+    } catch (error) {
+      const [working] = started;
+      const result = await working; // rejects if the work did; else the store threw
+      this.#fail(error);
+      return working ? { outcome: 'acquired', result: result as T } : { outcome: 'error', error };
+    }
   }
 
   close(): void {

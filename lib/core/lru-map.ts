@@ -22,12 +22,9 @@ export class LruMap<V> {
   set(key: string, value: V): void {
     this.#entries.delete(key);
     this.#entries.set(key, value);
-    if (this.#entries.size <= this.#limit) return;
     for (const [oldest, candidate] of this.#entries) {
-      if (candidate !== value && !this.#pinned(candidate)) {
-        this.#entries.delete(oldest);
-        return;
-      }
+      if (this.#entries.size <= this.#limit) return;
+      if (candidate !== value && !this.#pinned(candidate)) this.#entries.delete(oldest);
     }
   }
 

@@ -1,4 +1,4 @@
-import { Observable, catchError, firstValueFrom, of, tap, throwError, timeout } from 'rxjs';
+import { Observable, catchError, firstValueFrom, of, throwError, timeout } from 'rxjs';
 import type { AccessToken } from './access-token.js';
 import { CoolDown, backoffSlotMs } from './backoff.js';
 import { AuthorizationServerUnavailableError, type OAuthClientError } from './errors.js';
@@ -50,7 +50,7 @@ export class ManagedToken {
   #stored: StoredToken | undefined;
   #forgotten: Promise<void> | undefined;
   #missing: TokenRequestReason = 'cold';
-  #rejectedValue: string | undefined;
+  #rejected: StoredToken | undefined;
   #rejections = 0;
   #rejectionsLimitedUntil = Number.NEGATIVE_INFINITY;
 
@@ -126,18 +126,17 @@ export class ManagedToken {
   /** In its last moments the token in hand still beats an error, and a wait that would outlast it. */
   #notLongerThanUseful(flight: Flight): Observable<AccessToken> {
     const spare = this.#held!;
+    const usable = (): boolean => this.#held === spare && spare.phase !== 'expired';
     return flight.token$.pipe(
       timeout({
         first: spare.remainingMs / 2,
         scheduler: this.#context.clock.scheduler,
         with: () => {
           flight.inTrouble = true;
-          return of(spare.token);
+          return usable() ? of(spare.token) : flight.token$;
         },
       }),
-      catchError((error: unknown) =>
-        this.#held === spare && spare.phase !== 'expired' ? of(spare.token) : throwError(() => error),
-      ),
+      catchError((error: unknown) => (usable() ? of(spare.token) : throwError(() => error))),
     );
   }
 
@@ -183,14 +182,15 @@ export class ManagedToken {
     const stored = this.#stored;
     const expiresAt = this.#held?.token.expiresAt;
     this.#missing = reason;
-    this.#rejectedValue = stored?.value;
+    this.#rejected = stored;
     this.#held = this.#promise = undefined;
-    this.#forgotten = this.#key().then((key) =>
-      stored?.refreshToken === undefined
-        ? store.delete(key, stored?.value)
-        : store.set(key, { ...stored, expiresAt: stored.issuedAt }),
-    );
-    this.#forgotten.catch(() => undefined); // told by the next flight, which waits for it
+    this.#forgotten = this.#key()
+      .then((key) =>
+        stored?.refreshToken === undefined
+          ? store.delete(key, stored?.value)
+          : store.set(key, { ...stored, expiresAt: stored.issuedAt }),
+      )
+      .catch(() => undefined); // the next flight makes the key again, and tells what is wrong with it
     emit({ type: 'token_invalidated', client, reason, ...(expiresAt && { expiresAt }) });
   }
 
@@ -226,8 +226,7 @@ export class ManagedToken {
         onTrouble: () => (flight.inTrouble = true),
       },
       (acquired) => this.#land(acquired, reason, clock.monotonic() - startedAt),
-    ).pipe(
-      tap({ error: (error: OAuthClientError) => this.#crash(error, reason, clock.monotonic() - startedAt) }),
+      (error) => this.#crash(error, reason, clock.monotonic() - startedAt),
     );
     const promise = firstValueFrom(token$);
     const flight: Flight = { token$, promise, inTrouble: this.phase === 'refresh_due' };
@@ -236,7 +235,11 @@ export class ManagedToken {
     return flight;
   }
 
-  #land({ stored, source }: Acquired, reason: TokenRequestReason, durationMs: number): AccessToken {
+  #land(
+    { stored, source, startedMonotonic }: Acquired,
+    reason: TokenRequestReason,
+    durationMs: number,
+  ): AccessToken {
     const { client, clock, refreshAhead, emit } = this.#context;
     const previous = this.#held?.phase === 'expired' ? undefined : this.#held;
     const fresher = previous === undefined || stored.expiresAt > previous.token.expiresAt.getTime();
@@ -244,7 +247,7 @@ export class ManagedToken {
     this.#flight = undefined;
     this.#stored = stored;
     if (previous === undefined || fresher || !same) {
-      this.#held = new HeldToken(stored, clock, refreshAhead, this.#jitter);
+      this.#held = new HeldToken(stored, clock, refreshAhead, this.#jitter, startedMonotonic);
       this.#held.accepted = same && previous.accepted;
       this.#promise = undefined;
     }
@@ -285,7 +288,9 @@ export class ManagedToken {
   }
 
   #acceptable(stored: StoredToken, replaced: HeldToken | undefined): boolean {
-    if (stored.value === this.#rejectedValue || stored.failure) return false;
+    if (stored.failure || stored.value === this.#rejected?.value) return false;
+    // A store that was away may still hold what was rejected before that one.
+    if (this.#rejected && stored.issuedAt < this.#rejected.issuedAt) return false;
     const { phase } = new HeldToken(stored, this.#context.clock, this.#context.refreshAhead, this.#jitter);
     if (phase === 'expired' || phase === 'reserve') return false;
     return !replaced || (stored.issuedAt > replaced.acquiredAt && stored.value !== replaced.token.value);

@@ -28,6 +28,7 @@ export class OAuthClient {
   readonly #details: TokenRequestDetails;
   readonly #context: ManagedTokenContext;
   readonly #default: ManagedToken;
+  readonly #defaultKey: string;
   #recent: ManagedToken;
   #tokenRequests = 0;
 
@@ -54,6 +55,7 @@ export class OAuthClient {
       onTokenRequest: () => this.#tokenRequests++,
     };
     this.#default = this.#recent = this.#manage(details);
+    this.#defaultKey = tokenKey(name, details);
   }
 
   /**
@@ -124,6 +126,7 @@ export class OAuthClient {
     if (asked === undefined || isPlain(asked)) return this.#default;
     const details = mergeTokenRequests<TokenRequestDetails>(this.#details, detailsOf(asked))!;
     const key = tokenKey(this.name, details);
+    if (key === this.#defaultKey) return this.#default;
     let managed = this.#runtime.tokens.get(key);
     if (managed === undefined) {
       managed = this.#manage(details);

@@ -8,8 +8,8 @@ export function parseRetryAfter(header: string | undefined, now: number): number
   const value = header?.trim();
   if (!value) return undefined;
   if (/^\d+$/.test(value)) return Math.min(Number(value) * 1000, MAX_MS);
-  // An HTTP date names its day, so plain numbers and signs that Date.parse would take are kept out.
-  if (!/^[A-Za-z]{3,9},? /.test(value)) return undefined;
-  const at = Date.parse(value);
+  // Date.parse would read a date into almost anything with a number in it.
+  if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .* \d\d:\d\d:\d\d( |$)/.test(value)) return undefined;
+  const at = Date.parse(value.endsWith('GMT') ? value : `${value} GMT`); // asctime's form names no zone
   return Number.isNaN(at) ? undefined : Math.min(Math.max(0, at - now), MAX_MS);
 }

@@ -1,6 +1,6 @@
 import {
   AuthorizationServerUnavailableError,
-  OAuthClientError,
+  type OAuthClientError,
   TokenRequestError,
   TokenResponseError,
 } from './errors.js';

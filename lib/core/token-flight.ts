@@ -5,6 +5,7 @@ import {
   firstValueFrom,
   map,
   mergeMap,
+  race,
   raceWith,
   retry,
   share,
@@ -68,6 +69,8 @@ export interface FlightPlan {
 export interface Acquired {
   stored: StoredToken;
   source: TokenSource;
+  /** When its request began, on the monotonic clock; unknown for a token from the store. */
+  startedMonotonic?: number;
 }
 
 const POLL_MIN_MS = 20;
@@ -75,16 +78,18 @@ const POLL_MAX_MS = 250;
 
 /**
  * One shared wait for a token: store lock, the store read again, the token request with its retries, store write.
- * Multicast and replayed; it goes on when subscribers leave. `land` runs once, before any of them is told; the
- * cache lives outside.
+ * Multicast and replayed; it goes on when subscribers leave. `land` or `crash` runs once, before any of them is
+ * told; the cache lives outside.
  */
 export function tokenFlight<T>(
   context: FlightContext,
   plan: FlightPlan,
   land: (acquired: Acquired) => T,
+  crash: (error: OAuthClientError) => void,
 ): Observable<T> {
   return defer(() => throughStore(context, plan)).pipe(
     map(land),
+    tap({ error: crash }),
     share({
       connector: () => new ReplaySubject(1),
       resetOnRefCountZero: false,
@@ -115,21 +120,26 @@ async function throughStore(context: FlightContext, plan: FlightPlan): Promise<A
 }
 
 async function readOrRequest(context: FlightContext, plan: FlightPlan, key: string): Promise<Acquired> {
-  const { store, clock, client } = context;
+  const { store, client } = context;
   const entry = await store.get(key);
   if (entry && plan.acceptable(entry)) return { stored: entry, source: 'store' };
   await respectSharedFailure(context, plan, key);
   try {
-    const stored = await firstValueFrom(
+    const acquired = await firstValueFrom(
       requestWithRetries(context, plan, entry?.refreshToken ?? plan.refreshToken),
     );
-    await store.set(key, stored);
-    return { stored, source: 'authorization_server' };
+    const { stored } = acquired;
+    // Under the lock a later answer is newer, also when the wall clock was set back since the entry was made.
+    await store.set(
+      key,
+      entry && entry.issuedAt > stored.issuedAt ? { ...stored, issuedAt: entry.issuedAt } : stored,
+    );
+    return acquired;
   } catch (reason) {
     const error = asOAuthClientError(reason, client);
     if (error.code !== 'closed') {
       const coolDownMs = plan.coolDown.begin(error);
-      const shared = failureEntry(error, clock.now(), coolDownMs);
+      const shared = failureEntry(error, plan.coolDown.failedAt, coolDownMs);
       if (shared) await store.set(failureKey(key), shared);
     }
     throw error;
@@ -150,8 +160,11 @@ async function readStore(
 /** A cool-down that another instance began holds for this one. */
 async function respectSharedFailure(context: FlightContext, plan: FlightPlan, key: string): Promise<void> {
   const entry = await context.store.get(failureKey(key));
-  const remainingMs = (entry?.expiresAt ?? 0) - context.clock.now();
-  const error = entry && remainingMs > 0 ? failureOf(entry, context.client, remainingMs) : undefined;
+  if (!entry) return;
+  // This instance's own cool-down is over, or it would not ask; a clock set back since must not revive it.
+  if (entry.issuedAt === plan.coolDown.failedAt) return context.store.delete(failureKey(key));
+  const remainingMs = Math.min(entry.expiresAt - context.clock.now(), entry.expiresAt - entry.issuedAt);
+  const error = remainingMs > 0 ? failureOf(entry, context.client, remainingMs) : undefined;
   if (!error) return;
   plan.coolDown.begin(error, remainingMs);
   throw error;
@@ -161,7 +174,7 @@ function requestWithRetries(
   context: FlightContext,
   plan: FlightPlan,
   refreshToken: string | undefined,
-): Observable<StoredToken> {
+): Observable<Acquired> {
   const { client, clock, endpoint, timeoutMs } = context;
   const limits = context.retry;
   const deadline = clock.monotonic() + limits.totalMs;
@@ -173,9 +186,18 @@ function requestWithRetries(
           { client, timedOut: true },
         ),
     );
-  return abortable((signal) => {
+  const request$ = abortable(async (signal): Promise<Acquired> => {
     context.onTokenRequest();
-    return endpoint.request(plan.details, { signal, refreshToken });
+    const startedMonotonic = clock.monotonic();
+    const stored = await endpoint.request(plan.details, { signal, refreshToken });
+    const ageMs = Math.max(clock.now() - stored.issuedAt, clock.monotonic() - startedMonotonic);
+    if (ageMs < stored.expiresAt - stored.issuedAt) {
+      return { stored, source: 'authorization_server', startedMonotonic };
+    }
+    throw new AuthorizationServerUnavailableError(
+      `The authorization server of OAuth client "${client}" took longer to answer than its token lives.`,
+      { client, timedOut: true },
+    );
   }).pipe(
     timeout({
       first: timeoutMs,
@@ -197,8 +219,9 @@ function requestWithRetries(
       scheduler: clock.scheduler,
       with: () => timedOut('the flight', limits.totalMs),
     }),
-    raceWith(context.closed$),
   );
+  // First, so that nothing is sent once the module is closed.
+  return race(context.closed$, request$);
 }
 
 /** A promise that learns by its signal when nobody wants it any more. */

@@ -35,12 +35,21 @@ export class HeldToken {
   readonly #reserveAge: number;
   readonly #lifetime: number;
 
-  /** @param jitter factor on the refresh window, 0.9 to 1.1, drawn once per key and instance. */
-  constructor(stored: StoredToken, clock: Clock, refreshAhead: RefreshAheadOptions, jitter: number) {
+  /**
+   * @param jitter factor on the refresh window, 0.9 to 1.1, drawn once per key and instance.
+   * @param startedMonotonic when the token request began; by default worked out from the wall clock.
+   */
+  constructor(
+    stored: StoredToken,
+    clock: Clock,
+    refreshAhead: RefreshAheadOptions,
+    jitter: number,
+    startedMonotonic = clock.monotonic() - Math.max(0, clock.now() - stored.issuedAt),
+  ) {
     this.token = new AccessToken(stored);
     this.#clock = clock;
     this.acquiredAt = stored.issuedAt;
-    this.#startedMonotonic = clock.monotonic() - Math.max(0, clock.now() - stored.issuedAt);
+    this.#startedMonotonic = startedMonotonic;
     this.#lifetime = stored.expiresAt - stored.issuedAt;
     const window = Math.min(refreshAhead.ratio * this.#lifetime, refreshAhead.maxMs) * jitter;
     this.#refreshAge = this.#lifetime - window;
@@ -61,7 +70,7 @@ export class HeldToken {
   get phase(): TokenPhase {
     const age = this.ageMs;
     if (age < this.#refreshAge && age < this.#reserveAge) return 'fresh';
-    if (age >= this.#lifetime) return 'expired';
+    if (!(age < this.#lifetime)) return 'expired'; // so is a lifetime that is no number
     return age >= this.#reserveAge ? 'reserve' : 'refresh_due';
   }
 }

@@ -1,5 +1,7 @@
-import type { AccessTokenType } from './access-token.js';
 import type { OAuthClientErrorCode } from './errors.js';
+
+/** How an access token is presented to an API: RFC 6750 (`Bearer`) or RFC 9449 (`DPoP`). */
+export type AccessTokenType = 'Bearer' | 'DPoP';
 
 /** A token as a store keeps it: a plain, serialisable object. */
 export interface StoredToken {

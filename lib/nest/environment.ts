@@ -49,7 +49,7 @@ export function clientsFromEnvironment(
   defaults: OAuthClientOptions = {},
 ): EnvironmentClients {
   const problems: string[] = [];
-  const names = split(text(source, 'OAUTH_CLIENTS') ?? '');
+  const names = [...new Set(split(text(source, 'OAUTH_CLIENTS') ?? ''))];
   if (names.length === 0) {
     problems.push(
       'No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, or pass clients to OAuthClientModule.forRoot().',
@@ -78,25 +78,21 @@ function clientFromEnvironment(
   problems: string[],
 ): OAuthClientOptions {
   const prefix = prefixOf(name);
-  // Of names that prefix each other the longest owns a variable.
-  const ours = source
-    .names()
-    .filter((variable) => variable.startsWith(prefix))
-    .filter(
-      (variable) =>
-        ![...owners.keys()].some((other) => other.length > prefix.length && variable.startsWith(other)),
-    )
-    .map((variable) => variable.slice(prefix.length));
+  const longer = [...owners.keys()].filter((other) => other.length > prefix.length);
+  /** Of names that prefix each other the longest owns a variable. */
+  const ours = (variable: string) =>
+    variable.startsWith(prefix) && !longer.some((other) => variable.startsWith(other));
   const known = [...SUFFIXES.keys(), ...PRESET_SUFFIXES];
-  for (const suffix of ours) {
-    if (known.includes(suffix)) continue;
+  for (const variable of source.names().filter(ours)) {
+    const suffix = variable.slice(prefix.length);
+    if (known.includes(suffix) || text(source, variable) === undefined) continue;
     problems.push(
-      `${prefix}${suffix} is not a variable of client "${name}"; did you mean ${prefix}${nearest(suffix, known)}?`,
+      `${variable} is not a variable of client "${name}"; did you mean ${prefix}${nearest(suffix, known)}?`,
     );
   }
   const own: Record<string, unknown> = {};
   for (const [suffix, { path, kind, file }] of SUFFIXES) {
-    const value = text(source, prefix + suffix);
+    const value = ours(prefix + suffix) ? text(source, prefix + suffix) : undefined;
     if (value !== undefined) assign(own, path, file ? fileReader(value) : parse(value, kind));
   }
   return mergeClientOptions(defaults, withPreset(name, own, source, problems));

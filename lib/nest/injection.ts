@@ -1,4 +1,5 @@
 import { Inject, type FactoryProvider } from '@nestjs/common';
+import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthAxiosInterceptor } from './oauth-axios.interceptor.js';
 import { OAuthTokenService } from './oauth-token.service.js';
 
@@ -33,13 +34,20 @@ export function namedProviders(names: readonly string[]): FactoryProvider[] {
   return names.flatMap((name) => [
     {
       provide: getOAuthClientToken(name),
-      inject: [OAuthTokenService],
-      useFactory: (tokens: OAuthTokenService) => tokens.client(name),
+      inject: [{ token: OAuthTokenService, optional: true }],
+      useFactory: (tokens?: OAuthTokenService) => present(name, tokens).client(name),
     },
     {
       provide: getOAuthHttpToken(name),
-      inject: [OAuthAxiosInterceptor],
-      useFactory: (interceptor: OAuthAxiosInterceptor) => interceptor.httpService(name),
+      inject: [{ token: OAuthAxiosInterceptor, optional: true }],
+      useFactory: (interceptor?: OAuthAxiosInterceptor) => present(name, interceptor).httpService(name),
     },
+  ]);
+}
+
+function present<T>(name: string, registered: T | undefined): T {
+  if (registered !== undefined) return registered;
+  throw new OAuthConfigurationError([
+    `OAuthClientModule.forFeature('${name}') sees no OAuthClientModule.forRoot(): import one into the application's root module, and leave isGlobal on. With isGlobal: false, import what forRoot({ clients }) returns instead of forFeature.`,
   ]);
 }

@@ -1,19 +1,19 @@
-import { Logger } from '@nestjs/common';
-import type { ConfigService } from '@nestjs/config';
 import { AllowedOrigins } from '../axios/allowed-origins.js';
 import type { TlsAgent } from '../axios/tls-agent.js';
 import type { ApiClient } from '../axios/token-interceptor.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient } from '../core/oauth-client.js';
+import type { TokenEndpoint } from '../core/token-flight.js';
 import { TokenRuntime } from '../core/token-runtime.js';
 import type { TokenStore } from '../core/token-store.js';
 import { withDefaults, type OAuthClientOptions, type ResolvedClientOptions } from '../oauth/options.js';
 import { mergeClientOptions } from '../oauth/presets.js';
-import type { AmbientTokenRequests } from './ambient-token-requests.js';
+import { AmbientTokenRequests } from './ambient-token-requests.js';
 import { connectClient } from './client-connection.js';
 import { clientsFromEnvironment, variableOf, type EnvironmentSource } from './environment.js';
 import type { OAuthClientModuleOptions } from './module-options.js';
+import { OAuthClientLogger } from './oauth-client.logger.js';
 import { problemsOf } from './validation.js';
 
 /** A client with everything that belongs to it. */
@@ -22,35 +22,36 @@ export interface RegisteredClient extends ApiClient {
   readonly tlsAgent: TlsAgent | undefined;
 }
 
-/** All clients of one module instance, built once from valid options. */
+/** Runs around each token request of a client; a tracer may take the place of the plain call. */
+export type AroundTokenRequest = <T>(client: string, request: () => Promise<T>) => Promise<T>;
+
+/** All clients of one module instance, built once from valid options, and what they share. */
 export class OAuthClientRegistry {
+  readonly ambient = new AmbientTokenRequests();
+  readonly logger = new OAuthClientLogger();
   readonly runtime: TokenRuntime;
   readonly shutdownGraceMs: number;
-  readonly #clients: ReadonlyMap<string, RegisteredClient>;
+  aroundTokenRequest: AroundTokenRequest = (_client, request) => request();
+  readonly #clients = new Map<string, RegisteredClient>();
 
   private constructor(
-    runtime: TokenRuntime,
-    shutdownGraceMs: number,
-    clients: Map<string, RegisteredClient>,
+    { clock = systemClock, shutdownGraceMs = 5_000 }: OAuthClientModuleOptions,
+    clients: Record<string, OAuthClientOptions>,
+    store: TokenStore,
   ) {
-    this.runtime = runtime;
+    this.runtime = new TokenRuntime(store, clock, this.ambient.requestOf);
     this.shutdownGraceMs = shutdownGraceMs;
-    this.#clients = clients;
+    this.logger.follow(this.runtime.events$);
+    for (const [name, own] of Object.entries(clients)) this.#clients.set(name, this.#register(name, own));
   }
 
   /** @throws {OAuthConfigurationError} with every problem of every client */
   static async create(
     options: OAuthClientModuleOptions,
     store: TokenStore,
-    config: ConfigService,
-    ambient: AmbientTokenRequests,
+    environment: EnvironmentSource,
   ): Promise<OAuthClientRegistry> {
-    const clients = await validClients(options, config);
-    const runtime = new TokenRuntime(store, options.clock ?? systemClock, ambient.requestOf);
-    const registered = Object.entries(clients).map(
-      ([name, own]) => [name, register(name, own, runtime)] as const,
-    );
-    return new OAuthClientRegistry(runtime, options.shutdownGraceMs ?? 5_000, new Map(registered));
+    return new OAuthClientRegistry(options, await validClients(options, environment), store);
   }
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */
@@ -70,11 +71,26 @@ export class OAuthClientRegistry {
   all(): Iterable<RegisteredClient> {
     return this.#clients.values();
   }
+
+  #register(name: string, own: OAuthClientOptions): RegisteredClient {
+    const options = withDefaults(own);
+    const { clock } = this.runtime;
+    const { endpoint, dpop, tlsAgent } = connectClient(name, options, clock, (message) =>
+      this.logger.warn(name, message),
+    );
+    const observed: TokenEndpoint = {
+      identity: () => endpoint.identity(),
+      request: (...request) => this.aroundTokenRequest(name, () => endpoint.request(...request)),
+    };
+    const client = new OAuthClient(name, observed, options, options, this.runtime);
+    const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
+    return { client, origins, unauthorizedRetry: options.unauthorizedRetry, dpop, clock, options, tlsAgent };
+  }
 }
 
 async function validClients(
   { clients, defaults = {}, shutdownGraceMs = 0 }: OAuthClientModuleOptions,
-  config: ConfigService,
+  environment: EnvironmentSource,
 ): Promise<Record<string, OAuthClientOptions>> {
   const configured = clients
     ? {
@@ -83,7 +99,7 @@ async function validClients(
         ),
         problems: [],
       }
-    : clientsFromEnvironment(environmentOf(config), defaults);
+    : clientsFromEnvironment(environment, defaults);
   const problems = [...configured.problems];
   if (!(shutdownGraceMs >= 0)) problems.push('shutdownGraceMs must be a number of milliseconds, 0 or more.');
   for (const [name, own] of Object.entries(configured.clients)) {
@@ -93,20 +109,4 @@ async function validClients(
   }
   if (problems.length > 0) throw new OAuthConfigurationError(problems);
   return configured.clients;
-}
-
-function environmentOf(config: ConfigService): EnvironmentSource {
-  return { get: (variable) => config.get<unknown>(variable), names: () => Object.keys(process.env) };
-}
-
-function register(name: string, own: OAuthClientOptions, runtime: TokenRuntime): RegisteredClient {
-  const options = withDefaults(own);
-  const { clock } = runtime;
-  const connection = connectClient(name, options, clock, (message) =>
-    new Logger('OAuthClient').warn(message),
-  );
-  const client = new OAuthClient(name, connection.endpoint, options, options, runtime);
-  const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
-  const { dpop, tlsAgent } = connection;
-  return { client, origins, unauthorizedRetry: options.unauthorizedRetry, dpop, clock, options, tlsAgent };
 }

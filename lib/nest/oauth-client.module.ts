@@ -1,8 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import { ConfigModule, ConfigService } from '@nestjs/config';
 import { MemoryTokenStore } from '../core/memory-token-store.js';
 import { TokenStore } from '../core/token-store.js';
-import { AmbientTokenRequests } from './ambient-token-requests.js';
+import { ConfigEnvironmentModule, ENVIRONMENT, environmentProvider } from './config-environment.js';
 import { namedProviders } from './injection.js';
 import type { OAuthClientModuleOptions } from './module-options.js';
 import { OAuthAxiosInterceptor } from './oauth-axios.interceptor.js';
@@ -24,9 +23,9 @@ import { OAuthTokenService } from './oauth-token.service.js';
  * ```
  */
 @Module({
-  imports: [ConfigModule],
+  imports: [ConfigEnvironmentModule],
   providers: [
-    AmbientTokenRequests,
+    environmentProvider,
     {
       provide: TokenStore,
       inject: [MODULE_OPTIONS_TOKEN],
@@ -34,13 +33,13 @@ import { OAuthTokenService } from './oauth-token.service.js';
     },
     {
       provide: OAuthClientRegistry,
-      inject: [MODULE_OPTIONS_TOKEN, TokenStore, ConfigService, AmbientTokenRequests],
+      inject: [MODULE_OPTIONS_TOKEN, TokenStore, ENVIRONMENT],
       useFactory: OAuthClientRegistry.create,
     },
     OAuthTokenService,
     OAuthAxiosInterceptor,
   ],
-  exports: [OAuthTokenService, OAuthAxiosInterceptor, TokenStore, AmbientTokenRequests],
+  exports: [OAuthTokenService, OAuthAxiosInterceptor, OAuthClientRegistry, TokenStore],
 })
 export class OAuthClientModule extends ConfigurableModuleClass {
   /**

@@ -4,7 +4,6 @@ import type { AccessToken } from '../core/access-token.js';
 import type { OAuthClientEvent, OAuthClientStatus } from '../core/events.js';
 import type { OAuthClient } from '../core/oauth-client.js';
 import type { TokenRequest } from '../core/token-request.js';
-import { OAuthClientLogger } from './oauth-client.logger.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 
 /** Access tokens of all configured clients, by name. */
@@ -14,7 +13,6 @@ export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationS
 
   constructor(registry: OAuthClientRegistry) {
     this.#registry = registry;
-    new OAuthClientLogger().follow(this.events$);
   }
 
   /** What happens to the tokens of all clients; completes at shutdown. */
@@ -61,11 +59,14 @@ export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationS
 
   /** Fetches the tokens of clients with `prefetch`; with `required` a failure ends the boot. */
   async onApplicationBootstrap(): Promise<void> {
-    const required = [...this.#registry.all()].map(({ client, options: { prefetch } }) => {
-      const token = prefetch === 'off' ? undefined : client.getToken();
-      // In the background a failure is told by an event, and asked for again when a token is needed.
-      return prefetch === 'required' ? token : void token?.catch(() => undefined);
-    });
+    const required: Promise<AccessToken>[] = [];
+    for (const { client, options } of this.#registry.all()) {
+      if (options.prefetch === 'off') continue;
+      const token = client.getToken();
+      if (options.prefetch === 'required') required.push(token);
+      // In the background a failure is told by an event, and the token asked for again when it is needed.
+      else token.catch(() => undefined);
+    }
     await Promise.all(required);
   }
 

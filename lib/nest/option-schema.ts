@@ -1,23 +1,15 @@
-import type { OAuthClientOptions } from '../oauth/options.js';
+import { RESERVED_PARAMETERS } from '../oauth/grants.js';
+import {
+  SIGNING_ALGORITHMS,
+  TOKEN_ENDPOINT_AUTH_METHODS,
+  type OAuthClientOptions,
+} from '../oauth/options.js';
 
 /** What an option's value must be; `secret` values may also be functions, and may stand in a file. */
 export type OptionKind =
   | 'string' | 'secret' | 'path' | 'url' | 'boolean' | 'scope' | 'list' | 'urls' | 'parameters' | 'object'
   | 'count' | 'milliseconds' | 'ratio'
   | readonly string[]; // prettier-ignore
-
-const SIGNING_ALGORITHMS = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-];
 
 /** Every option of a client by its path: the one list behind validation, the environment and the documentation. */
 export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
@@ -26,15 +18,7 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   clientId: 'string',
   clientSecret: 'secret',
   clientSecretFile: 'path',
-  tokenEndpointAuthMethod: [
-    'client_secret_basic',
-    'client_secret_post',
-    'client_secret_jwt',
-    'private_key_jwt',
-    'tls_client_auth',
-    'self_signed_tls_client_auth',
-    'none',
-  ],
+  tokenEndpointAuthMethod: TOKEN_ENDPOINT_AUTH_METHODS,
   basicEncoding: ['form', 'raw'],
   privateKey: 'secret',
   privateKeyFile: 'path',
@@ -77,7 +61,7 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
 } satisfies Partial<Record<keyof OAuthClientOptions | (string & {}), OptionKind>>;
 
 /** Durations that may not be 0. */
-export const POSITIVE = new Set(['defaultLifetimeMs', 'timeoutMs', 'retry.totalMs']);
+const POSITIVE = new Set(['defaultLifetimeMs', 'timeoutMs', 'retry.totalMs']);
 
 /** The sentence's end for a value of the wrong kind. */
 export function expectation(path: string, kind: OptionKind): string {
@@ -100,6 +84,46 @@ export function expectation(path: string, kind: OptionKind): string {
   return texts[kind];
 }
 
+/** Whether a value is of its option's kind. */
+export function fits(path: string, value: unknown, kind: OptionKind): boolean {
+  if (typeof kind !== 'string') return kind.includes(value as string);
+  switch (kind) {
+    case 'string':
+    case 'path':
+      return isText(value);
+    case 'secret':
+      return isText(value) || typeof value === 'function' || (/privateKey$/.test(path) && isRecord(value));
+    case 'url':
+      return isUrl(value, /^https?:$/);
+    case 'boolean':
+      return typeof value === 'boolean';
+    case 'scope':
+      return (
+        typeof value === 'string' && /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/.test(value)
+      );
+    case 'list':
+      return isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText));
+    case 'urls':
+      return [value].flat().every((one) => isUrl(one, path === 'allowedOrigins' ? /^https?:$/ : /./));
+    case 'parameters':
+      return (
+        isRecord(value) &&
+        Object.entries(value).every(
+          ([name, one]) =>
+            !RESERVED_PARAMETERS.has(name) && [one].flat().every((text) => typeof text === 'string'),
+        )
+      );
+    case 'object':
+      return isRecord(value);
+    case 'count':
+      return Number.isInteger(value) && (value as number) >= 1;
+    case 'milliseconds':
+      return Number.isFinite(value) && (value as number) >= (POSITIVE.has(path) ? Number.MIN_VALUE : 0);
+    case 'ratio':
+      return Number.isFinite(value) && (value as number) >= 0 && (value as number) <= 1;
+  }
+}
+
 /** The candidate that `name` most resembles. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
   const ranked = candidates.map((candidate) => ({ candidate, distance: editDistance(name, candidate) }));
@@ -117,4 +141,21 @@ function editDistance(a: string, b: string): number {
     row = next;
   }
   return row[b.length]!;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
+}
+
+/** Whether a value is an object with members. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isUrl(value: unknown, protocols: RegExp): boolean {
+  if (!isText(value) || !URL.canParse(value)) return false;
+  const { protocol, username, password, hash } = new URL(value);
+  return (
+    protocols.test(protocol) && username === '' && password === '' && hash === '' && !value.endsWith('#')
+  );
 }

@@ -1,34 +1,45 @@
-import { HttpException } from '@nestjs/common';
+import { Catch, HttpException, type ExceptionFilter } from '@nestjs/common';
+import { throwError, type Observable } from 'rxjs';
 import { rejectedClientOf } from '../axios/token-interceptor.js';
 import { AuthorizationServerUnavailableError, OAuthClientError } from '../core/errors.js';
 
-const DETAILS = {
-  502: 'The partner refused our request for access, or gave an answer of no use.',
-  503: 'The partner cannot authorise us at present.',
-  504: 'The partner did not authorise us in time.',
+const PROBLEMS = {
+  502: { title: 'Bad Gateway', what: 'refused our request for access, or gave an answer of no use' },
+  503: { title: 'Service Unavailable', what: 'cannot authorise us at present' },
+  504: { title: 'Gateway Timeout', what: 'did not authorise us in time' },
 };
+const RETRY_AFTER_MS = 1_000;
 
-/** A partner's failure as HTTP: an RFC 9457 problem that names client and code, and nothing else. */
+/** A partner's failure as an RFC 9457 problem: it names client and code, and nothing else. */
+export interface PartnerProblem {
+  type: 'about:blank';
+  title: string;
+  status: keyof typeof PROBLEMS;
+  detail: string;
+  client: string | undefined;
+  code: string;
+}
+
+/** A partner's failure as an HTTP exception; `extensions` is what GraphQL servers hand on. */
 export class PartnerFailure extends HttpException {
+  override readonly name = 'PartnerFailure';
+  readonly client: string | undefined;
+  readonly code: string;
   readonly retryAfterSeconds: number | undefined;
+  readonly problem: PartnerProblem;
+  readonly extensions: Pick<PartnerProblem, 'client' | 'code' | 'status'>;
 
-  private constructor(
-    status: keyof typeof DETAILS,
-    code: string,
-    client: string | undefined,
-    cause: Error,
-    retryAfterMs?: number,
-  ) {
-    const problem = {
-      type: 'about:blank',
-      title: TITLES[status],
-      status,
-      detail: DETAILS[status],
-      client,
-      code,
-    };
+  constructor(status: keyof typeof PROBLEMS, code: string, client: string | undefined, cause: Error) {
+    const { title, what } = PROBLEMS[status];
+    const detail = `The partner behind "${client}" ${what}.`;
+    const problem = { type: 'about:blank', title, status, detail, client, code } as const;
     super(problem, status, { cause });
-    this.retryAfterSeconds = retryAfterMs === undefined ? undefined : Math.ceil(retryAfterMs / 1000);
+    this.message = detail;
+    this.problem = problem;
+    this.client = client;
+    this.code = code;
+    this.extensions = { client, code, status };
+    this.retryAfterSeconds = status === 503 ? secondsOf(cause) : undefined;
   }
 
   /** `undefined` for errors that are not a partner's: they pass untouched. */
@@ -42,18 +53,44 @@ export class PartnerFailure extends HttpException {
       case 'token_response_invalid':
       case 'credentials_unavailable':
         return new PartnerFailure(502, code, client, error);
-      case 'authorization_server_unavailable': {
-        const { timedOut, retryAfterMs } = error as AuthorizationServerUnavailableError;
-        return timedOut
-          ? new PartnerFailure(504, code, client, error)
-          : new PartnerFailure(503, code, client, error, retryAfterMs ?? 1_000);
-      }
+      case 'authorization_server_unavailable':
+        return new PartnerFailure(timedOut(error) ? 504 : 503, code, client, error);
       case 'closed':
-        return new PartnerFailure(503, code, client, error, 1_000);
+        return new PartnerFailure(503, code, client, error);
       default:
         return undefined;
     }
   }
 }
 
-const TITLES = { 502: 'Bad Gateway', 503: 'Service Unavailable', 504: 'Gateway Timeout' };
+/** The same for message handlers. Has the shape of an `RpcException`, without a need for `@nestjs/microservices`. */
+export class RpcPartnerFailure extends Error {
+  override readonly name = 'RpcPartnerFailure';
+  readonly #problem: PartnerProblem;
+
+  constructor({ message, problem, cause }: PartnerFailure) {
+    super(message, { cause });
+    this.#problem = problem;
+  }
+
+  getError(): PartnerProblem {
+    return this.#problem;
+  }
+}
+
+/** Answers a message with the problem; Nest would say no more than "Internal server error". */
+@Catch(RpcPartnerFailure)
+export class RpcPartnerFailureFilter implements ExceptionFilter<RpcPartnerFailure> {
+  catch(failure: RpcPartnerFailure): Observable<never> {
+    return throwError(() => failure.getError());
+  }
+}
+
+function timedOut(error: OAuthClientError): boolean {
+  return error instanceof AuthorizationServerUnavailableError && error.timedOut;
+}
+
+function secondsOf(cause: Error): number {
+  const asked = cause instanceof AuthorizationServerUnavailableError ? cause.retryAfterMs : undefined;
+  return Math.max(1, Math.ceil((asked ?? RETRY_AFTER_MS) / 1000));
+}

@@ -1,4 +1,5 @@
 import {
+  UseFilters,
   UseInterceptors,
   applyDecorators,
   createParamDecorator,
@@ -8,6 +9,7 @@ import type { AccessToken } from '../core/access-token.js';
 import { OAuthClientError } from '../core/errors.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { ambientToken } from './ambient-token-requests.js';
+import { RpcPartnerFailureFilter } from './partner-failure.js';
 import { UseOAuthClientInterceptor, addUse } from './use-oauth-client.interceptor.js';
 
 /** The request for a handler's token, or how it follows from the call: tenant, scope, the caller's own token. */
@@ -18,7 +20,9 @@ export type HandlerTokenRequest =
 /**
  * For controllers and handlers that call a partner: the token is there before the handler runs, `request` holds
  * for every call of that client inside it, and failures become 502, 503 or 504. Stack it for several clients; for
- * the same client the handler's request replaces the controller's.
+ * the same client the handler's request replaces the controller's. Message handlers answer with the same problem,
+ * GraphQL resolvers with an error that has client, code and status as `extensions`; on field resolvers Nest runs it
+ * only with `fieldResolverEnhancers: ['interceptors']`.
  *
  * @example
  * `@UseOAuthClient('buoy', (context) => ({ scope: scopeOf(context.switchToHttp().getRequest()) }))`
@@ -27,7 +31,11 @@ export function UseOAuthClient(
   name: string,
   request?: HandlerTokenRequest,
 ): ClassDecorator & MethodDecorator {
-  return applyDecorators(addUse(name, request), UseInterceptors(UseOAuthClientInterceptor));
+  return applyDecorators(
+    addUse(name, request),
+    UseInterceptors(UseOAuthClientInterceptor),
+    UseFilters(RpcPartnerFailureFilter),
+  );
 }
 
 /**
@@ -35,8 +43,8 @@ export function UseOAuthClient(
  *
  * @example queries(@OAuthToken('buoy') token: AccessToken) {}
  */
-export const OAuthToken = createParamDecorator((name: string): AccessToken => {
-  const token = ambientToken(name);
+export const OAuthToken = createParamDecorator((name: string, context: ExecutionContext): AccessToken => {
+  const token = ambientToken(name, context);
   if (token !== undefined) return token;
   throw new OAuthClientError(
     'unknown_client',

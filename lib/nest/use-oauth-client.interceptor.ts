@@ -1,10 +1,10 @@
 import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { catchError, type Observable } from 'rxjs';
-import type { TokenRequest } from '../core/token-request.js';
-import { AmbientTokenRequests } from './ambient-token-requests.js';
-import { PartnerFailure } from './partner-failure.js';
+import type { PreparedClients } from './ambient-token-requests.js';
+import { OAuthClientRegistry } from './oauth-client-registry.js';
 import { OAuthTokenService } from './oauth-token.service.js';
+import { PartnerFailure, RpcPartnerFailure } from './partner-failure.js';
 import type { HandlerTokenRequest } from './use-oauth-client.decorator.js';
 
 const USES = Symbol('oauth client uses');
@@ -17,60 +17,64 @@ export function addUse(
 ): ClassDecorator & MethodDecorator {
   return (target: object, _property?: string | symbol, descriptor?: PropertyDescriptor) => {
     const subject = (descriptor?.value ?? target) as object;
-    const present = Reflect.getOwnMetadata(USES, subject) as Uses | undefined;
-    Reflect.defineMetadata(USES, new Map([...(present ?? []), [name, request]]), subject);
+    Reflect.defineMetadata(USES, new Map([...usesOf(subject), [name, request]]), subject);
   };
+}
+
+function usesOf(subject: object): Uses {
+  return (Reflect.getMetadata(USES, subject) as Uses | undefined) ?? new Map();
 }
 
 /** What `@UseOAuthClient` does around a handler; once, however often it is stacked. */
 @Injectable()
 export class UseOAuthClientInterceptor implements NestInterceptor {
   readonly #tokens: OAuthTokenService;
-  readonly #ambient: AmbientTokenRequests;
+  readonly #registry: OAuthClientRegistry;
   readonly #adapter: HttpAdapterHost;
 
-  constructor(tokens: OAuthTokenService, ambient: AmbientTokenRequests, adapter: HttpAdapterHost) {
+  constructor(tokens: OAuthTokenService, registry: OAuthClientRegistry, adapter: HttpAdapterHost) {
     this.#tokens = tokens;
-    this.#ambient = ambient;
+    this.#registry = registry;
     this.#adapter = adapter;
   }
 
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
+    const { ambient } = this.#registry;
     // A decorated class with a decorated method has this interceptor twice; the first one serves both.
-    if (this.#ambient.entered(context)) return next.handle();
+    if (ambient.prepared(context)) return next.handle();
     try {
-      const uses = await Promise.all([...this.#uses(context)].map((use) => this.#acquire(context, use)));
-      return this.#ambient
-        .run(new Map(uses), () => next.handle())
+      const clients = await this.#prepare(context);
+      return ambient
+        .run(context, clients, () => next.handle())
         .pipe(catchError((error: unknown) => this.#fail(context, error)));
     } catch (error) {
       return this.#fail(context, error);
     }
   }
 
-  #uses(context: ExecutionContext): Uses {
-    const on = (subject: object) => (Reflect.getMetadata(USES, subject) as Uses | undefined) ?? [];
-    return new Map([...on(context.getClass()), ...on(context.getHandler())]);
-  }
-
-  async #acquire(
-    context: ExecutionContext,
-    [name, wanted]: readonly [string, HandlerTokenRequest | undefined],
-  ) {
-    const request: TokenRequest | undefined = typeof wanted === 'function' ? await wanted(context) : wanted;
-    return [name, { request, token: await this.#tokens.getToken(name, request) }] as const;
+  async #prepare(context: ExecutionContext): Promise<PreparedClients> {
+    const uses = new Map([...usesOf(context.getClass()), ...usesOf(context.getHandler())]);
+    const prepared = [...uses].map(async ([name, wanted]) => {
+      const request = typeof wanted === 'function' ? await wanted(context) : wanted;
+      return [name, { request, token: await this.#tokens.getToken(name, request) }] as const;
+    });
+    return new Map(await Promise.all(prepared));
   }
 
   #fail(context: ExecutionContext, error: unknown): never {
     const failure = PartnerFailure.of(error);
     if (failure === undefined) throw error;
-    if (context.getType() === 'http') {
-      const { httpAdapter } = this.#adapter;
-      const response: unknown = context.switchToHttp().getResponse();
-      httpAdapter.setHeader(response, 'Content-Type', 'application/problem+json');
-      if (failure.retryAfterSeconds !== undefined)
-        httpAdapter.setHeader(response, 'Retry-After', String(failure.retryAfterSeconds));
-    }
+    this.#registry.logger.handlerFailed(failure, `${context.getClass().name}.${context.getHandler().name}`);
+    if (context.getType() === 'rpc') throw new RpcPartnerFailure(failure);
+    if (context.getType() === 'http') this.#describe(failure, context.switchToHttp().getResponse());
     throw failure;
+  }
+
+  #describe({ retryAfterSeconds }: PartnerFailure, response: unknown): void {
+    const { httpAdapter } = this.#adapter;
+    if (httpAdapter.isHeadersSent(response)) return;
+    httpAdapter.setHeader(response, 'Content-Type', 'application/problem+json');
+    if (retryAfterSeconds !== undefined)
+      httpAdapter.setHeader(response, 'Retry-After', String(retryAfterSeconds));
   }
 }

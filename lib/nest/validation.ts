@@ -1,8 +1,9 @@
+import { X509Certificate } from 'node:crypto';
+import { thumbprintOf } from '../axios/tls-agent.js';
 import { importSigningKey } from '../oauth/credentials.js';
-import { RESERVED_PARAMETERS } from '../oauth/grants.js';
 import { withDefaults, type OAuthClientOptions } from '../oauth/options.js';
 import { isSecure } from '../oauth/server-metadata.js';
-import { OPTION_SCHEMA, POSITIVE, expectation, nearest, type OptionKind } from './option-schema.js';
+import { OPTION_SCHEMA, expectation, fits, isRecord, nearest } from './option-schema.js';
 
 /** How a problem names an option: by its path, or by its variable. */
 export type OptionLabel = (path: string) => string;
@@ -26,8 +27,7 @@ export async function problemsOf(
   const flat = flatten(options);
   const kinds = [...flat].flatMap(([path, value]) => {
     const kind = OPTION_SCHEMA[path];
-    if (kind === undefined)
-      return [wrong(path, `is not an option; did you mean ${nearest(path, Object.keys(OPTION_SCHEMA))}`)];
+    if (kind === undefined) return [wrong(path, unknown(path))];
     return fits(path, value, kind) ? [] : [wrong(path, expectation(path, kind))];
   });
   // Rules between options make no sense on values of the wrong kind.
@@ -36,16 +36,27 @@ export async function problemsOf(
     ...(await missing(options, wrong, label)),
     ...insecure(options, wrong),
     ...unused(options, wrong),
+    ...clashes(options, wrong),
     ...(await unfitKeys(options, wrong)),
   ];
+}
+
+/** The end of the sentence about an option that there is not, or that should be an object. */
+function unknown(path: string): string {
+  const under = (group: string) =>
+    Object.keys(OPTION_SCHEMA).filter((known) => known.startsWith(`${group}.`));
+  const members = under(path).map((known) => known.slice(path.length + 1));
+  if (members.length > 0) return `must be an object with the members ${members.join(', ')}`;
+  const siblings = under(path.replace(/\..*/, ''));
+  return `is not an option; did you mean ${nearest(path, siblings.length > 0 ? siblings : Object.keys(OPTION_SCHEMA))}`;
 }
 
 type Wrong = (path: string, what: string) => string;
 
 async function missing(options: OAuthClientOptions, wrong: Wrong, label: OptionLabel): Promise<string[]> {
   const problems: string[] = [];
-  const { tokenEndpointAuthMethod: method, grant } = withDefaults(options);
-  const { clientSecret, clientSecretFile, privateKey, privateKeyFile, tls } = options;
+  const { tokenEndpointAuthMethod: method } = withDefaults(options);
+  const { clientSecret, clientSecretFile, privateKey, privateKeyFile, tls, dpop, grant } = options;
   const need = (path: string, why: string) => problems.push(wrong(path, `is missing; ${why}`));
   if (options.clientId === undefined) need('clientId', 'set it to the identifier the partner gave you');
   if (options.issuer === undefined && options.tokenEndpoint === undefined) {
@@ -63,11 +74,15 @@ async function missing(options: OAuthClientOptions, wrong: Wrong, label: OptionL
     need('tls.key', 'a certificate is of no use without its key');
   if (tls?.key !== undefined && tls.cert === undefined)
     need('tls.cert', 'a key is of no use without its certificate');
-  if (grant.type === 'refresh_token' && grant.refreshToken === undefined) {
+  if (grant?.type === 'refresh_token' && grant.refreshToken === undefined) {
     need('grant.refreshToken', 'the refresh_token grant starts with one');
   }
-  if (options.grant !== undefined && options.grant.type === undefined)
-    need('grant.type', 'it tells which grant is meant');
+  if (isRecord(grant) && grant.type === undefined) need('grant.type', 'it tells which grant is meant');
+  if (grant?.type === 'refresh_token' && dpop && (dpop === true || dpop.privateKey === undefined))
+    need(
+      'dpop.privateKey',
+      'a refresh token outlives the process, so the key its tokens are bound to must as well',
+    );
   return problems;
 }
 
@@ -79,10 +94,15 @@ function insecure(options: OAuthClientOptions, wrong: Wrong): string[] {
   const problems = urls
     .filter(([, url]) => options.allowInsecureRequests !== true && !isSecure(url))
     .map(([path]) => wrong(path, 'must use https outside loopback; or set allowInsecureRequests'));
-  for (const path of ['issuer', 'baseURL'] as const) {
-    if (options[path] !== undefined && new URL(options[path]).search !== '')
-      problems.push(wrong(path, 'may not have a query'));
+  for (const [path, url] of urls) {
+    if (path !== 'tokenEndpoint' && new URL(url).search !== '')
+      problems.push(wrong(path, 'may not have a query; remove it'));
   }
+  if (options.issuer?.includes('/.well-known/'))
+    problems.push(wrong('issuer', 'must be the identifier itself; leave out /.well-known/ and what follows'));
+  const { tokenEndpointAuthMethod: method, tokenEndpoint } = options;
+  if (/tls_client_auth$/.test(method ?? '') && tokenEndpoint?.startsWith('http:'))
+    problems.push(wrong('tokenEndpoint', `must use https for ${method}`));
   return problems;
 }
 
@@ -122,9 +142,28 @@ function unused(options: OAuthClientOptions, wrong: Wrong): string[] {
   ) {
     problems.push(wrong('grant.actorTokenType', 'needs grant.actorToken (RFC 8693 §2.1)'));
   }
+  idle('tls.passphrase', options.tls?.key !== undefined, 'is not used without tls.key; remove it');
   if (retry.minDelayMs > retry.maxDelayMs)
     problems.push(wrong('retry.minDelayMs', 'may not exceed retry.maxDelayMs'));
   return problems;
+}
+
+/** Options that are right each by itself, but not together. */
+function clashes(options: OAuthClientOptions, wrong: Wrong): string[] {
+  const { issuer, clientId, basicEncoding, assertionAudience, grant, prefetch = 'off', http = {} } = options;
+  const perRequest =
+    grant?.type === 'token_exchange' || (grant?.type === 'jwt_bearer' && grant.assertion === undefined);
+  const headers = Object.keys(http['headers'] ?? {}).map((name) => name.toLowerCase());
+  const rules: [path: string, broken: boolean, what: string][] = [
+    ['assertionAudience', assertionAudience === 'issuer' && !issuer, 'needs issuer; or give the value itself'],
+    ['basicEncoding', basicEncoding === 'raw' && /:/.test(clientId ?? ''), 'cannot be raw with a colon in clientId; use form'],
+    ['prefetch', perRequest && prefetch !== 'off', 'needs a token that does not depend on the request; set it to off'],
+    ['http', headers.includes('authorization') || headers.includes('dpop'), 'may not set the Authorization or DPoP header, which this client sets; remove it from headers'],
+    ['http', http['auth'] !== undefined, 'may not hold auth, which would replace the token; use clientId and clientSecret'],
+    ['http', http['baseURL'] !== undefined, 'may not hold baseURL; set the option of that name'],
+    ['http', http['httpsAgent'] !== undefined && options.tls !== undefined, 'may not hold httpsAgent together with tls; keep one'],
+  ]; // prettier-ignore
+  return rules.flatMap(([path, broken, what]) => (broken ? [wrong(path, what)] : []));
 }
 
 /** Keys that stand in the configuration are tried at boot; those behind functions and files when they are needed. */
@@ -142,49 +181,24 @@ async function unfitKeys(options: OAuthClientOptions, wrong: Wrong): Promise<str
   if (privateKey !== undefined && typeof privateKey !== 'function') {
     await attempt('privateKey', () => importSigningKey(privateKey, signingAlgorithm), unfit);
   }
-  if (typeof dpop === 'object' && dpop.privateKey !== undefined) {
-    await attempt('dpop.privateKey', () => importSigningKey(dpop.privateKey!, dpop.algorithm), unfit);
+  const proof = typeof dpop === 'object' ? dpop : {};
+  if (proof.privateKey !== undefined && typeof proof.privateKey !== 'function') {
+    const { privateKey: key, algorithm } = proof;
+    await attempt('dpop.privateKey', () => importSigningKey(key, algorithm), unfit);
   }
+  const material = Object.entries(options.tls ?? {}).filter(([, value]) => typeof value === 'string');
+  const { cert, key, ca, passphrase } = Object.fromEntries(material) as Record<string, string>;
+  if (cert !== undefined && key !== undefined && typeof options.tls?.passphrase !== 'function') {
+    const pair = { cert, key, ...(passphrase !== undefined && { passphrase }) };
+    await attempt(
+      'tls.cert',
+      async () => thumbprintOf(pair),
+      'and tls.key must be a certificate and its own private key in PEM; check them, and tls.passphrase',
+    );
+  }
+  if (ca !== undefined)
+    await attempt('tls.ca', async () => new X509Certificate(ca), 'must be certificates in PEM');
   return problems;
-}
-
-function fits(path: string, value: unknown, kind: OptionKind): boolean {
-  if (typeof kind !== 'string') return kind.includes(value as string);
-  switch (kind) {
-    case 'string':
-    case 'path':
-      return isText(value);
-    case 'secret':
-      return isText(value) || typeof value === 'function' || (/privateKey$/.test(path) && isRecord(value));
-    case 'url':
-      return isUrl(value, /^https?:$/);
-    case 'boolean':
-      return typeof value === 'boolean';
-    case 'scope':
-      return (
-        typeof value === 'string' && /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/.test(value)
-      );
-    case 'list':
-      return isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText));
-    case 'urls':
-      return [value].flat().every((one) => isUrl(one, path === 'allowedOrigins' ? /^https?:$/ : /./));
-    case 'parameters':
-      return (
-        isRecord(value) &&
-        Object.entries(value).every(
-          ([name, one]) =>
-            !RESERVED_PARAMETERS.has(name) && [one].flat().every((text) => typeof text === 'string'),
-        )
-      );
-    case 'object':
-      return isRecord(value);
-    case 'count':
-      return Number.isInteger(value) && (value as number) >= 1;
-    case 'milliseconds':
-      return Number.isFinite(value) && (value as number) >= (POSITIVE.has(path) ? Number.MIN_VALUE : 0);
-    case 'ratio':
-      return Number.isFinite(value) && (value as number) >= 0 && (value as number) <= 1;
-  }
 }
 
 /** Options by path, nested ones joined by a dot; absent ones left out. */
@@ -197,20 +211,4 @@ function flatten(options: OAuthClientOptions): Map<string, unknown> {
   }
   for (const [path, value] of flat) if (value === undefined) flat.delete(path);
   return flat;
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '';
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isUrl(value: unknown, protocols: RegExp): boolean {
-  if (!isText(value) || !URL.canParse(value)) return false;
-  const { protocol, username, password, hash } = new URL(value);
-  return (
-    protocols.test(protocol) && username === '' && password === '' && hash === '' && !value.endsWith('#')
-  );
 }

@@ -11,10 +11,11 @@ import {
 import { readSecret, readSigningKey } from './credentials.js';
 import type { ResolvedClientOptions } from './options.js';
 
-/** How one token request authenticates the client, and a secret to compare when the server refuses it. */
+/** How one token request authenticates the client. */
 export interface ClientAuthentication {
   authenticate: ClientAuth;
-  secret?: string;
+  /** What it authenticates with, to tell whether that has changed since: the secret, or the key's or certificate's public part. */
+  credential?: string | undefined;
 }
 
 /** Reads the credentials as they are now; exactly one method per request (RFC 6749 §2.3). */
@@ -22,28 +23,30 @@ export async function clientAuthentication(
   client: string,
   options: ResolvedClientOptions,
   assertionAudience: string,
+  certificate: () => Promise<string | undefined>,
 ): Promise<ClientAuthentication> {
   switch (options.tokenEndpointAuthMethod) {
     case 'client_secret_basic': {
-      const secret = await readSecret(client, options);
-      return { authenticate: basic(secret, options.basicEncoding), secret };
+      const credential = await readSecret(client, options);
+      return { authenticate: basic(credential, options.basicEncoding), credential };
     }
     case 'client_secret_post': {
-      const secret = await readSecret(client, options);
-      return { authenticate: ClientSecretPost(secret), secret };
+      const credential = await readSecret(client, options);
+      return { authenticate: ClientSecretPost(credential), credential };
     }
     case 'client_secret_jwt': {
-      const secret = await readSecret(client, options);
-      return { authenticate: ClientSecretJwt(secret, assertion('HS256', assertionAudience)), secret };
+      const credential = await readSecret(client, options);
+      return { authenticate: ClientSecretJwt(credential, assertion('HS256', assertionAudience)), credential };
     }
     case 'private_key_jwt': {
-      const { key, algorithm, keyId } = await readSigningKey(client, options);
+      const { key, algorithm, keyId, publicJwk } = await readSigningKey(client, options);
       const signer = keyId === undefined ? key : { key, kid: keyId };
-      return { authenticate: PrivateKeyJwt(signer, assertion(algorithm, assertionAudience)) };
+      const authenticate = PrivateKeyJwt(signer, assertion(algorithm, assertionAudience));
+      return { authenticate, credential: JSON.stringify(publicJwk) };
     }
     case 'tls_client_auth':
     case 'self_signed_tls_client_auth':
-      return { authenticate: TlsClientAuth() };
+      return { authenticate: TlsClientAuth(), credential: await certificate() };
     case 'none':
       return { authenticate: None() };
   }
@@ -65,11 +68,11 @@ function assertion(alg: string, aud: string): { [modifyAssertion]: ModifyAsserti
  */
 function basic(secret: string, encoding: 'form' | 'raw'): ClientAuth {
   const encode = encoding === 'raw' ? (value: string) => value : formEncode;
-  return (_server, client, _body, headers) => {
-    const credentials = Buffer.from(`${encode(client.client_id)}:${encode(secret)}`, 'utf8').toString(
-      'base64',
+  return (_server, { client_id: id }, _body, headers) => {
+    headers.set(
+      'authorization',
+      `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}`,
     );
-    headers.set('authorization', `Basic ${credentials}`);
   };
 }
 

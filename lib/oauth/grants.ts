@@ -3,12 +3,11 @@ import { normaliseScope, type TokenRequestDetails } from '../core/token-request.
 import { fingerprint, readCredential } from './credentials.js';
 import type { GrantOptions, ResolvedClientOptions, Source } from './options.js';
 
-/** What a grant sends, and what of it is confidential. */
+/** What a grant sends. */
 export interface GrantParameters {
   type: string;
   parameters: URLSearchParams;
-  secrets: string[];
-  /** The refresh token that was used, to be kept if the server sends no other (RFC 6749 §6). */
+  /** The refresh token that is used up, to be kept if the server sends no other (RFC 6749 §6). */
   refreshToken?: string;
 }
 
@@ -19,11 +18,14 @@ export const RESERVED_PARAMETERS: ReadonlySet<string> = new Set([
   'refresh_token', 'assertion', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type',
 ]); // prettier-ignore
 
-/** Stands for the grant in cache keys, tokens only as hashes. */
-export function grantIdentity(grant: GrantOptions): unknown {
+/**
+ * Stands for the grant in cache keys, tokens only as hashes. What a function will say is not known beforehand, so
+ * that such a grant belongs to the client of that name.
+ */
+export function grantIdentity(client: string, grant: GrantOptions): unknown {
   return Object.entries(grant).map(([name, value]) => {
-    if (typeof value === 'function') return [name, 'function'];
-    return [name, name === 'type' || name.endsWith('Type') ? value : fingerprint(String(value))];
+    if (typeof value === 'function') return [name, 'function', client];
+    return [name, name === 'type' || name.endsWith('Type') ? value : fingerprint(value)];
   });
 }
 
@@ -36,8 +38,9 @@ export async function grantParameters(
 ): Promise<GrantParameters> {
   const parameters = new URLSearchParams();
   const add = (name: string, value: string | string[] | undefined) => {
+    if (value === undefined) return;
     parameters.delete(name);
-    for (const one of [value ?? []].flat()) if (one !== '') parameters.append(name, one);
+    for (const one of [value].flat()) if (one !== '') parameters.append(name, one);
   };
   add('scope', normaliseScope(details.scope));
   add('audience', details.audience);
@@ -49,31 +52,28 @@ export async function grantParameters(
   const read = (option: string, source: Source<string>) => readCredential(client, `grant.${option}`, source);
   switch (grant.type) {
     case 'client_credentials':
-      return { type: grant.type, parameters, secrets: [] };
+      return { type: grant.type, parameters };
     case 'refresh_token': {
       const refreshToken = keptRefreshToken ?? (await read('refreshToken', grant.refreshToken));
       add('refresh_token', refreshToken);
-      return { type: grant.type, parameters, secrets: [refreshToken], refreshToken };
+      return { type: grant.type, parameters, refreshToken };
     }
     case 'jwt_bearer': {
       const assertion =
-        details.subjectToken ?? (grant.assertion && (await read('assertion', grant.assertion)));
-      if (assertion === undefined)
-        throw subjectMissing(client, 'an assertion (grant.assertion, or subjectToken)');
+        details.subjectToken || (grant.assertion && (await read('assertion', grant.assertion)));
+      if (!assertion) throw subjectMissing(client, 'an assertion (grant.assertion, or subjectToken)');
       add('assertion', assertion);
-      return { type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', parameters, secrets: [assertion] };
+      return { type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', parameters };
     }
     case 'token_exchange': {
-      const { subjectToken } = details;
-      if (subjectToken === undefined) throw subjectMissing(client, 'a subjectToken');
+      if (!details.subjectToken) throw subjectMissing(client, 'a subjectToken');
       const actorToken = grant.actorToken && (await read('actorToken', grant.actorToken));
-      add('subject_token', subjectToken);
+      add('subject_token', details.subjectToken);
       add('subject_token_type', grant.subjectTokenType ?? ACCESS_TOKEN_TYPE);
       add('actor_token', actorToken);
       add('actor_token_type', actorToken && (grant.actorTokenType ?? ACCESS_TOKEN_TYPE));
       add('requested_token_type', grant.requestedTokenType);
-      const secrets = actorToken === undefined ? [subjectToken] : [subjectToken, actorToken];
-      return { type: 'urn:ietf:params:oauth:grant-type:token-exchange', parameters, secrets };
+      return { type: 'urn:ietf:params:oauth:grant-type:token-exchange', parameters };
     }
   }
 }

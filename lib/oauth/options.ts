@@ -6,19 +6,22 @@ import type { RefreshAheadOptions } from '../core/token-phase.js';
 /** A value, or a function asked for it each time it is needed. */
 export type Source<T> = T | (() => T | Promise<T>);
 
-/** How the client proves itself at the token endpoint, by the names of RFC 7591 §2 and RFC 8705 §2. */
-export type TokenEndpointAuthMethod =
-  | 'client_secret_basic'
-  | 'client_secret_post'
-  | 'client_secret_jwt'
-  | 'private_key_jwt'
-  | 'tls_client_auth'
-  | 'self_signed_tls_client_auth'
-  | 'none';
+/** The names of RFC 7591 §2 and RFC 8705 §2. */
+export const TOKEN_ENDPOINT_AUTH_METHODS = [
+  'client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt',
+  'tls_client_auth', 'self_signed_tls_client_auth', 'none',
+] as const; // prettier-ignore
+
+/** How the client proves itself at the token endpoint. */
+export type TokenEndpointAuthMethod = (typeof TOKEN_ENDPOINT_AUTH_METHODS)[number];
+
+/** The asymmetric algorithms of RFC 7518 §3.1 and RFC 8037 §3.1. */
+export const SIGNING_ALGORITHMS = [
+  'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA',
+] as const; // prettier-ignore
 
 /** JWS algorithms for client assertions and DPoP proofs. */
-export type SigningAlgorithm =
-  'RS256' | 'RS384' | 'RS512' | 'PS256' | 'PS384' | 'PS512' | 'ES256' | 'ES384' | 'ES512' | 'EdDSA';
+export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number];
 
 /** What the client presents for a token. Tokens and assertions are strings or functions. */
 export type GrantOptions =
@@ -65,8 +68,8 @@ export interface TlsOptions {
 export interface DpopOptions {
   /** Default ES256, or what the key allows. */
   algorithm?: SigningAlgorithm;
-  /** PEM or JWK. */
-  privateKey?: string | JWK;
+  /** PEM or JWK, or a function asked once. Needed where a grant outlives the process: refresh_token. */
+  privateKey?: Source<string | JWK>;
 }
 
 /** Axios request defaults for token and API requests: proxy, agents, headers and the like. */
@@ -139,42 +142,41 @@ export interface OAuthClientOptions {
   http?: HttpOptions;
 }
 
+const DEFAULTS = {
+  basicEncoding: 'form',
+  grant: { type: 'client_credentials' },
+  requestFormat: 'form',
+  allowInsecureRequests: false,
+  defaultLifetimeMs: 300_000,
+  timeoutMs: 5_000,
+  unauthorizedRetry: true,
+  prefetch: 'off',
+} as const satisfies OAuthClientOptions;
+const REFRESH_AHEAD: RefreshAheadOptions = { ratio: 0.25, maxMs: 300_000 };
+const RETRY: RetryOptions = { attempts: 3, minDelayMs: 200, maxDelayMs: 5_000, totalMs: 15_000 };
+
 /** A client's options with every default in place. */
 export type ResolvedClientOptions = OAuthClientOptions &
   TokenLifeOptions &
-  Required<
-    Pick<
-      OAuthClientOptions,
-      | 'clientId'
-      | 'tokenEndpointAuthMethod'
-      | 'basicEncoding'
-      | 'grant'
-      | 'requestFormat'
-      | 'allowInsecureRequests'
-      | 'defaultLifetimeMs'
-      | 'unauthorizedRetry'
-      | 'prefetch'
-    >
-  >;
+  Required<Pick<OAuthClientOptions, keyof typeof DEFAULTS | 'clientId' | 'tokenEndpointAuthMethod'>>;
 
 /** Adds the defaults to options that were found valid. */
-export function withDefaults(options: OAuthClientOptions): ResolvedClientOptions {
+export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
+  const options = defined(given);
   const keyed = options.privateKey !== undefined || options.privateKeyFile !== undefined;
   return {
+    clientId: '',
     tokenEndpointAuthMethod: keyed ? 'private_key_jwt' : 'client_secret_basic',
-    basicEncoding: 'form',
-    grant: { type: 'client_credentials' },
-    requestFormat: 'form',
-    allowInsecureRequests: false,
-    defaultLifetimeMs: 300_000,
-    timeoutMs: 5_000,
-    unauthorizedRetry: true,
-    prefetch: 'off',
+    ...DEFAULTS,
     ...options,
-    clientId: options.clientId ?? '',
-    refreshAhead: { ratio: 0.25, maxMs: 300_000, ...options.refreshAhead },
-    retry: { attempts: 3, minDelayMs: 200, maxDelayMs: 5_000, totalMs: 15_000, ...options.retry },
+    refreshAhead: { ...REFRESH_AHEAD, ...defined(options.refreshAhead ?? {}) },
+    retry: { ...RETRY, ...defined(options.retry ?? {}) },
   };
+}
+
+/** Without the members that are undefined: those say nothing, and must not hide a default. */
+export function defined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
 
 /** The value of a {@link Source}. */

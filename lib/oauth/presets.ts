@@ -1,5 +1,5 @@
 import { OAuthConfigurationError } from '../core/errors.js';
-import type { OAuthClientOptions } from './options.js';
+import { defined, type OAuthClientOptions } from './options.js';
 
 /** A partner's own settings; whatever else is given wins over the preset. */
 export interface PartnerOptions extends OAuthClientOptions {
@@ -12,9 +12,10 @@ const NESTED = ['http', 'retry', 'refreshAhead'] as const;
 
 /** `over` on top of `under`; `http`, `retry` and `refreshAhead` merge member by member. */
 export function mergeClientOptions(under: OAuthClientOptions, over: OAuthClientOptions): OAuthClientOptions {
-  const merged: OAuthClientOptions = { ...under, ...over };
+  const merged: OAuthClientOptions = { ...under, ...defined(over) };
   for (const name of NESTED) {
-    if (under[name] && over[name]) Object.assign(merged, { [name]: { ...under[name], ...over[name] } });
+    if (under[name] && over[name])
+      Object.assign(merged, { [name]: { ...under[name], ...defined(over[name]) } });
   }
   return merged;
 }

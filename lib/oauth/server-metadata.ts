@@ -7,99 +7,147 @@ import {
 } from 'openid-client';
 import type { Clock } from '../core/clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenResponseError } from '../core/errors.js';
-import type { HttpTransport } from './http-transport.js';
+import { parseRetryAfter } from '../core/retry-after.js';
+import { openidFetch, refuseRedirect, type HttpTransport } from './http-transport.js';
 import type { ResolvedClientOptions } from './options.js';
-import { openidFetch, refuseRedirect } from './openid-fetch.js';
+import { parseObject } from './token-response.js';
+
+/** What discovery needs beside its client's options. */
+export interface DiscoveryParts {
+  transport: HttpTransport;
+  clock: Clock;
+  /** Told of metadata that speaks against the options. */
+  warn: (message: string) => void;
+}
+
+/** An authorization server, as far as token requests go; `token_endpoint` is the one to ask. */
+export type KnownServer = ServerMetadata & { token_endpoint: string };
 
 const TTL_MS = 3_600_000;
+/** When a refresh has failed, the old document serves this much longer before the next one. */
+const RETRY_MS = 60_000;
+const REFRESH_MAX_MS = 5_000;
 
 /** Where a client's authorization server is: as configured, or discovered lazily and kept for an hour. */
 export class ServerMetadataSource {
   readonly #client: string;
   readonly #options: ResolvedClientOptions;
-  readonly #transport: HttpTransport;
-  readonly #clock: Clock;
-  #known: { metadata: ServerMetadata; until: number } | undefined;
-  #pending: Promise<ServerMetadata> | undefined;
+  readonly #parts: DiscoveryParts;
+  #known: KnownServer | undefined;
+  #knownUntil = 0;
+  #pending: Promise<KnownServer> | undefined;
 
-  constructor(client: string, options: ResolvedClientOptions, transport: HttpTransport, clock: Clock) {
+  constructor(client: string, options: ResolvedClientOptions, parts: DiscoveryParts) {
     this.#client = client;
     this.#options = options;
-    this.#transport = transport;
-    this.#clock = clock;
+    this.#parts = parts;
   }
 
   /** @throws {TokenResponseError | AuthorizationServerUnavailableError} when there is no document, not even an old one. */
-  async get(signal: AbortSignal): Promise<ServerMetadata> {
-    const { issuer, tokenEndpoint } = this.#options;
-    if (issuer === undefined) {
-      return { issuer: new URL(tokenEndpoint!).origin, token_endpoint: tokenEndpoint! };
+  async get(signal: AbortSignal): Promise<KnownServer> {
+    const { issuer, tokenEndpoint, timeoutMs } = this.#options;
+    const { clock } = this.#parts;
+    if (tokenEndpoint !== undefined) {
+      return { issuer: issuer ?? new URL(tokenEndpoint).origin, token_endpoint: tokenEndpoint };
     }
-    if (this.#known && this.#clock.monotonic() < this.#known.until) return this.#known.metadata;
+    const old = this.#known;
+    if (old && clock.monotonic() < this.#knownUntil) return old;
+    // A refresh that hangs must leave time for the token request, which can go without it.
+    const bound = old
+      ? AbortSignal.any([signal, AbortSignal.timeout(Math.min(Math.ceil(timeoutMs / 2), REFRESH_MAX_MS))])
+      : signal;
     try {
-      const found = await (this.#pending ??= this.#discover(issuer, signal));
-      const metadata = tokenEndpoint === undefined ? found : { ...found, token_endpoint: tokenEndpoint };
-      this.#known = { metadata, until: this.#clock.monotonic() + TTL_MS };
-      return metadata;
+      this.#pending ??= this.#discover(issuer!, bound).finally(() => (this.#pending = undefined));
+      const found = await this.#pending;
+      if (!old) this.#warnOfContradictions(found);
+      this.#known = found;
+      this.#knownUntil = clock.monotonic() + TTL_MS;
+      return found;
     } catch (error) {
-      if (this.#known) return this.#known.metadata;
-      throw error;
-    } finally {
-      this.#pending = undefined;
+      if (!old) throw error;
+      this.#knownUntil = clock.monotonic() + RETRY_MS;
+      return old;
     }
   }
 
   /** OpenID Connect Discovery appends its well-known path, RFC 8414 §3 inserts another; issuers serve either. */
-  async #discover(issuer: string, signal: AbortSignal): Promise<ServerMetadata> {
+  async #discover(issuer: string, signal: AbortSignal): Promise<KnownServer> {
     const failures: OAuthClientError[] = [];
     for (const algorithm of ['oidc', 'oauth2'] as const) {
       try {
         return await this.#fetchMetadata(issuer, algorithm, signal);
       } catch (error) {
         const failure = this.#typed(error);
-        if (failure instanceof AuthorizationServerUnavailableError) throw failure;
         failures.push(failure);
+        if (isUnavailable(failure) && failure.status === undefined) break; // the other form is on the same host
       }
     }
-    throw failures.find(({ retryable }) => !retryable) ?? failures[0]!;
+    throw failures.find(isUnavailable) ?? failures.find(({ retryable }) => !retryable) ?? failures[0]!;
   }
 
   async #fetchMetadata(
     issuer: string,
     algorithm: 'oidc' | 'oauth2',
     signal: AbortSignal,
-  ): Promise<ServerMetadata> {
-    const client = this.#client;
-    const config = await discovery(new URL(issuer), this.#options.clientId, undefined, undefined, {
+  ): Promise<KnownServer> {
+    const { clientId, tls, allowInsecureRequests: insecure } = this.#options;
+    const config = await discovery(new URL(issuer), clientId, undefined, undefined, {
       algorithm,
-      execute: [allowInsecureRequests],
-      [customFetch]: openidFetch(async (url, request) => {
-        const response = await this.#transport(url, { ...request, signal });
-        refuseRedirect(client, response);
-        if (response.status === 408 || response.status === 429 || response.status >= 500) {
-          throw new AuthorizationServerUnavailableError(
-            `The metadata of the authorization server of OAuth client "${client}" is unavailable: it answered ${response.status}.`,
-            { client, status: response.status },
-          );
-        }
-        return response;
-      }),
+      execute: [allowInsecureRequests], // plain http was ruled out at boot, or allowed by name
+      [customFetch]: openidFetch(async (url, request) =>
+        this.#document(url, await this.#parts.transport(url, { ...request, signal })),
+      ),
     });
-    const metadata = config.serverMetadata();
-    if (typeof metadata.token_endpoint !== 'string') throw this.#unusable('names no token_endpoint');
-    if (!this.#options.allowInsecureRequests && !isSecure(metadata.token_endpoint)) {
-      throw this.#unusable('names a token_endpoint without https');
+    const metadata: ServerMetadata = config.serverMetadata();
+    const alias = tls?.cert === undefined ? undefined : metadata.mtls_endpoint_aliases?.token_endpoint; // RFC 8705 §5
+    const endpoint: unknown = alias ?? metadata.token_endpoint;
+    if (typeof endpoint !== 'string' || !URL.canParse(endpoint))
+      throw this.#unusable('names no token_endpoint');
+    if (!insecure && !isSecure(endpoint)) throw this.#unusable('names a token_endpoint without https');
+    return { ...metadata, token_endpoint: endpoint };
+  }
+
+  async #document(url: string, response: Response): Promise<Response> {
+    const client = this.#client;
+    const { status, headers } = response;
+    refuseRedirect(client, url, response);
+    if (status === 408 || status === 429 || status >= 500) {
+      const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, this.#parts.clock.now());
+      throw new AuthorizationServerUnavailableError(
+        `The metadata of the authorization server of OAuth client "${client}" is unavailable: it answered ${status}.`,
+        { client, status, retryAfterMs },
+      );
     }
-    return metadata;
+    const document = status === 200 ? parseObject(await response.text()) : undefined;
+    if (document === undefined) throw this.#unusable('is not a metadata document', true);
+    return Response.json(document);
+  }
+
+  /** A hint beforehand, since servers answer such a contradiction with no more than `invalid_client` (RFC 8414 §2). */
+  #warnOfContradictions(metadata: KnownServer): void {
+    const { tokenEndpointAuthMethod, signingAlgorithm, dpop } = this.#options;
+    const proof = typeof dpop === 'object' ? dpop : {};
+    const proofAlgorithm = proof.algorithm ?? (dpop && !proof.privateKey ? 'ES256' : undefined);
+    for (const [option, value, list] of [
+      ['tokenEndpointAuthMethod', tokenEndpointAuthMethod, 'token_endpoint_auth_methods_supported'],
+      ['signingAlgorithm', signingAlgorithm, 'token_endpoint_auth_signing_alg_values_supported'],
+      ['dpop.algorithm', proofAlgorithm, 'dpop_signing_alg_values_supported'],
+    ] as const) {
+      const supported: unknown = metadata[list];
+      if (value === undefined || !Array.isArray(supported) || supported.includes(value)) continue;
+      this.#parts.warn(
+        `OAuth client "${this.#client}": its authorization server does not list ${value} in ${list}; if token requests fail, change ${option}.`,
+      );
+    }
   }
 
   #typed(error: unknown): OAuthClientError {
-    if (error instanceof OAuthClientError) return error;
-    if (error instanceof ClientError && error.cause instanceof OAuthClientError) return error.cause;
+    const cause = error instanceof ClientError ? error.cause : error;
+    if (cause instanceof OAuthClientError) return cause;
     const mismatch = error instanceof ClientError && error.code === 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED';
-    return mismatch
-      ? this.#unusable('names another issuer than the configured one (RFC 8414 §3.3)')
-      : this.#unusable('is not a metadata document', true);
+    return this.#unusable(
+      mismatch ? 'names another issuer than the configured one (RFC 8414 §3.3)' : 'names no issuer',
+    );
   }
 
   #unusable(what: string, retryable = false): TokenResponseError {
@@ -109,6 +157,10 @@ export class ServerMetadataSource {
       { client, retryable },
     );
   }
+}
+
+function isUnavailable(error: OAuthClientError): error is AuthorizationServerUnavailableError {
+  return error instanceof AuthorizationServerUnavailableError;
 }
 
 /** Whether a URL is https, or http that does not leave this machine. */

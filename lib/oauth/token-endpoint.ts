@@ -4,7 +4,6 @@ import {
   allowInsecureRequests,
   customFetch,
   genericGrantRequest,
-  type DPoPHandle,
 } from 'openid-client';
 import type { Clock } from '../core/clock.js';
 import { OAuthClientError, TokenRequestError, TokenResponseError } from '../core/errors.js';
@@ -12,13 +11,13 @@ import type { TokenEndpoint, TokenRequestContext } from '../core/token-flight.js
 import { normaliseScope, type TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
 import { clientAuthentication, type ClientAuthentication } from './client-authentication.js';
+import { readCredential, unavailable } from './credentials.js';
 import type { DpopKey } from './dpop.js';
 import { grantIdentity, grantParameters } from './grants.js';
-import type { HttpTransport } from './http-transport.js';
-import { openidFetch, refuseRedirect } from './openid-fetch.js';
+import { openidFetch, refuseRedirect, type HttpTransport, type TransportRequest } from './http-transport.js';
 import type { ResolvedClientOptions } from './options.js';
-import { ServerMetadataSource } from './server-metadata.js';
-import { parseObject, readTokenResponse, type TokenResponse } from './token-response.js';
+import { ServerMetadataSource, type KnownServer } from './server-metadata.js';
+import { readTokenResponse, type TokenResponse } from './token-response.js';
 
 /** What a token endpoint needs beside its client's options. */
 export interface TokenEndpointParts {
@@ -32,6 +31,18 @@ export interface TokenEndpointParts {
   warn: (message: string) => void;
 }
 
+type Request = Omit<TransportRequest, 'signal'>;
+
+/** One way to ask: of whom, as whom, for what. */
+interface Attempt extends TokenRequestContext {
+  server: KnownServer;
+  authentication: ClientAuthentication;
+  details: TokenRequestDetails;
+}
+
+/** Parameters that nobody else may see. */
+const CONFIDENTIAL = /^(client_secret|client_assertion|refresh_token|assertion|subject_token|actor_token)$/;
+
 /** The token endpoint of one client: options and a request in, a token or a typed error out. */
 export class OAuthTokenEndpoint implements TokenEndpoint {
   readonly #client: string;
@@ -44,137 +55,120 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     this.#client = client;
     this.#options = options;
     this.#parts = parts;
-    this.#metadata = new ServerMetadataSource(client, options, parts.transport, parts.clock);
+    this.#metadata = new ServerMetadataSource(client, options, parts);
   }
 
+  /**
+   * Tokens that are bound to a key or certificate belong to it alone, but a refresh token has to be found again
+   * after those were replaced: an access token bound to the old one then costs a 401.
+   */
   async identity(): Promise<string> {
     const { issuer, tokenEndpoint, clientId, grant } = this.#options;
     const { dpop, certificate } = this.#parts;
-    const bound = (await dpop?.thumbprint()) ?? (await certificate());
-    return JSON.stringify([issuer ?? tokenEndpoint, clientId, grantIdentity(grant), bound]);
+    const bound =
+      grant.type === 'refresh_token'
+        ? [dpop !== undefined]
+        : [await this.#proving(async (key) => key?.thumbprint()), await certificate()];
+    return JSON.stringify([issuer, tokenEndpoint, clientId, grantIdentity(this.#client, grant), ...bound]);
   }
 
+  /**
+   * One token request, and one more where a refusal may be out of date: the kept refresh token may be spent, its
+   * successor lost with a process that died before it was stored, or replaced in the configuration.
+   */
   async request(details: TokenRequestDetails, context: TokenRequestContext): Promise<StoredToken> {
-    const used = await this.#authentication(context.signal);
+    const { grant } = this.#options;
     try {
-      return await this.#attempt(details, context, used);
+      return await this.#authenticated(details, context);
     } catch (error) {
-      // The secret may have been rotated between our reading it and the server's.
-      if (
-        !(error instanceof TokenRequestError) ||
-        error.error !== 'invalid_client' ||
-        used.secret === undefined
-      ) {
-        throw error;
-      }
-      const now = await this.#authentication(context.signal);
-      if (now.secret === used.secret) throw error;
-      return this.#attempt(details, context, now);
+      const kept = context.refreshToken;
+      if (grant.type !== 'refresh_token' || !kept || !isRejection(error, 'invalid_grant')) throw error;
+      const configured = await readCredential(this.#client, 'grant.refreshToken', grant.refreshToken);
+      if (configured === kept) throw error;
+      return this.#authenticated(details, { ...context, refreshToken: configured });
     }
   }
 
-  async #authentication(signal: AbortSignal): Promise<ClientAuthentication> {
-    const { assertionAudience, issuer } = this.#options;
-    const server = await this.#metadata.get(signal);
-    const known = { issuer: server.issuer, token_endpoint: server.token_endpoint! };
-    const audience = assertionAudience ?? (issuer === undefined ? 'token_endpoint' : 'issuer');
-    return clientAuthentication(
-      this.#client,
-      this.#options,
-      audience in known ? known[audience as keyof typeof known] : audience,
-    );
+  /** The credential may have been replaced between our reading it and the server's. */
+  async #authenticated(details: TokenRequestDetails, context: TokenRequestContext): Promise<StoredToken> {
+    const server = await this.#metadata.get(context.signal);
+    const attempt = { ...context, details, server, authentication: await this.#authentication(server) };
+    try {
+      return await this.#ask(attempt);
+    } catch (error) {
+      if (!isRejection(error) || !mayBeFailedAuthentication(error)) throw error;
+      const authentication = await this.#authentication(server);
+      if (authentication.credential === attempt.authentication.credential) throw error;
+      return this.#ask({ ...attempt, authentication });
+    }
   }
 
-  async #attempt(
-    details: TokenRequestDetails,
-    { signal, refreshToken }: TokenRequestContext,
-    { authenticate, secret }: ClientAuthentication,
-  ): Promise<StoredToken> {
-    const { clientId, tls } = this.#options;
-    const { clock, dpop } = this.#parts;
-    const server = await this.#metadata.get(signal);
-    const grant = await grantParameters(this.#client, this.#options, details, refreshToken);
-    const secrets = [secret, ...grant.secrets].filter((value) => value !== undefined);
-    const issuedAt = clock.now();
-    let response: TokenResponse | undefined;
+  #authentication({ issuer, token_endpoint: endpoint }: KnownServer): Promise<ClientAuthentication> {
+    const named = this.#options.assertionAudience ?? (this.#options.issuer ? 'issuer' : 'token_endpoint');
+    const audience = named === 'issuer' ? issuer : named === 'token_endpoint' ? endpoint : named;
+    return clientAuthentication(this.#client, this.#options, audience, this.#parts.certificate);
+  }
 
-    const config = new Configuration(
-      server,
-      clientId,
-      { use_mtls_endpoint_aliases: tls !== undefined },
-      authenticate,
-    );
+  /** @param again whether this is the second try, with the nonce that the server asked for (RFC 9449 §8) */
+  async #ask(attempt: Attempt, again = false): Promise<StoredToken> {
+    const { server, authentication, details } = attempt;
+    const grant = await grantParameters(this.#client, this.#options, details, attempt.refreshToken);
+    const issuedAt = this.#parts.clock.now();
+    let response: TokenResponse | undefined;
+    let newNonce = false;
+    const config = new Configuration(server, this.#options.clientId, {}, authentication.authenticate);
     config.timeout = 0; // the flight's own deadline ends the request through `signal`
     allowInsecureRequests(config); // plain http was ruled out at boot, or allowed by name
     config[customFetch] = openidFetch(async (url, request) => {
-      const answer = await this.#parts.transport(url, { ...this.#encode(request), signal });
-      refuseRedirect(this.#client, answer);
-      const text = await answer.clone().text();
-      // openid-client answers the server's nonce itself, once.
-      if (dpop && parseObject(text)?.['error'] === 'use_dpop_nonce') return answer;
-      const tokenType = dpop ? 'DPoP' : 'Bearer';
-      const expected = { client: this.#client, tokenType, now: clock.now(), secrets } as const;
-      response = readTokenResponse(answer.status, answer.headers, text, expected);
-      return conforming(response, answer.headers);
+      const sent = await this.#complete(url, request);
+      const answer = await this.#parts.transport(url, { ...sent, signal: attempt.signal });
+      const nonce = answer.headers.get('dpop-nonce') ?? undefined;
+      newNonce = this.#parts.dpop?.rememberNonce(new URL(url).origin, nonce, sent.headers['dpop']) ?? false;
+      refuseRedirect(this.#client, url, answer);
+      const secrets = [...confidentialIn(request), authentication.credential ?? ''];
+      response = this.#read(answer, await answer.text(), secrets);
+      // What was read is what counts; openid-client insists on an answer in its own form.
+      return Response.json({ access_token: response.value, token_type: 'bearer' });
     });
     try {
-      await genericGrantRequest(config, grant.type, grant.parameters, await this.#dpopHandle(config));
-    } catch (error) {
-      throw this.#typed(error);
+      await genericGrantRequest(config, grant.type, grant.parameters);
+    } catch (reason) {
+      const error = this.#typed(reason);
+      if (again || !newNonce || !isRejection(error, 'use_dpop_nonce')) throw error;
+      return this.#ask(attempt, true);
     }
-    return this.#stored(response!, details, issuedAt, grant.refreshToken);
+    return stored(response!, details, issuedAt, grant.refreshToken);
   }
 
-  async #dpopHandle(config: Configuration): Promise<{ DPoP: DPoPHandle } | undefined> {
-    const { dpop } = this.#parts;
-    return dpop && { DPoP: await dpop.handle(config) };
+  /** Adds the DPoP proof, and puts the body into the form asked for: RFC 6749 wants a form, some servers JSON. */
+  async #complete(url: string, { method, headers, body }: Request): Promise<Request> {
+    const proof = await this.#proving(async (key) => key?.proof(method, new URL(url)));
+    const json = this.#options.requestFormat === 'json';
+    const type = json ? 'application/json' : 'application/x-www-form-urlencoded;charset=utf-8';
+    return {
+      method,
+      headers: { ...headers, ...(proof && { dpop: proof }), 'content-type': type },
+      body: json ? jsonOf(new URLSearchParams(body)) : body,
+    };
   }
 
-  /** RFC 6749 wants a form; some servers want the same fields as a JSON object. */
-  #encode<T extends { headers: Record<string, string>; body: string | undefined }>(request: T): T {
-    if (this.#options.requestFormat === 'form') {
-      const headers = {
-        ...request.headers,
-        'content-type': 'application/x-www-form-urlencoded;charset=utf-8',
-      };
-      return { ...request, headers };
-    }
-    const form = new URLSearchParams(request.body);
-    const fields = [...new Set(form.keys())].map((name) => {
-      const values = form.getAll(name);
-      return [name, values.length > 1 ? values : values[0]];
+  #proving<T>(work: (key: DpopKey | undefined) => Promise<T>): Promise<T> {
+    return work(this.#parts.dpop).catch((error: unknown) => {
+      throw unavailable(this.#client, 'dpop.privateKey', error);
     });
-    return {
-      ...request,
-      headers: { ...request.headers, 'content-type': 'application/json' },
-      body: JSON.stringify(Object.fromEntries(fields)),
-    };
   }
 
-  #stored(
-    response: TokenResponse,
-    details: TokenRequestDetails,
-    issuedAt: number,
-    refreshToken: string | undefined,
-  ): StoredToken {
-    const { grant, defaultLifetimeMs } = this.#options;
-    if (response.lifetimeMs === undefined) {
-      this.#warnOnce(
-        `its token response has no expires_in; ${defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`,
-      );
-    }
-    if (response.untyped) this.#warnOnce('its token response has no token_type; Bearer is assumed');
-    const scope = response.scope ?? normaliseScope(details.scope);
-    // RFC 6749 §4.4.3: a refresh token has no business in a client_credentials response.
-    const kept = grant.type === 'refresh_token' ? (response.refreshToken ?? refreshToken) : undefined;
-    return {
-      value: response.value,
-      tokenType: response.tokenType,
-      issuedAt,
-      expiresAt: issuedAt + (response.lifetimeMs ?? defaultLifetimeMs),
-      ...(scope !== undefined && { scope }),
-      ...(kept !== undefined && { refreshToken: kept }),
-    };
+  #read({ status, headers }: Response, text: string, secrets: string[]): TokenResponse {
+    const { defaultLifetimeMs, grant } = this.#options;
+    return readTokenResponse(status, headers, text, {
+      client: this.#client,
+      tokenType: this.#parts.dpop ? 'DPoP' : 'Bearer',
+      exchange: grant.type === 'token_exchange',
+      defaultLifetimeMs,
+      now: this.#parts.clock.now(),
+      secrets: secrets.filter((secret) => secret !== ''),
+      warn: (what) => this.#warnOnce(`its token response has ${what}`),
+    });
   }
 
   #warnOnce(what: string): void {
@@ -184,22 +178,52 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
   }
 
   #typed(error: unknown): unknown {
-    if (error instanceof OAuthClientError) return error;
-    if (error instanceof ClientError && error.cause instanceof OAuthClientError) return error.cause;
-    return new TokenResponseError(
-      `The token endpoint of OAuth client "${this.#client}" gave an answer of no use.`,
-      {
-        client: this.#client,
-      },
-    );
+    const cause = error instanceof ClientError ? error.cause : error;
+    if (cause instanceof OAuthClientError) return cause;
+    const message = `The token request of OAuth client "${this.#client}" could not be made: check its credentials and its endpoint.`;
+    return new TokenResponseError(message, { client: this.#client });
   }
 }
 
-/** What was read above, in the form that openid-client insists on. */
-function conforming({ value, tokenType }: TokenResponse, headers: Headers): Response {
-  const nonce = headers.get('dpop-nonce');
-  return Response.json(
-    { access_token: value, token_type: tokenType },
-    nonce === null ? {} : { headers: { 'dpop-nonce': nonce } },
-  );
+/** @param used the refresh token of the request; one that comes with another grant is ignored (RFC 6749 §4.4.3) */
+function stored(
+  { value, tokenType, lifetimeMs, ...response }: TokenResponse,
+  details: TokenRequestDetails,
+  issuedAt: number,
+  used: string | undefined,
+): StoredToken {
+  const scope = response.scope ?? normaliseScope(details.scope);
+  return {
+    value,
+    tokenType,
+    issuedAt,
+    expiresAt: issuedAt + lifetimeMs,
+    ...(scope !== undefined && { scope }),
+    ...(used !== undefined && { refreshToken: response.refreshToken ?? used }),
+  };
+}
+
+function isRejection(error: unknown, code?: string): error is TokenRequestError {
+  return error instanceof TokenRequestError && (code === undefined || error.error === code);
+}
+
+/** Servers do not agree on how to say it (RFC 6749 §5.2 asks for `invalid_client`). */
+function mayBeFailedAuthentication({ error, status }: TokenRequestError): boolean {
+  return error === 'invalid_client' || error === undefined || status === 401 || status === 403;
+}
+
+function jsonOf(form: URLSearchParams): string {
+  const fields = [...new Set(form.keys())].map((name) => {
+    const values = form.getAll(name);
+    return [name, values.length > 1 ? values : values[0]];
+  });
+  return JSON.stringify(Object.fromEntries(fields));
+}
+
+/** The confidential parts of a request, plain and as they are encoded in it. */
+function confidentialIn({ headers, body = '' }: Request): string[] {
+  const pairs = body.split('&').filter((pair) => CONFIDENTIAL.test(pair.split('=')[0]!));
+  const values = [...new URLSearchParams(pairs.join('&')).values()];
+  const credentials = headers['authorization']?.replace(/^Basic /, '') ?? '';
+  return [...pairs.map((pair) => pair.replace(/^.*?=/, '')), ...values, credentials];
 }

@@ -1,21 +1,18 @@
-import type { AccessTokenType } from '../core/access-token.js';
 import {
   AuthorizationServerUnavailableError,
   TokenRequestError,
   TokenResponseError,
 } from '../core/errors.js';
 import { parseRetryAfter } from '../core/retry-after.js';
+import type { AccessTokenType } from '../core/token-store.js';
 
 /** A successful answer of the token endpoint (RFC 6749 §5.1). */
 export interface TokenResponse {
   value: string;
   tokenType: AccessTokenType;
   scope?: string;
-  /** `undefined` when the server did not say. */
-  lifetimeMs: number | undefined;
+  lifetimeMs: number;
   refreshToken?: string;
-  /** Whether the server left out `token_type`. */
-  untyped: boolean;
 }
 
 /** What the answer is judged by. */
@@ -23,10 +20,15 @@ export interface ResponseExpectations {
   client: string;
   /** The type the client asked for: a DPoP client takes no Bearer token. */
   tokenType: AccessTokenType;
+  /** Whether the grant is token exchange, whose answers have members of their own (RFC 8693 §2.2.1). */
+  exchange: boolean;
+  defaultLifetimeMs: number;
   /** Wall clock, for `Retry-After` dates. */
   now: number;
   /** What was sent in confidence, in case the server repeats it. */
   secrets: readonly string[];
+  /** Told what the answer leaves out, and what is assumed instead. */
+  warn: (what: string) => void;
 }
 
 const YEAR_MS = 365 * 24 * 3_600_000;
@@ -43,17 +45,14 @@ export function readTokenResponse(
   text: string,
   expected: ResponseExpectations,
 ): TokenResponse {
-  const { client, secrets } = expected;
+  const { client, secrets, now } = expected;
   const body = parseObject(text);
   const error = serverText(body?.['error'], secrets);
   if (status === 408 || status === 429 || status >= 500 || error === 'temporarily_unavailable') {
+    const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, now);
     throw new AuthorizationServerUnavailableError(
       `The authorization server of OAuth client "${client}" is unavailable: it answered ${status}.`,
-      {
-        client,
-        status,
-        retryAfterMs: parseRetryAfter(headers.get('retry-after') ?? undefined, expected.now),
-      },
+      { client, status, retryAfterMs },
     );
   }
   if (status >= 300 || error !== undefined) {
@@ -63,49 +62,47 @@ export function readTokenResponse(
   return successful(body, expected);
 }
 
-function successful(
-  body: Record<string, unknown>,
-  { client, tokenType }: ResponseExpectations,
-): TokenResponse {
-  const { access_token: value, token_type: type, scope, refresh_token: refreshToken } = body;
+function successful(body: Record<string, unknown>, expected: ResponseExpectations): TokenResponse {
+  const { client, tokenType, exchange, warn } = expected;
+  const { access_token: value, scope, refresh_token: refreshToken } = body;
   if (typeof value !== 'string' || value === '') throw invalid(client, 'has no access_token', true);
   // A token that cannot stand in a header would otherwise fail every API request, one by one.
   if (!/^[\x21-\x7e]+$/.test(value))
     throw invalid(client, 'has an access_token that no header can carry', true);
-  const named = type === undefined || type === null ? 'Bearer' : tokenTypeOf(type);
+  const named = tokenTypeOf(body['token_type'], expected);
   if (named === undefined) throw invalid(client, 'has a token_type other than Bearer and DPoP', false);
   if (named !== tokenType) {
     throw invalid(client, `holds a ${named} token where a ${tokenType} token was asked for`, false);
   }
+  if (exchange && typeof body['issued_token_type'] !== 'string')
+    warn('no issued_token_type; an access token is assumed');
   return {
     value,
-    tokenType: named,
-    lifetimeMs: lifetimeOf(body['expires_in'], client),
-    untyped: type === undefined || type === null,
+    tokenType,
+    lifetimeMs: lifetimeOf(body['expires_in'], expected),
     ...(typeof scope === 'string' && { scope }),
     ...(typeof refreshToken === 'string' && refreshToken !== '' && { refreshToken }),
   };
 }
 
-/** `token_type` is case-insensitive (RFC 6749 §5.1); an exchanged token may be `N_A` (RFC 8693 §2.2.1). */
-function tokenTypeOf(type: unknown): AccessTokenType | undefined {
-  switch (typeof type === 'string' ? type.toLowerCase() : undefined) {
-    case 'bearer':
-    case 'n_a':
-      return 'Bearer';
-    case 'dpop':
-      return 'DPoP';
-    default:
-      return undefined;
+/** `token_type` is case-insensitive (RFC 6749 §5.1); that of an exchanged token may be `N_A` (RFC 8693 §2.2.1). */
+function tokenTypeOf(type: unknown, { exchange, warn }: ResponseExpectations): AccessTokenType | undefined {
+  if (type === undefined || type === null) {
+    warn('no token_type; Bearer is assumed');
+    return 'Bearer';
   }
+  const name = typeof type === 'string' ? type.toLowerCase() : undefined;
+  if (name === 'bearer' || (exchange && name === 'n_a')) return 'Bearer';
+  return name === 'dpop' ? 'DPoP' : undefined;
 }
 
-function lifetimeOf(expiresIn: unknown, client: string): number | undefined {
-  if (expiresIn === undefined || expiresIn === null) return undefined;
-  const numeric =
-    typeof expiresIn === 'number' ||
-    (typeof expiresIn === 'string' && /^\d+(\.\d+)?$/.test(expiresIn.trim()));
-  const seconds = numeric ? Number(expiresIn) : Number.NaN;
+function lifetimeOf(expiresIn: unknown, { client, defaultLifetimeMs, warn }: ResponseExpectations): number {
+  if (expiresIn === undefined || expiresIn === null) {
+    warn(`no expires_in; ${defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
+    return defaultLifetimeMs;
+  }
+  const text = typeof expiresIn === 'string' && /^\d+(\.\d+)?$/.test(expiresIn.trim());
+  const seconds = text || typeof expiresIn === 'number' ? Number(expiresIn) : Number.NaN;
   if (!(seconds > 0)) throw invalid(client, 'has an expires_in that is not a positive number', true);
   return Math.min(seconds * 1000, YEAR_MS);
 }
@@ -126,20 +123,15 @@ function rejection(
 
 /** The answer cannot be used; `retryable` when it looks like a passing disturbance, such as a proxy's page. */
 function invalid(client: string, what: string, retryable: boolean): TokenResponseError {
-  return new TokenResponseError(`The token response for OAuth client "${client}" ${what}.`, {
-    client,
-    retryable,
-  });
+  const message = `The token response for OAuth client "${client}" ${what}.`;
+  return new TokenResponseError(message, { client, retryable });
 }
 
 /** A server's text is untrusted: secrets it repeats are taken out, control characters become spaces, and it is cut. */
-export function serverText(text: unknown, secrets: readonly string[]): string | undefined {
+function serverText(text: unknown, secrets: readonly string[]): string | undefined {
   if (typeof text !== 'string' || text === '') return undefined;
-  const harmless = secrets.reduce(
-    (kept, secret) => kept.replaceAll(secret, '[redacted]'),
-    text.slice(0, 16_384),
-  );
-  return harmless
+  return secrets
+    .reduce((kept, secret) => kept.replaceAll(secret, '[redacted]'), text)
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
     .slice(0, MAX_TEXT)
     .trim();

@@ -1,0 +1,26 @@
+import { Module, type FactoryProvider } from '@nestjs/common';
+import { ConfigModule, ConfigService } from '@nestjs/config';
+import type { EnvironmentSource } from './environment.js';
+
+const UNBOUND_CONFIG = Symbol('ConfigService without loaders');
+
+/** A `ConfigService` for applications whose own one cannot be seen from here. */
+@Module({
+  imports: [ConfigModule],
+  providers: [{ provide: UNBOUND_CONFIG, useExisting: ConfigService }],
+  exports: [UNBOUND_CONFIG],
+})
+export class ConfigEnvironmentModule {}
+
+/** DI token of where the `OAUTH_*` variables come from. */
+export const ENVIRONMENT = Symbol('OAuth client environment');
+
+/** The application's `ConfigService` if it is global or imported: only that one waits for asynchronous loaders. */
+export const environmentProvider: FactoryProvider<EnvironmentSource> = {
+  provide: ENVIRONMENT,
+  inject: [{ token: ConfigService, optional: true }, UNBOUND_CONFIG],
+  useFactory: (own: ConfigService | undefined, unbound: ConfigService) => ({
+    get: (variable) => (own ?? unbound).get<unknown>(variable),
+    names: () => Object.keys(process.env),
+  }),
+};

@@ -1,0 +1,328 @@
+import { describe, expect, it } from '@jest/globals';
+import { GuardedStore } from '../../lib/core/guarded-store.js';
+import { OAuthClientError, TokenResponseError } from '../../lib/core/errors.js';
+import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
+import type { LockOutcome, StoredToken } from '../../lib/core/token-store.js';
+import { tokenKey } from '../../lib/core/token-request.js';
+import { Scenario } from './scenario.js';
+import { rejected, unavailable, type Answer } from './scripted-endpoint.js';
+import { VirtualClock, settle } from './virtual-clock.js';
+
+type Failure = 'none' | 'throws' | 'says so';
+
+/** A store that can be made to fail in the two ways there are, slowly if need be. */
+class FailingStore extends MemoryTokenStore {
+  failure: Failure = 'none';
+  /** Only operations that write fail. */
+  readOnly = false;
+  /** How long a failing operation takes. */
+  delayMs = 0;
+  operations = 0;
+  readonly #clock: VirtualClock;
+
+  constructor(clock: VirtualClock) {
+    super();
+    this.#clock = clock;
+  }
+
+  override async get(key: string): Promise<StoredToken | undefined> {
+    if (!this.readOnly) await this.#operate();
+    return super.get(key);
+  }
+
+  override async set(key: string, token: StoredToken): Promise<void> {
+    await this.#operate();
+    return super.set(key, token);
+  }
+
+  override async delete(key: string, ifValue?: string): Promise<void> {
+    await this.#operate();
+    return super.delete(key, ifValue);
+  }
+
+  override async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {
+    try {
+      await this.#operate();
+    } catch (error) {
+      if (this.failure === 'says so') return { outcome: 'error', error };
+      throw error;
+    }
+    return super.withLock(key, ttlMs, work);
+  }
+
+  async #operate(): Promise<void> {
+    this.operations++;
+    if (this.failure === 'none') return;
+    if (this.delayMs > 0) await new Promise((done) => this.#clock.scheduler.schedule(done, this.delayMs));
+    throw new Error('connection lost');
+  }
+}
+
+function failingScenario(): Scenario & { store: FailingStore } {
+  const clock = new VirtualClock();
+  const store = new FailingStore(clock);
+  return Object.assign(new Scenario({ clock, store }), { store });
+}
+
+describe.each<[string, Failure]>([
+  ['that throws', 'throws'],
+  ['that says so', 'says so'],
+])('A failing store %s', (_how, failure) => {
+  it('57. Store fails → calls go on with the local single flight; one event tells', async () => {
+    const scenario = failingScenario();
+    const { client, clock, store, endpoint } = scenario;
+    store.failure = failure;
+    const tokens = await clock.until(Promise.all(Array.from({ length: 100 }, () => client.getToken())));
+    expect(new Set(tokens.map(({ value }) => value))).toEqual(new Set(['t1']));
+    expect(endpoint.posts).toBe(1);
+    expect(scenario.eventTypes).toEqual(['store_unavailable', 'token_acquired']);
+    expect(scenario.events[0]).toMatchObject({
+      error: expect.objectContaining({ message: 'connection lost' }),
+    });
+  });
+
+  it('57. A call pays for the failure once; after that the store is skipped', async () => {
+    const scenario = failingScenario();
+    const { clock, store } = scenario;
+    store.failure = failure;
+    store.delayMs = 100;
+    await scenario.token();
+    expect(clock.elapsed).toBe(150);
+    expect(store.operations).toBe(1);
+    for (let i = 0; i < 5; i++) {
+      const before = clock.elapsed;
+      await scenario.token({ scope: `s${i}` });
+      expect(clock.elapsed - before).toBe(50);
+    }
+    expect(store.operations).toBe(1);
+  });
+
+  it('57. It recovers by a probe behind the scenes; one event per change of state', async () => {
+    const scenario = failingScenario();
+    const { clock, store, endpoint } = scenario;
+    store.failure = failure;
+    await scenario.token();
+    await clock.advance(10_000);
+    expect(store.operations).toBeGreaterThanOrEqual(10);
+    expect(store.operations).toBeLessThanOrEqual(12);
+    expect(clock.pending).toBe(1);
+    store.failure = 'none';
+    await clock.advance(1_000);
+    expect(clock.pending).toBe(0);
+    expect(scenario.eventTypes).toEqual(['store_unavailable', 'token_acquired', 'store_recovered']);
+    expect(scenario.runtime.store.down).toBe(false);
+
+    await scenario.token({ forceRefresh: true });
+    expect(endpoint.posts).toBe(2);
+    store.failure = failure;
+    await scenario.token({ scope: 'other' });
+    expect(scenario.eventTypes.slice(3)).toEqual(['token_acquired', 'store_unavailable', 'token_acquired']);
+  });
+
+  it('57. A store that turned read-only stays down until it can be written again', async () => {
+    const scenario = failingScenario();
+    const { clock, store } = scenario;
+    store.failure = failure;
+    store.readOnly = true;
+    await scenario.token();
+    await clock.advance(5_000);
+    expect(scenario.runtime.store.down).toBe(true);
+    store.failure = 'none';
+    await clock.advance(1_000);
+    expect(scenario.runtime.store.down).toBe(false);
+    expect(scenario.eventTypes).toEqual(['store_unavailable', 'token_acquired', 'store_recovered']);
+  });
+
+  it('57. A store that fails when a token is invalidated, or while the answer is on its way, hurts nobody', async () => {
+    const scenario = failingScenario();
+    const { client, clock, store } = scenario;
+    await scenario.token();
+    store.failure = failure;
+    client.invalidate();
+    expect((await scenario.token()).value).toBe('t2');
+    store.failure = 'none';
+    await clock.advance(1_000);
+    const waiting = client.getToken({ forceRefresh: true });
+    await clock.advance(10);
+    store.failure = failure;
+    expect((await clock.until(waiting)).value).toBe('t3');
+    expect(await scenario.atOnce()).toMatchObject({ value: 't3' });
+  });
+
+  it('57. Tokens that were rejected while the store was away do not come back out of it', async () => {
+    const scenario = failingScenario();
+    const { client, clock, store, endpoint } = scenario;
+    const reject = async (): Promise<void> => {
+      const token = await scenario.token();
+      client.managed().accept(token);
+      expect(client.managed().reject(token)).toBe('replaceable');
+      await clock.advance(10);
+    };
+    await scenario.token();
+    store.failure = failure;
+    await scenario.token({ scope: 'other' });
+    await reject();
+    await reject();
+    store.failure = 'none';
+    await clock.advance(1_000);
+    expect(scenario.runtime.store.down).toBe(false);
+    const { posts } = endpoint;
+    expect((await scenario.token()).value).toBe(`t${posts + 1}`);
+  });
+
+  it('64. Nothing is probed after the shutdown', async () => {
+    const scenario = failingScenario();
+    const { clock, store, runtime } = scenario;
+    store.failure = failure;
+    await scenario.token();
+    await clock.until(runtime.close(1_000));
+    const { operations } = store;
+    await clock.advance(10_000);
+    expect(store.operations).toBe(operations);
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe('The guard around a store', () => {
+  it('57. What was done under the lock counts, even when giving the lock back fails', async () => {
+    class Slipping extends MemoryTokenStore {
+      override async withLock<T>(
+        key: string,
+        ttlMs: number,
+        work: () => Promise<T>,
+      ): Promise<LockOutcome<T>> {
+        await super.withLock(key, ttlMs, work);
+        throw new Error('connection lost');
+      }
+    }
+    const scenario = new Scenario({ store: new Slipping() });
+    expect((await scenario.token()).value).toBe('t1');
+    expect(scenario.endpoint.posts).toBe(1);
+    expect(scenario.eventTypes).toEqual(['store_unavailable', 'token_acquired']);
+  });
+
+  it('57. A failure of the work is not taken for one of the store', async () => {
+    const clock = new VirtualClock();
+    const changes: unknown[] = [];
+    const guarded = new GuardedStore(new MemoryTokenStore(), clock, (failure) => changes.push(failure));
+    const reason = new Error('the work failed');
+    await expect(guarded.withLock('key', 1_000, () => Promise.reject(reason))).rejects.toBe(reason);
+    await settle();
+    expect(changes).toEqual([]);
+    expect(guarded.down).toBe(false);
+  });
+
+  it('57. A hung probe holds nothing up', async () => {
+    const scenario = failingScenario();
+    const { clock, store } = scenario;
+    store.failure = 'says so';
+    await scenario.token();
+    store.delayMs = 5_000;
+    await clock.advance(1_500);
+    const before = clock.elapsed;
+    await scenario.token({ scope: 'other' });
+    expect(clock.elapsed - before).toBe(50);
+    store.failure = 'none';
+    await clock.advance(10_000);
+    expect(scenario.runtime.store.down).toBe(false);
+  });
+});
+
+/** A lock that somebody else holds until it is told otherwise. */
+class ContendedStore extends MemoryTokenStore {
+  held = true;
+  asked = 0;
+
+  override async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {
+    this.asked++;
+    return this.held ? { outcome: 'held' } : super.withLock(key, ttlMs, work);
+  }
+}
+
+describe('A lock that somebody else holds', () => {
+  it('55. The token that the holder stores is taken as soon as it is there, without a POST', async () => {
+    const clock = new VirtualClock();
+    const store = new ContendedStore();
+    const [holder, waiter] = [
+      new Scenario({ clock, store: new MemoryTokenStore() }),
+      new Scenario({ clock, store }),
+    ];
+    const waiting = waiter.client.getToken();
+    await clock.advance(500);
+    const token = await holder.token();
+    const stored = { value: token.value, tokenType: 'Bearer', issuedAt: clock.now() - 50 } as const;
+    const key = tokenKey(await waiter.endpoint.identity(), {});
+    await store.set(key, { ...stored, expiresAt: token.expiresAt.getTime() });
+    const before = clock.elapsed;
+    expect((await clock.until(waiting)).value).toBe(token.value);
+    expect(clock.elapsed - before).toBeLessThanOrEqual(313);
+    expect(waiter.endpoint.posts).toBe(0);
+    expect(waiter.events).toMatchObject([{ type: 'token_acquired', source: 'store', reason: 'cold' }]);
+  });
+
+  it('56. When the lock falls free with no token there, the waiter asks itself', async () => {
+    const store = new ContendedStore();
+    const scenario = new Scenario({ store });
+    const waiting = scenario.client.getToken();
+    await scenario.clock.advance(5_000);
+    expect(store.asked).toBeLessThan(40);
+    store.held = false;
+    expect((await scenario.clock.until(waiting)).value).toBe('t1');
+    expect(scenario.clock.elapsed).toBeLessThanOrEqual(5_400);
+  });
+
+  it('64. A shutdown ends the wait for a lock', async () => {
+    const scenario = new Scenario({ store: new ContendedStore() });
+    const failure = scenario.client.getToken().catch((error: unknown) => error);
+    await scenario.clock.advance(1_000);
+    await scenario.clock.until(scenario.runtime.close(2_000));
+    expect(await failure).toMatchObject({ code: 'closed' });
+    expect(scenario.clock.pending).toBe(0);
+    expect(scenario.endpoint.posts).toBe(0);
+  });
+});
+
+describe('A failure that another instance met', () => {
+  it('29. Retry-After and cool-down hold for all instances that share the store', async () => {
+    const clock = new VirtualClock();
+    const store = new MemoryTokenStore();
+    const [one, two] = [new Scenario({ clock, store }), new Scenario({ clock, store })];
+    one.endpoint.next(unavailable({ retryAfterMs: 20_000 }));
+    await one.failure();
+    await clock.advance(5_000);
+    expect(await two.failure()).toMatchObject({ retryAfterMs: 15_000, retryable: true, client: 'buoy' });
+    await clock.advance(14_900);
+    await expect(two.atOnce()).rejects.toMatchObject({ retryAfterMs: 100 });
+    expect([one.endpoint.posts, two.endpoint.posts]).toEqual([1, 0]);
+    await clock.advance(100);
+    await two.token();
+    await one.token();
+    expect([one.endpoint.posts, two.endpoint.posts]).toEqual([1, 1]);
+  });
+
+  it.each<[string, Answer, object]>([
+    ['rejection', rejected(), { code: 'token_request_rejected', error: 'invalid_client', status: 401 }],
+    ['unavailability', unavailable({ timedOut: true }), { timedOut: true, status: 503, retryable: true }],
+    ['unusable answer', { error: new TokenResponseError('HTML') }, { code: 'token_response_invalid' }],
+  ])('29. A %s arrives at the others as what it was', async (_what, answer, expected) => {
+    const clock = new VirtualClock();
+    const store = new MemoryTokenStore();
+    const [one, two] = [new Scenario({ clock, store }), new Scenario({ clock, store })];
+    one.endpoint.otherwise = answer;
+    clock.random = () => 0.9;
+    const own = await one.failure();
+    const shared = await two.failure();
+    expect(shared).toBeInstanceOf((own as object).constructor);
+    expect(shared).toMatchObject(expected);
+    expect(two.endpoint.posts).toBe(0);
+  });
+
+  it("29. A secret that one instance cannot read is no other's failure", async () => {
+    const clock = new VirtualClock();
+    const store = new MemoryTokenStore();
+    const [one, two] = [new Scenario({ clock, store }), new Scenario({ clock, store })];
+    one.endpoint.next({ error: new OAuthClientError('credentials_unavailable', 'no such file') });
+    await one.failure();
+    expect((await two.token()).value).toBe('t1');
+  });
+});

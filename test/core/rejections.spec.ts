@@ -1,0 +1,179 @@
+import { describe, expect, it } from '@jest/globals';
+import type { AccessToken } from '../../lib/core/access-token.js';
+import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
+import { Scenario } from './scenario.js';
+import { rejected, unavailable } from './scripted-endpoint.js';
+import { VirtualClock } from './virtual-clock.js';
+
+describe('Tokens that an API rejects', () => {
+  it('35. 100 requests in flight, token revoked, 401s arriving staggered → exactly one POST, 100 successes', async () => {
+    const scenario = new Scenario({ latencyMs: 200 });
+    const { client, clock, endpoint } = scenario;
+    const revoked = await scenario.token();
+    client.managed().accept(revoked);
+    await clock.advance(60_000);
+    const replays: Promise<AccessToken>[] = [];
+    const outcomes = new Set<string>();
+    for (let i = 0; i < 100; i++) {
+      outcomes.add(client.managed().reject(revoked));
+      replays.push(client.managed().get(false));
+      await clock.advance(10);
+    }
+    const tokens = await clock.until(Promise.all(replays));
+    expect(new Set(tokens.map(({ value }) => value))).toEqual(new Set(['t2']));
+    expect(outcomes).toEqual(new Set(['replaceable', 'superseded']));
+    expect(endpoint.posts).toBe(2);
+    expect(scenario.eventTypes).toEqual([
+      'token_acquired',
+      'token_rejected',
+      'token_invalidated',
+      'token_acquired',
+    ]);
+    expect(scenario.events[3]).toMatchObject({ reason: 'rejected' });
+  });
+
+  it('35. Two instances that share a store, one revoked token → one refresh', async () => {
+    const clock = new VirtualClock();
+    const store = new MemoryTokenStore();
+    const [one, two] = [new Scenario({ clock, store }), new Scenario({ clock, store })];
+    const revoked = await one.token();
+    const same = await two.token();
+    expect(same.value).toBe(revoked.value);
+    await clock.advance(1_000);
+    one.client.managed().reject(revoked);
+    const fresh = await one.token();
+    two.client.managed().reject(same);
+    expect((await two.token()).value).toBe(fresh.value);
+    expect([one.endpoint.posts, two.endpoint.posts]).toEqual([2, 0]);
+  });
+
+  it('36. Late 401 for an old token while a newer one exists → no POST, replay with the newer', async () => {
+    const scenario = new Scenario();
+    const old = await scenario.token();
+    await scenario.token({ forceRefresh: true });
+    expect(scenario.client.managed().reject(old)).toBe('superseded');
+    scenario.client.invalidate(old);
+    expect(await scenario.atOnce()).toMatchObject({ value: 't2' });
+    expect(scenario.endpoint.posts).toBe(2);
+    expect(scenario.eventTypes).toEqual(['token_acquired', 'token_acquired']);
+  });
+
+  it('36. A 401 while the refresh of that token is under way → waits for it, no POST of its own', async () => {
+    const scenario = new Scenario({ lifetimeMs: 60_000, latencyMs: 500 });
+    const old = await scenario.token();
+    await scenario.clock.advance(50_000);
+    await scenario.atOnce();
+    await scenario.clock.advance(100);
+    expect(scenario.client.managed().reject(old)).toBe('replaceable');
+    expect((await scenario.token()).value).toBe('t2');
+    expect(scenario.endpoint.posts).toBe(2);
+  });
+
+  it('37. Refresh returns the same token → the caller sees that, and further 401s ask for no other at once', async () => {
+    const scenario = new Scenario();
+    const { client, clock, endpoint } = scenario;
+    const first = await scenario.token();
+    endpoint.otherwise = { token: { value: 't1' } };
+    expect(client.managed().reject(first)).toBe('replaceable');
+    const second = await scenario.token();
+    expect(second.value).toBe(first.value);
+    for (let i = 0; i < 40; i++) {
+      expect(client.managed().reject(second)).toBe('limited');
+      expect(await scenario.atOnce()).toBe(second);
+      await clock.advance(10);
+    }
+    expect(endpoint.posts).toBe(2);
+  });
+
+  it('37. Permanent 401s → refreshes are rate limited and reported', async () => {
+    const scenario = new Scenario({ latencyMs: 10 });
+    const { client, clock, endpoint, events } = scenario;
+    const end = 10 * 60_000;
+    let limited = 0;
+    while (clock.elapsed < end) {
+      const token = await scenario.token();
+      if (client.managed().reject(token) === 'limited') limited++;
+      await clock.advance(100);
+    }
+    // 0.5 to 1 of 1 s, 2 s, 4 s … 60 s
+    expect(endpoint.posts).toBeGreaterThan(10);
+    expect(endpoint.posts).toBeLessThanOrEqual(26);
+    const reports = events.filter(({ type }) => type === 'token_rejected');
+    expect(reports.filter((event) => 'limited' in event && event.limited)).toHaveLength(limited);
+    expect(reports.length - limited).toBeGreaterThanOrEqual(endpoint.posts - 1);
+    const pauses = endpoint.requests.slice(1).map(({ at }, i) => at - endpoint.requests[i]!.at);
+    for (const [i, pause] of pauses.slice(1).entries()) {
+      expect(pause).toBeGreaterThanOrEqual(Math.min(60_000, 1_000 * 2 ** i) / 2);
+    }
+  });
+
+  it('37. A token that was accepted and then rejected is replaced at once: it was revoked', async () => {
+    const scenario = new Scenario();
+    const { client, endpoint } = scenario;
+    for (let i = 1; i <= 5; i++) {
+      const token = await scenario.token();
+      expect(token.value).toBe(`t${i}`);
+      client.managed().accept(token);
+      expect(client.managed().reject(token)).toBe('replaceable');
+    }
+    expect(endpoint.posts).toBe(5);
+  });
+
+  it('37. A rejected token is never used again, even when no other is to be had', async () => {
+    const scenario = new Scenario();
+    const { client, clock, endpoint } = scenario;
+    const revoked = await scenario.token();
+    endpoint.otherwise = unavailable();
+    client.managed().reject(revoked);
+    for (let i = 0; i < 100; i++) {
+      await expect(scenario.failure()).resolves.toMatchObject({ code: 'authorization_server_unavailable' });
+      await clock.advance(500);
+    }
+    endpoint.otherwise = {};
+    await clock.advance(60_000);
+    expect((await scenario.token()).value).not.toBe('t1');
+  });
+
+  it('37. A rejected token is not taken from the store again, even when the store did not forget it', async () => {
+    class Unforgetting extends MemoryTokenStore {
+      override async delete(): Promise<void> {
+        await super.get('nothing is deleted');
+      }
+    }
+    const scenario = new Scenario({ store: new Unforgetting() });
+    const revoked = await scenario.token();
+    await scenario.clock.advance(1_000);
+    scenario.client.managed().reject(revoked);
+    expect((await scenario.token()).value).toBe('t2');
+  });
+
+  it('37. A refresh token outlives the rejection of its access token', async () => {
+    const scenario = new Scenario();
+    const { client, endpoint } = scenario;
+    endpoint.next({ token: { refreshToken: 'r1' } }, rejected('temporarily'), {});
+    client.managed().reject(await scenario.token());
+    await scenario.failure();
+    await scenario.clock.advance(5_000);
+    await scenario.token();
+    expect(endpoint.requests.map(({ refreshToken }) => refreshToken)).toEqual([undefined, 'r1', 'r1']);
+  });
+
+  it('A new token that was never accepted may be unknown to a lagging API for 5 s', async () => {
+    const scenario = new Scenario({ latencyMs: 0 });
+    const managed = scenario.client.managed();
+    const token = await scenario.token();
+    await scenario.clock.advance(4_999);
+    expect(managed.mayBeLagging(token)).toBe(true);
+    await scenario.clock.advance(1);
+    expect(managed.mayBeLagging(token)).toBe(false);
+
+    const second = await scenario.token({ forceRefresh: true });
+    expect([managed.mayBeLagging(token), managed.mayBeLagging(second)]).toEqual([false, true]);
+    managed.ruleOutLag(second);
+    expect(managed.mayBeLagging(second)).toBe(false);
+
+    const third = await scenario.token({ forceRefresh: true });
+    managed.accept(third);
+    expect(managed.mayBeLagging(third)).toBe(false);
+  });
+});

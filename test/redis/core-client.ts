@@ -1,0 +1,49 @@
+import { systemClock } from '../../lib/core/clock.js';
+import { AuthorizationServerUnavailableError } from '../../lib/core/errors.js';
+import type { OAuthClientEvent } from '../../lib/core/events.js';
+import { OAuthClient, type TokenLifeOptions } from '../../lib/core/oauth-client.js';
+import { parseRetryAfter } from '../../lib/core/retry-after.js';
+import type { TokenEndpoint } from '../../lib/core/token-flight.js';
+import { TokenRuntime } from '../../lib/core/token-runtime.js';
+import type { TokenStore } from '../../lib/core/token-store.js';
+
+/** One instance of a service: a client with a runtime of its own, on a store and a token endpoint. */
+export interface Instance {
+  client: OAuthClient;
+  events: OAuthClientEvent[];
+  runtime: TokenRuntime;
+}
+
+/** One try each, so that a lease is `timeoutMs` and a second. */
+export function newInstance(store: TokenStore, tokenEndpoint: string, timeoutMs = 5_000): Instance {
+  const life: TokenLifeOptions = {
+    refreshAhead: { ratio: 0.25, maxMs: 300_000 },
+    retry: { attempts: 1, minDelayMs: 10, maxDelayMs: 100, totalMs: 15_000 },
+    timeoutMs,
+  };
+  const runtime = new TokenRuntime(store, systemClock);
+  const events: OAuthClientEvent[] = [];
+  runtime.events$.subscribe((event) => events.push(event));
+  return { client: new OAuthClient('buoy', httpEndpoint(tokenEndpoint), {}, life, runtime), events, runtime };
+}
+
+/** One POST for one token request. */
+function httpEndpoint(url: string): TokenEndpoint {
+  return {
+    identity: async () => url,
+    async request(_, { signal }) {
+      const issuedAt = Date.now();
+      const response = await fetch(url, { method: 'POST', signal });
+      if (!response.ok) {
+        const retryAfterMs = parseRetryAfter(response.headers.get('retry-after') ?? undefined, Date.now());
+        throw new AuthorizationServerUnavailableError('Unavailable.', {
+          status: response.status,
+          retryAfterMs,
+        });
+      }
+      const body = (await response.json()) as { access_token: string; expires_in: number };
+      const expiresAt = issuedAt + body.expires_in * 1_000;
+      return { value: body.access_token, tokenType: 'Bearer', issuedAt, expiresAt };
+    },
+  };
+}
