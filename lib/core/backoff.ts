@@ -56,6 +56,21 @@ export class CoolDown {
     return this.#error;
   }
 
+  /** The error for who comes while it lasts: tells how long that will be. */
+  errorNow(): OAuthClientError {
+    const error = this.#error!;
+    if (!(error instanceof AuthorizationServerUnavailableError)) return error;
+    const { message, client, status, timedOut, cause } = error;
+    const retryAfterMs = Math.ceil(this.remainingMs);
+    return new AuthorizationServerUnavailableError(message, {
+      client,
+      status,
+      timedOut,
+      retryAfterMs,
+      cause,
+    });
+  }
+
   /** When the last flight failed, epoch milliseconds. */
   get failedAt(): number {
     return this.#failedAt;

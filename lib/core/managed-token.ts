@@ -1,8 +1,9 @@
 import { Observable, catchError, firstValueFrom, of, throwError, timeout } from 'rxjs';
 import type { AccessToken } from './access-token.js';
-import { CoolDown, backoffSlotMs } from './backoff.js';
-import { AuthorizationServerUnavailableError, type OAuthClientError } from './errors.js';
+import { CoolDown } from './backoff.js';
+import type { OAuthClientError } from './errors.js';
 import type { OAuthClientEvent, TokenRequestReason } from './events.js';
+import { RejectionLimit } from './rejection-limit.js';
 import { tokenFlight, type Acquired, type FlightContext } from './token-flight.js';
 import {
   HeldToken,
@@ -26,61 +27,57 @@ export interface ManagedTokenContext extends FlightContext {
 export type RejectionOutcome = 'replaceable' | 'superseded' | 'limited';
 
 interface Flight {
+  /** A request of it failed, and it goes on trying. */
+  failing: boolean;
   readonly token$: Observable<AccessToken>;
   readonly promise: Promise<AccessToken>;
-  /** A request of it failed, it is slow, or it began while the token was in no hurry: no reason to wait for it. */
+  /** It is failing or slow, or began while the token was in no hurry: no reason to wait for it. */
   inTrouble: boolean;
 }
 
-const REJECTION_MIN_MS = 1_000;
-const REJECTION_MAX_MS = 60_000;
 /** A token younger than this, and not yet accepted, may be unknown to a lagging API. */
 const LAG_AGE_MS = 5_000;
 
 /** The life of one token: one key of one client, from the first request through refreshes, failures and rejections. */
 export class ManagedToken {
+  readonly client: string;
   readonly #context: ManagedTokenContext;
   readonly #details: TokenRequestDetails;
   readonly #key: () => Promise<string>;
   readonly #jitter: number;
-  readonly #coolDown: CoolDown;
-  #held: HeldToken | undefined;
+  readonly coolDown: CoolDown;
+  readonly #rejections: RejectionLimit;
+  /** The token in hand. */
+  held: HeldToken | undefined;
   #promise: Promise<AccessToken> | undefined;
   #flight: Flight | undefined;
   #stored: StoredToken | undefined;
   #forgotten: Promise<void> | undefined;
   #missing: TokenRequestReason = 'cold';
   #rejected: StoredToken | undefined;
-  #rejections = 0;
-  #rejectionsLimitedUntil = Number.NEGATIVE_INFINITY;
 
   constructor(context: ManagedTokenContext, details: TokenRequestDetails, key: () => Promise<string>) {
+    this.client = context.client;
     this.#context = context;
     this.#details = details;
     this.#key = key;
     this.#jitter = 0.9 + 0.2 * context.clock.random();
-    this.#coolDown = new CoolDown(context.clock);
-  }
-
-  get client(): string {
-    return this.#context.client;
+    this.coolDown = new CoolDown(context.clock);
+    this.#rejections = new RejectionLimit(context.clock);
   }
 
   /** Whether a token was ever asked for. */
   get used(): boolean {
-    return this.#held !== undefined || this.#flight !== undefined || this.#coolDown.error !== undefined;
-  }
-
-  get held(): HeldToken | undefined {
-    return this.#held;
+    return this.held !== undefined || this.#flight !== undefined || this.coolDown.error !== undefined;
   }
 
   get phase(): TokenPhase {
-    return this.#held?.phase ?? 'none';
+    return this.held?.phase ?? 'none';
   }
 
-  get coolDown(): CoolDown {
-    return this.#coolDown;
+  /** Whether the last try came to nothing. */
+  get failing(): boolean {
+    return this.coolDown.error !== undefined || this.#flight?.failing === true;
   }
 
   get inFlight(): boolean {
@@ -89,7 +86,7 @@ export class ManagedToken {
 
   /** The token at hand, without any wait; starts a refresh behind when one is due. */
   current(): AccessToken | undefined {
-    const held = this.#held;
+    const held = this.held;
     if (held === undefined) return undefined;
     const phase = held.phase;
     if (phase === 'fresh') return held.token;
@@ -116,17 +113,15 @@ export class ManagedToken {
     const current = force ? undefined : this.current();
     if (current !== undefined) return of(current);
     const { phase } = this;
-    if (!this.#flight && this.#coolDown.error && this.#coolDown.remainingMs > 0) {
-      return throwError(() => this.#coolDownError());
-    }
+    if (this.#decide(force ? 'none' : phase) === 'fail') return throwError(() => this.coolDown.errorNow());
     if (phase === 'reserve' && !force) return this.#notLongerThanUseful(this.#join('refresh_ahead'));
     return this.#join(force ? 'forced' : phase === 'expired' ? 'expired' : this.#missing).token$;
   }
 
   /** In its last moments the token in hand still beats an error, and a wait that would outlast it. */
   #notLongerThanUseful(flight: Flight): Observable<AccessToken> {
-    const spare = this.#held!;
-    const usable = (): boolean => this.#held === spare && spare.phase !== 'expired';
+    const spare = this.held!;
+    const usable = (): boolean => this.held === spare && spare.phase !== 'expired';
     return flight.token$.pipe(
       timeout({
         first: spare.remainingMs / 2,
@@ -142,19 +137,19 @@ export class ManagedToken {
 
   /** An API accepted the token: whatever was held against its predecessors is over. */
   accept(token: AccessToken): void {
-    const held = this.#held;
+    const held = this.held;
     if (held !== undefined && !held.accepted && held.token === token) held.accepted = true;
   }
 
   /** Whether the API that rejected `token` may just not know of it yet, so that it deserves a second try. */
   mayBeLagging(token: AccessToken): boolean {
-    const held = this.#held;
+    const held = this.held;
     return held?.token === token && !held.accepted && !held.lagRuledOut && held.ageMs < LAG_AGE_MS;
   }
 
   /** The second try failed as well: from now on a rejection of the token in hand is meant. */
   ruleOutLag(token: AccessToken): void {
-    if (this.#held?.token === token) this.#held.lagRuledOut = true;
+    if (this.held?.token === token) this.held.lagRuledOut = true;
   }
 
   /**
@@ -162,16 +157,12 @@ export class ManagedToken {
    * new ones make sense.
    */
   reject(rejected: AccessToken): RejectionOutcome {
-    const held = this.#held;
+    const held = this.held;
     if (held?.token.value !== rejected.value) return 'superseded';
-    const { clock, client, emit } = this.#context;
-    const now = clock.monotonic();
-    const limited = !held.accepted && now < this.#rejectionsLimitedUntil;
+    const { client, emit } = this.#context;
+    const limited = !this.#rejections.allow(held.accepted);
     emit({ type: 'token_rejected', client, reason: 'rejected', limited, expiresAt: rejected.expiresAt });
     if (limited) return 'limited';
-    this.#rejections = held.accepted ? 1 : this.#rejections + 1;
-    const slot = backoffSlotMs(this.#rejections, REJECTION_MIN_MS, REJECTION_MAX_MS);
-    this.#rejectionsLimitedUntil = now + slot * (0.5 + clock.random() / 2);
     this.invalidate('rejected');
     return 'replaceable';
   }
@@ -180,10 +171,10 @@ export class ManagedToken {
   invalidate(reason: 'rejected' | 'forced'): void {
     const { client, store, emit } = this.#context;
     const stored = this.#stored;
-    const expiresAt = this.#held?.token.expiresAt;
+    const expiresAt = this.held?.token.expiresAt;
     this.#missing = reason;
     this.#rejected = stored;
-    this.#held = this.#promise = undefined;
+    this.held = this.#promise = undefined;
     this.#forgotten = this.#key()
       .then((key) =>
         stored?.refreshToken === undefined
@@ -195,7 +186,7 @@ export class ManagedToken {
   }
 
   #decide(phase: TokenPhase): TokenDecision {
-    const { error, remainingMs } = this.#coolDown;
+    const { error, remainingMs } = this.coolDown;
     return decide(
       phase,
       remainingMs > 0 && !this.#flight,
@@ -211,7 +202,7 @@ export class ManagedToken {
   #takeOff(reason: TokenRequestReason): Flight {
     const { clock, track } = this.#context;
     const startedAt = clock.monotonic();
-    const replaced = this.#held;
+    const replaced = this.held;
     const token$ = tokenFlight(
       this.#context,
       {
@@ -220,16 +211,18 @@ export class ManagedToken {
           return this.#key();
         },
         details: this.#details,
-        coolDown: this.#coolDown,
+        coolDown: this.coolDown,
         acceptable: (stored) => this.#acceptable(stored, replaced),
         refreshToken: this.#stored?.refreshToken,
-        onTrouble: () => (flight.inTrouble = true),
+        onTrouble: () => {
+          flight.failing = flight.inTrouble = true;
+        },
       },
       (acquired) => this.#land(acquired, reason, clock.monotonic() - startedAt),
       (error) => this.#crash(error, reason, clock.monotonic() - startedAt),
     );
     const promise = firstValueFrom(token$);
-    const flight: Flight = { token$, promise, inTrouble: this.phase === 'refresh_due' };
+    const flight: Flight = { token$, promise, failing: false, inTrouble: this.phase === 'refresh_due' };
     // Nobody may be waiting: the failure is kept in the cool-down and told in an event.
     track(promise.catch(() => undefined));
     return flight;
@@ -241,19 +234,19 @@ export class ManagedToken {
     durationMs: number,
   ): AccessToken {
     const { client, clock, refreshAhead, emit } = this.#context;
-    const previous = this.#held?.phase === 'expired' ? undefined : this.#held;
+    const previous = this.held?.phase === 'expired' ? undefined : this.held;
     const fresher = previous === undefined || stored.expiresAt > previous.token.expiresAt.getTime();
     const same = previous?.token.value === stored.value;
     this.#flight = undefined;
     this.#stored = stored;
     if (previous === undefined || fresher || !same) {
-      this.#held = new HeldToken(stored, clock, refreshAhead, this.#jitter, startedMonotonic);
-      this.#held.accepted = same && previous.accepted;
+      this.held = new HeldToken(stored, clock, refreshAhead, this.#jitter, startedMonotonic);
+      this.held.accepted = same && previous.accepted;
       this.#promise = undefined;
     }
-    if (fresher) this.#coolDown.end();
-    else this.#coolDown.hold();
-    const { token } = this.#held!;
+    if (fresher) this.coolDown.end();
+    else this.coolDown.hold();
+    const { token } = this.held!;
     const { expiresAt, scope } = token;
     emit({ type: 'token_acquired', client, reason, source, durationMs, expiresAt, scope });
     return token;
@@ -262,7 +255,7 @@ export class ManagedToken {
   #crash(error: OAuthClientError, reason: TokenRequestReason, durationMs: number): void {
     const { client, emit } = this.#context;
     this.#flight = undefined;
-    const held = this.#held?.phase === 'expired' ? undefined : this.#held;
+    const held = this.held?.phase === 'expired' ? undefined : this.held;
     emit({
       type: held ? 'token_refresh_failed' : 'token_request_failed',
       client,
@@ -270,20 +263,6 @@ export class ManagedToken {
       durationMs,
       ...(held && { expiresAt: held.token.expiresAt }),
       error,
-    });
-  }
-
-  /** Why nothing is asked at present; tells how long that will last. */
-  #coolDownError(): OAuthClientError {
-    const { error, remainingMs } = this.#coolDown;
-    if (!(error instanceof AuthorizationServerUnavailableError)) return error!;
-    const { message, client, status, timedOut } = error;
-    return new AuthorizationServerUnavailableError(message, {
-      client,
-      status,
-      timedOut,
-      retryAfterMs: Math.ceil(remainingMs),
-      cause: error.cause,
     });
   }
 

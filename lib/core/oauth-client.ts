@@ -3,7 +3,7 @@ import type { AccessToken } from './access-token.js';
 import type { RetryOptions } from './backoff.js';
 import type { OAuthClientState, OAuthClientStatus } from './events.js';
 import { ManagedToken, type ManagedTokenContext } from './managed-token.js';
-import type { TokenEndpoint } from './token-flight.js';
+import type { TokenEndpoint } from './token-endpoint.js';
 import type { RefreshAheadOptions } from './token-phase.js';
 import {
   mergeTokenRequests,
@@ -147,9 +147,9 @@ export class OAuthClient {
 }
 
 function stateOf(managed: ManagedToken): OAuthClientState {
-  const { phase, coolDown, inFlight } = managed;
+  const { phase, failing, inFlight } = managed;
   const usable = phase !== 'none' && phase !== 'expired';
-  if (coolDown.error) return usable ? 'degraded' : 'down';
+  if (failing) return usable ? 'degraded' : 'down';
   if (inFlight) return 'refreshing';
   return usable ? 'fresh' : 'idle';
 }

@@ -21,23 +21,9 @@ import { AuthorizationServerUnavailableError, OAuthClientError } from './errors.
 import type { TokenSource } from './events.js';
 import type { GuardedStore } from './guarded-store.js';
 import { failureEntry, failureOf } from './shared-failure.js';
+import type { TokenEndpoint } from './token-endpoint.js';
 import type { TokenRequestDetails } from './token-request.js';
 import type { StoredToken } from './token-store.js';
-
-/** What core asks of a client's authorization server; implemented by `oauth/`. */
-export interface TokenEndpoint {
-  /** Stands for the server, the client and its keys in cache keys; holds no secret. */
-  identity(): Promise<string>;
-  /** One token request. Rejects with an {@link OAuthClientError}. */
-  request(details: TokenRequestDetails, context: TokenRequestContext): Promise<StoredToken>;
-}
-
-/** What one token request gets beside its details. */
-export interface TokenRequestContext {
-  signal: AbortSignal;
-  /** What the store keeps for a grant from one request to the next. */
-  refreshToken: string | undefined;
-}
 
 /** What all flights of one client share. */
 export interface FlightContext {

@@ -4,7 +4,7 @@ import type { ApiClient } from '../axios/token-interceptor.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient } from '../core/oauth-client.js';
-import type { TokenEndpoint } from '../core/token-flight.js';
+import type { TokenEndpoint } from '../core/token-endpoint.js';
 import { TokenRuntime } from '../core/token-runtime.js';
 import type { TokenStore } from '../core/token-store.js';
 import { withDefaults, type OAuthClientOptions, type ResolvedClientOptions } from '../oauth/options.js';

@@ -7,7 +7,7 @@ import {
 } from 'openid-client';
 import type { Clock } from '../core/clock.js';
 import { OAuthClientError, TokenRequestError, TokenResponseError } from '../core/errors.js';
-import type { TokenEndpoint, TokenRequestContext } from '../core/token-flight.js';
+import type { TokenEndpoint, TokenRequestContext } from '../core/token-endpoint.js';
 import { normaliseScope, type TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
 import { clientAuthentication, type ClientAuthentication } from './client-authentication.js';

@@ -47,6 +47,24 @@ describe('Tokens that an API rejects', () => {
     expect([one.endpoint.posts, two.endpoint.posts]).toEqual([2, 0]);
   });
 
+  it('37. An API that rejects what another accepts → five refreshes at once, then one every 10 s', async () => {
+    const scenario = new Scenario();
+    const { client, clock, endpoint } = scenario;
+    const acceptedHereRejectedThere = async () => {
+      const token = await scenario.token();
+      client.managed().accept(token);
+      return client.managed().reject(token);
+    };
+    for (let i = 0; i < 20; i++) await acceptedHereRejectedThere();
+    expect(await acceptedHereRejectedThere()).toBe('limited');
+    expect(endpoint.posts).toBe(6);
+    for (let second = 0; second < 60; second++) {
+      await clock.advance(1_000);
+      await acceptedHereRejectedThere();
+    }
+    expect(endpoint.posts).toBe(11); // the sixth is fetched by the next call
+  });
+
   it('36. Late 401 for an old token while a newer one exists → no POST, replay with the newer', async () => {
     const scenario = new Scenario();
     const old = await scenario.token();

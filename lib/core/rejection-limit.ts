@@ -1,0 +1,36 @@
+import { backoffSlotMs } from './backoff.js';
+import type { Clock } from './clock.js';
+
+const MIN_MS = 1_000;
+const MAX_MS = 60_000;
+const BURST = 5;
+const REFILL_MS = 10_000;
+
+/**
+ * How often one key's token may be replaced because an API rejects it. New tokens that are rejected one after the
+ * other are replaced at growing distances; tokens that work elsewhere, five times at once and then every 10 s.
+ */
+export class RejectionLimit {
+  readonly #clock: Clock;
+  #inARow = 0;
+  #until = Number.NEGATIVE_INFINITY;
+  #burst = BURST;
+  #countedAt: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#countedAt = clock.monotonic();
+  }
+
+  /** Whether a rejected token may be replaced now; counts it if so. `accepted`: an API took that token before. */
+  allow(accepted: boolean): boolean {
+    const now = this.#clock.monotonic();
+    this.#burst = Math.min(BURST, this.#burst + (now - this.#countedAt) / REFILL_MS);
+    this.#countedAt = now;
+    if (this.#burst < 1 || (!accepted && now < this.#until)) return false;
+    this.#burst--;
+    this.#inARow = accepted ? 1 : this.#inARow + 1;
+    this.#until = now + backoffSlotMs(this.#inARow, MIN_MS, MAX_MS) * (0.5 + this.#clock.random() / 2);
+    return true;
+  }
+}
