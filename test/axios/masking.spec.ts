@@ -1,0 +1,222 @@
+import { describe, expect, it } from '@jest/globals';
+import axios, { AxiosError, type AxiosRequestConfig, type InternalAxiosRequestConfig } from 'axios';
+import { Agent } from 'node:http';
+import { Readable } from 'node:stream';
+import { inspect } from 'node:util';
+import type { OAuthClientOptions } from 'nestjs-oauth-client';
+import { ApiClient, CLIENT_ID, CLIENT_SECRET } from './api-client.js';
+import { SecretWatch, everythingShown } from './secrets.js';
+
+const BASIC = Buffer.from(`${CLIENT_ID}:${CLIENT_SECRET}`).toString('base64');
+const TOKEN = /access-token-\d/;
+const PROOF = /eyJ[\w-]+\.[\w-]+\.[\w-]+/;
+const SUBJECT_TOKEN = 'subject-token-of-the-caller';
+
+function watching(): SecretWatch {
+  return new SecretWatch(CLIENT_SECRET, BASIC, TOKEN, PROOF, SUBJECT_TOKEN);
+}
+
+/** The Axios error of a request to an API that has taken a dislike to us. */
+async function rejected(
+  watch: SecretWatch,
+  request: AxiosRequestConfig = {},
+  options: OAuthClientOptions = {},
+): Promise<AxiosError> {
+  const api = await ApiClient.start(options, {}, watch);
+  if (options.dpop)
+    api.server.alwaysRespond(() =>
+      api.server.nextToken({ access_token: 'access-token-1', token_type: 'DPoP' }),
+    );
+  api.tokens.events$.subscribe((event) => watch.add(event));
+  api.server.onApiRequest = () => ({ status: 401, body: { no: 'entry' } });
+  const error = await api.failure(api.axios.request({ url: '/x', ...request }));
+  expect(api.server.apiRequests.at(-1)?.headers.authorization).toMatch(TOKEN);
+  return error as AxiosError;
+}
+
+describe('Axios’s own errors show no token', () => {
+  it.each<[string, AxiosRequestConfig, OAuthClientOptions]>([
+    ['a Bearer token', {}, {}],
+    ['a DPoP token and its proof', {}, { dpop: true }],
+    ['a POST', { method: 'post', data: { a: 1 } }, {}],
+    ['without redirects', { maxRedirects: 0 }, {}],
+    ['a streamed answer', { responseType: 'stream' }, {}],
+    ['by fetch', { adapter: 'fetch' }, {}],
+    [
+      'what was asked of the authorization server',
+      { oauth: { scope: 'read', parameters: { pin: SUBJECT_TOKEN } } },
+      {},
+    ],
+    ['a subject token', { oauth: { subjectToken: SUBJECT_TOKEN } }, { grant: { type: 'token_exchange' } }],
+  ])(
+    '34. Second 401 → `Authorization` and `DPoP` masked in its JSON and inspect output: %s',
+    async (_, request, options) => {
+      const watch = watching();
+      const error = await rejected(watch, request, options);
+      watch.add(error, error.toJSON(), error.config, error.response, error.response?.config);
+      expect(watch.leaked).toEqual([]);
+      const scheme = options.dpop ? 'DPoP' : 'Bearer';
+      expect(error.config?.headers.get('Authorization')).toBe(`${scheme} [masked]`);
+      expect(error.response?.config.headers.get('Authorization')).toBe(`${scheme} [masked]`);
+      if (options.dpop) expect(error.config?.headers.get('DPoP')).toBe('[masked]');
+      expect(watch.seen).toContain('[masked]');
+      // Still there for who asks for it.
+      expect(error.request).toBeDefined();
+      expect(error.response?.request).toBeDefined();
+      if (error.response?.data instanceof Readable) error.response.data.destroy();
+    },
+  );
+
+  it.each<[string, (api: ApiClient) => Promise<unknown>]>([
+    [
+      'another status',
+      ({ server, axios: http }) => (server.respondToApiWith({ status: 500 }), http.get('/x')),
+    ],
+    [
+      'a connection that breaks',
+      ({ server, axios: http }) => (server.respondToApiWith('reset'), http.get('/x')),
+    ],
+    [
+      'a timeout',
+      ({ server, axios: http }) => (server.respondToApiWith('hang'), http.get('/x', { timeout: 50 })),
+    ],
+    [
+      'too many redirects',
+      ({ server, axios: http }) => ((server.onApiRequest = () => ({ redirectTo: '/api/x' })), http.get('/x')),
+    ],
+    ['an answer too large', ({ axios: http }) => http.get('/x', { maxContentLength: 3 })],
+    [
+      'an answer that is no JSON',
+      ({ server, axios: http }) => (
+        server.respondToApiWith('garbage'),
+        http.get('/x', { responseType: 'json', transitional: { silentJSONParsing: false } })
+      ),
+    ],
+    ['a body too large', ({ axios: http }) => http.post('/x', 'x'.repeat(100), { maxBodyLength: 3 })],
+    [
+      'a cancelled request',
+      ({ server, axios: http }) => (
+        server.respondToApiWith('hang'),
+        http.get('/x', { signal: AbortSignal.timeout(50) })
+      ),
+    ],
+  ])('66. The same for other errors: %s', async (_, fail) => {
+    const watch = watching();
+    const api = await ApiClient.start({}, {}, watch);
+    await api.warmUp();
+    const error = await api.failure(fail(api));
+    expect(error).toBeInstanceOf(AxiosError);
+    watch.add(error);
+    expect((error as AxiosError).config?.headers.get('Authorization')).toBe('Bearer [masked]');
+  });
+
+  it('66. An error while waiting for the token shows nothing of what was asked for', async () => {
+    const watch = watching();
+    const api = await ApiClient.start({ grant: { type: 'token_exchange' } }, { shutdownGraceMs: 0 }, watch);
+    api.server.alwaysRespond('hang');
+    const signal = AbortSignal.timeout(50);
+    const error = await api.failure(api.axios.get('/x', { signal, oauth: { subjectToken: SUBJECT_TOKEN } }));
+    expect(axios.isCancel(error)).toBe(true);
+    watch.add(error);
+  });
+
+  it('66. An agent that the error knows shows neither its other requests nor its keys', async () => {
+    const watch = watching();
+    const httpAgent = new Agent({ keepAlive: true });
+    Object.assign(httpAgent, { options: { ...Reflect.get(httpAgent, 'options'), key: CLIENT_SECRET } });
+    const api = await ApiClient.start({ http: { httpAgent } }, {}, watch);
+    await api.warmUp();
+    api.server.respondToApiWith('hang', { status: 500 });
+    const other = api.failure(api.get('/slow', { timeout: 500 }));
+    while (api.server.apiRequests.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    const error = (await api.failure(api.get('/x'))) as AxiosError;
+    expect(error.config?.httpAgent).toBe(httpAgent);
+    expect(inspect(httpAgent)).toBe('[Agent]');
+    watch.add(error);
+    watch.add(await other);
+  });
+
+  it('66. Tokens, requests, events and states show none either', async () => {
+    const watch = watching();
+    const api = await ApiClient.start({ dpop: true }, {}, watch);
+    api.server.alwaysRespond(() =>
+      api.server.nextToken({ access_token: 'access-token-1', token_type: 'DPoP' }),
+    );
+    watch.add(await api.tokens.getToken('api'), api.events, api.tokens.status(), api.tokens, api.interceptor);
+    const refused = await api.failure(api.get('http://127.0.0.1:1/x'));
+    watch.add(refused);
+  });
+
+  it('The watch itself finds what it looks for', async () => {
+    const server = await ApiClient.start();
+    const { config } = await server.get('/x');
+    expect(TOKEN.test(everythingShown(config))).toBe(true);
+    expect(TOKEN.test(everythingShown(new AxiosError('x', 'y', config)))).toBe(true);
+    expect(
+      TOKEN.test(everythingShown(Object.assign(new Error('x'), { cause: new Error('access-token-1') }))),
+    ).toBe(true);
+  });
+});
+
+describe('A request that is sent again', () => {
+  it('34. By a retry library, with the config of the error → a fresh token', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    api.server.respondToApiWith({ status: 503 });
+    const error = (await api.failure(
+      api.axios.post('/x', { a: 1 }, { headers: { 'X-Trace': 'abc' } }),
+    )) as AxiosError;
+    api.tokens.invalidate('api');
+    const answer = await api.axios.request(error.config as InternalAxiosRequestConfig);
+    expect(answer.data).toMatchObject({ method: 'POST', body: { a: 1 } });
+    expect(api.authorizations.slice(1)).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
+    expect(api.server.apiRequests[2]?.headers['x-trace']).toBe('abc');
+  });
+
+  it('34. By a retry library that was there before us → a fresh token, and its 401 is replayed', async () => {
+    const api = await ApiClient.start();
+    const http = axios.create({ baseURL: api.server.apiURL });
+    http.interceptors.response.use(undefined, async (error: AxiosError) => {
+      if (error.response?.status !== 503) throw error;
+      api.tokens.invalidate('api');
+      return http.request(error.config as InternalAxiosRequestConfig);
+    });
+    api.interceptor.attach(http, 'api');
+    await http.get('/warm-up');
+    api.server.respondToApiWith({ status: 503 }, { status: 401 });
+    expect((await http.get('/x')).status).toBe(200);
+    // The second one is too young to be given up at its first 401.
+    expect(api.authorizations.slice(1)).toEqual([
+      'Bearer access-token-1',
+      'Bearer access-token-2',
+      'Bearer access-token-2',
+    ]);
+  });
+
+  it('34. With what it asked for the first time', async () => {
+    const api = await ApiClient.start();
+    api.server.respondToApiWith({ status: 503 });
+    const oauth = { scope: 'read', parameters: { tenant: 'a' } };
+    const error = (await api.failure(api.axios.get('/x', { oauth }))) as AxiosError;
+    await api.axios.request(error.config as InternalAxiosRequestConfig);
+    expect(api.posts).toBe(1);
+    expect(api.server.tokenRequests[0]?.form?.get('tenant')).toBe('a');
+    expect(api.authorizations).toEqual(['Bearer access-token-1', 'Bearer access-token-1']);
+  });
+
+  it('34. With a response’s config, as pollers do → a fresh token', async () => {
+    const api = await ApiClient.start();
+    const { config } = await api.axios.get('/x');
+    api.tokens.invalidate('api');
+    await api.axios.request(config);
+    expect(api.authorizations).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
+  });
+
+  it('40. With `oauth: false` → without the token it had, and without its mask', async () => {
+    const api = await ApiClient.start();
+    api.server.onApiRequest = () => ({ status: 503 });
+    const error = (await api.failure(api.axios.get('/x'))) as AxiosError;
+    await api.failure(api.axios.request({ ...(error.config as InternalAxiosRequestConfig), oauth: false }));
+    expect(api.authorizations).toEqual(['Bearer access-token-1', undefined]);
+  });
+});

@@ -1,0 +1,332 @@
+import { describe, expect, it } from '@jest/globals';
+import axios, { type AxiosInstance, type AxiosRequestConfig } from 'axios';
+import { OAuthConfigurationError, type OAuthClientOptions } from 'nestjs-oauth-client';
+import { AllowedOrigins } from '../../lib/axios/allowed-origins.js';
+import { ApiClient } from './api-client.js';
+import { Recorder, loopbackAgent } from './recorder.js';
+
+/** Where the API and the other server are, on hosts that all lead to loopback. */
+interface Ports {
+  api: number;
+  evil: number;
+}
+
+/** A client of `http://api.test`, and a server that must never see its token. */
+async function besideEvil(options: OAuthClientOptions = {}) {
+  const evil = await Recorder.start();
+  const api = await ApiClient.start(({ url }) => ({
+    baseURL: `http://api.test:${new URL(url).port}/api`,
+    allowInsecureRequests: true,
+    http: { httpAgent: loopbackAgent() },
+    ...options,
+  }));
+  return { api, evil, ports: { api: Number(new URL(api.server.url).port), evil: evil.port } };
+}
+
+/** An Axios instance of the application's own, that gets the token of whichever client fits. */
+function unnamed({ interceptor }: ApiClient, ports: Ports): AxiosInstance {
+  const instance = axios.create({
+    baseURL: `http://api.test:${ports.api}/api`,
+    httpAgent: loopbackAgent(),
+    timeout: 2_000,
+  });
+  interceptor.attach(instance);
+  return instance;
+}
+
+const ELSEWHERE: [string, (ports: Ports) => AxiosRequestConfig][] = [
+  ['an absolute URL', ({ evil }) => ({ url: `http://evil.test:${evil}/x` })],
+  ['an absolute URL in upper case', ({ evil }) => ({ url: `HTTP://EVIL.TEST:${evil}/X` })],
+  ['an address instead of a name', ({ evil }) => ({ url: `http://127.0.0.1:${evil}/x` })],
+  ['a protocol-relative URL', ({ evil }) => ({ url: `//evil.test:${evil}/x` })],
+  ['three slashes', ({ evil }) => ({ url: `///evil.test:${evil}/x` })],
+  ['our host as user', ({ api, evil }) => ({ url: `http://api.test:${api}@evil.test:${evil}/x` })],
+  ['our host as password', ({ evil }) => ({ url: `http://x:api.test@evil.test:${evil}/x` })],
+  [
+    'a backslash before our host',
+    ({ api, evil }) => ({ url: `http://evil.test:${evil}\\@api.test:${api}/x` }),
+  ],
+  ['backslashes for slashes', ({ evil }) => ({ url: `http:\\\\evil.test:${evil}\\x`, baseURL: '' })],
+  ['no slashes', ({ evil }) => ({ url: `http:evil.test:${evil}/x`, baseURL: '' })],
+  ['white space before the URL', ({ evil }) => ({ url: ` \thttp://evil.test:${evil}/x`, baseURL: '' })],
+  ['a line break in the scheme', ({ evil }) => ({ url: `ht\ntp://evil.test:${evil}/x`, baseURL: '' })],
+  ['a URL object', ({ evil }) => ({ url: new URL(`http://evil.test:${evil}/x`) as unknown as string })],
+  ['a trailing dot', ({ evil }) => ({ url: `http://api.test.:${evil}/x` })],
+  ['a trailing dot on our own server', ({ api }) => ({ url: `http://api.test.:${api}/other` })],
+  ['a look-alike', ({ evil }) => ({ url: `http://\u0430pi.test:${evil}/x` })],
+  ['a look-alike in punycode', ({ evil }) => ({ url: `http://xn--pi-7kc.test:${evil}/x` })],
+  ['a subdomain', ({ evil }) => ({ url: `http://x.api.test:${evil}/x` })],
+  ['our host as subdomain', ({ evil }) => ({ url: `http://api.test.evil.test:${evil}/x` })],
+  ['another port', ({ evil }) => ({ url: `http://api.test:${evil}/x` })],
+  ['another scheme', ({ api }) => ({ url: `https://api.test:${api}/x` })],
+  ['another baseURL', ({ evil }) => ({ url: '/x', baseURL: `http://evil.test:${evil}` })],
+  [
+    'a baseURL with our host as user',
+    ({ api, evil }) => ({ url: '/x', baseURL: `http://api.test:${api}@evil.test:${evil}` }),
+  ],
+  ['a protocol-relative baseURL', ({ evil }) => ({ url: '/x', baseURL: `//evil.test:${evil}` })],
+  [
+    'an absolute URL that is said to be allowed',
+    ({ evil }) => ({ url: `http://evil.test:${evil}/x`, allowAbsoluteUrls: true }),
+  ],
+  [
+    'our URL below another baseURL',
+    ({ api, evil }) => ({
+      url: `http://api.test:${api}/x`,
+      baseURL: `http://evil.test:${evil}`,
+      allowAbsoluteUrls: false,
+    }),
+  ],
+];
+
+const WITHIN: [string, (ports: Ports) => AxiosRequestConfig][] = [
+  ['a path', () => ({ url: '/x' })],
+  ['a path without a slash', () => ({ url: 'x' })],
+  ['no path at all', () => ({})],
+  ['an absolute URL of our own', ({ api }) => ({ url: `http://api.test:${api}/api/x` })],
+  ['an absolute URL of our own in upper case', ({ api }) => ({ url: `HTTP://API.TEST:${api}/api/x` })],
+  ['an address in the path', ({ evil }) => ({ url: `@evil.test:${evil}/x` })],
+  ['backslashes', ({ evil }) => ({ url: `\\\\evil.test:${evil}\\x` })],
+  ['a tab between slashes', ({ evil }) => ({ url: `/\t/evil.test:${evil}/x` })],
+  ['a URL in the query', ({ evil }) => ({ url: '/x', params: { next: `http://evil.test:${evil}/` } })],
+];
+
+describe('Where a token goes', () => {
+  it.each(ELSEWHERE)('43. No token to %s: a named client rejects with origin_not_allowed', async (_, to) => {
+    const { api, evil, ports } = await besideEvil();
+    await api.warmUp();
+    const error = await api.failure(api.axios.request(to(ports)));
+    expect(error).toMatchObject({ code: 'origin_not_allowed', client: 'api', retryable: false });
+    expect(evil.requests).toHaveLength(0);
+    expect(api.server.apiRequests).toHaveLength(1);
+    expect(api.posts).toBe(1);
+  });
+
+  it.each(ELSEWHERE)(
+    '43. No token to %s: an unnamed attach sends without one, or not at all',
+    async (_, to) => {
+      const { api, evil, ports } = await besideEvil();
+      const http = unnamed(api, ports);
+      await http.get('/warm-up');
+      await http.request(to(ports)).catch(() => undefined); // whether it arrives is between Axios and the URL
+      // What stands in the URL itself, Axios sends as Basic.
+      expect(evil.credentials.filter((value) => !value.startsWith('Basic '))).toEqual([]);
+      expect(api.authorizations).toEqual(['Bearer access-token-1']);
+    },
+  );
+
+  it('43. The server elsewhere does get the request of an unnamed attach', async () => {
+    const { api, evil, ports } = await besideEvil();
+    const http = unnamed(api, ports);
+    await http.get(`http://evil.test:${evil.port}/x`);
+    expect(evil.requests).toHaveLength(1);
+    expect(evil.credentials).toEqual([]);
+    expect(api.posts).toBe(0);
+  });
+
+  it.each(WITHIN)('43. The token goes to %s of our own API', async (_, to) => {
+    const { api, evil, ports } = await besideEvil();
+    await api.axios.request(to(ports));
+    await unnamed(api, ports).request(to(ports));
+    expect(api.authorizations).toEqual(['Bearer access-token-1', 'Bearer access-token-1']);
+    expect(evil.requests).toHaveLength(0);
+  });
+
+  it('43. A response’s config, sent again to elsewhere, does not take the token along', async () => {
+    const { api, evil, ports } = await besideEvil();
+    const elsewhere = { url: `http://evil.test:${evil.port}/x` };
+    const named = await api.axios.get('/x');
+    const error = await api.failure(api.axios.request({ ...named.config, ...elsewhere }));
+    expect(error).toMatchObject({ code: 'origin_not_allowed' });
+    const http = unnamed(api, ports);
+    const { config } = await http.get('/x');
+    await http.request({ ...config, ...elsewhere });
+    expect(evil.requests).toHaveLength(1);
+    expect(evil.credentials).toEqual([]);
+  });
+
+  it('43. No token over plain http outside loopback: the boot fails', async () => {
+    for (const insecure of [{ baseURL: 'http://api.test' }, { allowedOrigins: ['http://api.test'] }]) {
+      await expect(ApiClient.start(insecure)).rejects.toThrow(OAuthConfigurationError);
+    }
+  });
+
+  it('43. No token from https to http of the same host', () => {
+    const origins = new AllowedOrigins('https://api.test');
+    expect(origins.reach(new URL('https://api.test/x'))).toBeGreaterThan(0);
+    expect(origins.reach(new URL('https://api.test:443/x'))).toBeGreaterThan(0);
+    expect(origins.reach(new URL('http://api.test/x'))).toBe(0);
+    expect(origins.reach(new URL('http://api.test:443/x'))).toBe(0);
+    expect(origins.reach(new URL('wss://api.test/x'))).toBe(0);
+  });
+});
+
+describe('Path prefixes of an allowed origin', () => {
+  const covered = [
+    '/partner',
+    '/partner/',
+    '/partner/x',
+    '/partner//x',
+    '/partner/./x',
+    '/partner/y/../x',
+    '/partner/x%20y',
+  ];
+  const outside = [
+    '/',
+    '/partnerx',
+    '/PARTNER/x',
+    '/x/partner/',
+    '/partner/../admin',
+    '/partner/%2e%2e/admin',
+    '/partner/.%2e/admin',
+    '/partner/%2E%2E/admin',
+    '/partner/..%2fadmin',
+    '/partner/..%2Fadmin',
+    '/partner/%2e%2e%2fadmin',
+    '/partner/..\\admin',
+    '/partner/..%5cadmin',
+    '/partner/\t../admin',
+    '/admin#/partner/',
+    '/admin?/partner/',
+  ];
+
+  it.each(['named', 'unnamed'])('43. A path prefix in an allowed origin is honoured: %s', async (kind) => {
+    const partner = await Recorder.start();
+    const api = await ApiClient.start({ allowedOrigins: [`${partner.origin}/partner`] });
+    const own = axios.create();
+    api.interceptor.attach(own);
+    const http = kind === 'named' ? api.axios : own;
+    for (const path of covered) await http.get(partner.origin + path);
+    expect(partner.credentials).toEqual(covered.map(() => 'Bearer access-token-1'));
+    for (const path of outside) {
+      const answer = http.get(partner.origin + path);
+      if (kind === 'named') expect(await api.failure(answer)).toMatchObject({ code: 'origin_not_allowed' });
+      else await answer;
+    }
+    expect(partner.credentials).toHaveLength(covered.length);
+  });
+
+  it('43. It holds for redirects', async () => {
+    const partner = await Recorder.start();
+    const api = await ApiClient.start({ allowedOrigins: [`${partner.origin}/partner`] });
+    for (const path of ['/partner/x', '/admin', '/partner/../admin', '/partner/..%2fadmin']) {
+      api.server.respondToApiWith({ status: 307, headers: { location: partner.origin + path } });
+      await api.get('/x');
+    }
+    expect(partner.requests.map(({ headers }) => headers.authorization)).toEqual([
+      'Bearer access-token-1',
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
+});
+
+describe('Redirects', () => {
+  const statuses = [301, 302, 303, 307, 308];
+  const targets: [string, (ports: Ports) => string][] = [
+    ['another host', ({ evil }) => `http://evil.test:${evil}/x`],
+    ['another port', ({ evil }) => `http://api.test:${evil}/x`],
+    ['a subdomain', ({ evil }) => `http://x.api.test:${evil}/x`],
+    ['another host, protocol-relative', ({ evil }) => `//evil.test:${evil}/x`],
+    ['our host as user', ({ api, evil }) => `http://api.test:${api}@evil.test:${evil}/x`],
+  ];
+  const table = targets.flatMap(([name, to]) => statuses.map((status) => [status, name, to] as const));
+
+  it.each(table)('43. No token with a redirect (%d) to %s', async (status, _, to) => {
+    const { api, evil, ports } = await besideEvil();
+    api.server.respondToApiWith({ status, headers: { location: to(ports) } });
+    const answer = await api.axios.post('/x', { a: 1 });
+    expect(answer.status).toBe(200);
+    expect(api.authorizations).toEqual(['Bearer access-token-1']);
+    expect(evil.requests).toHaveLength(1);
+    expect(evil.credentials).toEqual([]);
+  });
+
+  it.each(table)('43. Neither token nor proof of DPoP with a redirect (%d) to %s', async (status, _, to) => {
+    const { api, evil, ports } = await besideEvil({ dpop: true });
+    api.server.alwaysRespond(() => api.server.nextToken({ token_type: 'DPoP' }));
+    api.server.respondToApiWith({ status, headers: { location: to(ports) } });
+    await api.get('/x');
+    expect(api.server.apiRequests[0]?.headers['dpop']).toBeDefined();
+    expect(evil.requests).toHaveLength(1);
+    expect(evil.credentials).toEqual([]);
+  });
+
+  it.each(statuses)('43. A redirect (%d) within the API keeps the token', async (status) => {
+    const { api } = await besideEvil();
+    api.server.respondToApiWith({ status, headers: { location: '/api/moved' } });
+    const answer = await api.get('/x');
+    expect(answer.data).toMatchObject({ ok: true, path: '/api/moved' });
+    expect(api.authorizations).toEqual(['Bearer access-token-1', 'Bearer access-token-1']);
+  });
+
+  it('43. A redirect to another allowed origin brings the token there', async () => {
+    const partner = await Recorder.start();
+    const api = await ApiClient.start({ allowedOrigins: [partner.origin] });
+    api.server.respondToApiWith({ status: 307, headers: { location: `${partner.origin}/x` } });
+    await api.get('/x');
+    expect(partner.credentials).toEqual(['Bearer access-token-1']);
+  });
+
+  it('43. Who sends us out of the API and back in gets no token used for it', async () => {
+    const { api, evil, ports } = await besideEvil();
+    await api.warmUp();
+    api.server.respondToApiWith({ status: 302, headers: { location: `http://evil.test:${ports.evil}/x` } });
+    evil.answer = (_, response) =>
+      response.writeHead(302, { location: `http://api.test:${ports.api}/api/delete-all` }).end();
+    expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 401 } });
+    expect(evil.credentials).toEqual([]);
+    expect(api.authorizations).toEqual(['Bearer access-token-1', 'Bearer access-token-1', undefined]);
+    expect(api.posts).toBe(1);
+  });
+
+  it('43. A 401 from elsewhere, where no token went, says nothing about the token', async () => {
+    const { api, evil } = await besideEvil();
+    await api.warmUp();
+    evil.answer = (_, response) => response.writeHead(401).end();
+    for (let i = 0; i < 3; i++) {
+      api.server.respondToApiWith({ status: 302, headers: { location: `http://evil.test:${evil.port}/x` } });
+      expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 401 } });
+    }
+    expect(evil.requests).toHaveLength(3);
+    expect(api.posts).toBe(1);
+    expect(api.eventTypes()).toEqual(['token_acquired']);
+  });
+
+  it('43. A beforeRedirect of the caller runs, and cannot take the token elsewhere by accident', async () => {
+    const { api, evil } = await besideEvil();
+    const seen: string[] = [];
+    // Seen in the wild, against redirects that lose the header.
+    const beforeRedirect: AxiosRequestConfig['beforeRedirect'] = (options) => {
+      seen.push(String(options['href']));
+      Object.assign(options['headers'] as object, { authorization: 'Bearer access-token-1' });
+    };
+    api.server.respondToApiWith({ status: 307, headers: { location: `http://evil.test:${evil.port}/x` } });
+    await api.get('/x', { beforeRedirect });
+    expect(seen).toEqual([`http://evil.test:${evil.port}/x`]);
+    expect(evil.requests).toHaveLength(1);
+    expect(evil.credentials).toEqual([]);
+  });
+
+  it('43. By fetch no redirect is followed, since nothing could take token and proof off', async () => {
+    const evil = await Recorder.start();
+    const api = await ApiClient.start({ dpop: true, http: { adapter: 'fetch' } });
+    api.server.alwaysRespond(() => api.server.nextToken({ token_type: 'DPoP' }));
+    api.server.respondToApiWith({ status: 307, headers: { location: `${evil.origin}/x` } });
+    expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 307 } });
+    expect(evil.requests).toHaveLength(0);
+  });
+
+  it('31. By fetch, too, a redirect of the token endpoint is refused', async () => {
+    const evil = await Recorder.start();
+    const api = await ApiClient.start({ http: { adapter: 'fetch' } });
+    api.server.respondWith({ redirectTo: `${evil.origin}/token` });
+    const error = await api.failure(api.get('/x'));
+    expect(error).toMatchObject({
+      code: 'token_response_invalid',
+      message: expect.stringContaining(evil.origin),
+    });
+    expect(evil.requests).toHaveLength(0);
+  });
+});

@@ -1,0 +1,353 @@
+import { describe, expect, it } from '@jest/globals';
+import { HttpModule, HttpService } from '@nestjs/axios';
+import { Inject, Injectable, Module, Scope } from '@nestjs/common';
+import { ContextIdFactory } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
+import axios from 'axios';
+import { OAuthAxiosInterceptor, OAuthClientModule } from 'nestjs-oauth-client';
+import { merge, lastValueFrom, toArray } from 'rxjs';
+import { Agent } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiClient, CLIENT_ID, CLIENT_SECRET } from './api-client.js';
+
+/** The next token request waits until it is told to go on. */
+function holdToken({ server }: ApiClient): () => void {
+  let release!: () => void;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  server.respondWith(async () => {
+    await held;
+    return server.nextToken({ access_token: 'access-token-held' });
+  });
+  return release;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(5);
+}
+
+describe('Many requests at once', () => {
+  it('12. 1,000 concurrent cold callers → one POST, all get the same token', async () => {
+    // All wait for the token at once; after that few connections are enough.
+    const api = await ApiClient.start({
+      http: { httpAgent: new Agent({ keepAlive: true, maxSockets: 20 }) },
+    });
+    api.server.latencyMs = 50;
+    const answers = await Promise.all(Array.from({ length: 1_000 }, (_, i) => api.get(`/x/${i}`)));
+    expect(answers.every(({ status }) => status === 200)).toBe(true);
+    expect(new Set(api.authorizations)).toEqual(new Set(['Bearer access-token-1']));
+    expect(api.server.apiRequests).toHaveLength(1_000);
+    expect(api.posts).toBe(1);
+  }, 60_000);
+
+  it('12. The same for several Axios instances of one client', async () => {
+    const api = await ApiClient.start();
+    api.server.latencyMs = 50;
+    const { baseURL } = api.axios.defaults;
+    const instances = Array.from({ length: 10 }, (_, i) => {
+      const http = axios.create({ ...(baseURL !== undefined && { baseURL }) });
+      api.interceptor.attach(i % 2 ? http : new HttpService(http), i % 3 ? 'api' : undefined);
+      return http;
+    });
+    await Promise.all(instances.flatMap((http) => Array.from({ length: 20 }, () => http.get('/x'))));
+    expect(new Set(api.authorizations)).toEqual(new Set(['Bearer access-token-1']));
+    expect(api.posts).toBe(1);
+  });
+
+  it('12. The same for 100 subscribers of one Observable of Nest’s HttpService', async () => {
+    const api = await ApiClient.start();
+    const get$ = api.http.get('/x');
+    const answers = await lastValueFrom(merge(...Array.from({ length: 100 }, () => get$)).pipe(toArray()));
+    expect(answers).toHaveLength(100);
+    expect(api.posts).toBe(1);
+  });
+
+  it('12. A request whose token is at hand is not held up by one that waits for another', async () => {
+    const api = await ApiClient.start({}, { shutdownGraceMs: 0 });
+    await api.warmUp();
+    const release = holdToken(api);
+    const waiting = api.get('/x', { oauth: { scope: 'other' } });
+    expect((await api.get('/y')).status).toBe(200);
+    release();
+    await waiting;
+    expect(api.authorizations).toEqual([
+      'Bearer access-token-1',
+      'Bearer access-token-1',
+      'Bearer access-token-held',
+    ]);
+  });
+});
+
+describe('Requests without a token of ours', () => {
+  it('40. Caller set Authorization itself → untouched, also when the API answers 401', async () => {
+    const api = await ApiClient.start();
+    for (const headers of [{ Authorization: 'Basic abc' }, { authorization: 'Bearer own' }]) {
+      expect(await api.failure(api.get('/x', { headers }))).toMatchObject({ response: { status: 401 } });
+    }
+    expect(api.authorizations).toEqual(['Basic abc', 'Bearer own']);
+    expect(api.posts).toBe(0);
+  });
+
+  it('40. Axios’s `auth` is an Authorization of the caller too', async () => {
+    const api = await ApiClient.start();
+    await api.failure(api.get('/x', { auth: { username: 'a', password: 'b' } }));
+    expect(api.authorizations).toEqual([`Basic ${Buffer.from('a:b').toString('base64')}`]);
+    expect(api.posts).toBe(0);
+  });
+
+  it('40. `Authorization: false`, Axios’s word for none → none', async () => {
+    const api = await ApiClient.start();
+    await api.failure(api.axios.get('/x', { headers: { Authorization: false } }));
+    expect(api.authorizations).toEqual([undefined]);
+    expect(api.posts).toBe(0);
+  });
+
+  it('40. `oauth: false` → no token, to any origin', async () => {
+    const api = await ApiClient.start();
+    const elsewhere = await ApiClient.start();
+    await api.failure(api.get('/x', { oauth: false }));
+    await api.failure(api.get(`${elsewhere.server.apiURL}/x`, { oauth: false }));
+    expect([...api.authorizations, ...elsewhere.authorizations]).toEqual([undefined, undefined]);
+    expect(api.posts).toBe(0);
+  });
+
+  it.each<[string, () => Parameters<ApiClient['server']['respondWith']>[0], object]>([
+    [
+      'rejected',
+      () => ({ status: 400, body: { error: 'invalid_scope' } }),
+      { code: 'token_request_rejected' },
+    ],
+    ['unavailable', () => ({ status: 503 }), { code: 'authorization_server_unavailable', status: 503 }],
+    ['hung', () => 'hang', { code: 'authorization_server_unavailable', timedOut: true }],
+    ['HTML', () => 'html', { code: 'token_response_invalid' }],
+  ])(
+    '41. Token failure (%s) → the API request is not sent; the caller gets our typed error',
+    async (_, fault, error) => {
+      const api = await ApiClient.start({
+        timeoutMs: fault() === 'hang' ? 150 : 10_000,
+        retry: { attempts: 1 },
+      });
+      api.server.alwaysRespond(fault());
+      const failures = [api.failure(api.get('/x')), api.failure(api.axios.post('/x', {}))];
+      for (const failure of await Promise.all(failures)) {
+        expect(failure).toMatchObject({ ...error, client: 'api' });
+      }
+      expect(api.server.apiRequests).toHaveLength(0);
+      expect(api.posts).toBe(1);
+    },
+  );
+
+  it('41. After the shutdown → `closed`, and nothing is sent', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    await api.app.close();
+    expect(await api.failure(api.get('/x'))).toMatchObject({ code: 'closed', client: 'api' });
+    expect(api.server.apiRequests).toHaveLength(1);
+  });
+
+  it('41. An unknown client in the request → an error that lists the configured ones', async () => {
+    const api = await ApiClient.start();
+    const error = await api.failure(api.get('/x', { oauth: { client: 'nobody' } }));
+    expect(error).toMatchObject({ code: 'unknown_client', message: expect.stringContaining('api') });
+    expect(api.server.apiRequests).toHaveLength(0);
+  });
+});
+
+describe('Callers that leave', () => {
+  it('42. Unsubscribing from HttpService while waiting for the token → the request is never sent', async () => {
+    const api = await ApiClient.start();
+    const release = holdToken(api);
+    const heard: unknown[] = [];
+    const left = api.http.get('/left').subscribe({ next: (v) => heard.push(v), error: (e) => heard.push(e) });
+    const stays = api.get('/stays');
+    await until(() => api.posts === 1);
+    left.unsubscribe();
+    release();
+    expect((await stays).status).toBe(200);
+    await sleep(20);
+    expect(api.server.apiRequests.map(({ url }) => url)).toEqual(['/api/stays']);
+    expect(heard).toEqual([]);
+  });
+
+  const cancelling: [string, () => [object, () => void]][] = [
+    [
+      'an AbortSignal',
+      () => {
+        const controller = new AbortController();
+        return [{ signal: controller.signal }, () => controller.abort()];
+      },
+    ],
+    [
+      'a CancelToken',
+      () => {
+        const { token, cancel } = axios.CancelToken.source();
+        return [{ cancelToken: token }, () => cancel()];
+      },
+    ],
+  ];
+
+  it.each(cancelling)(
+    '42. %s while waiting for the token → rejects at once with Axios’s own cancellation',
+    async (_, make) => {
+      const api = await ApiClient.start({}, { shutdownGraceMs: 0 });
+      api.server.alwaysRespond('hang');
+      const [config, cancel] = make();
+      const request = api.failure(api.axios.get('/x', config));
+      await until(() => api.posts === 1);
+      cancel();
+      const error = await request;
+      expect(axios.isCancel(error)).toBe(true);
+      expect(error).toMatchObject({ code: 'ERR_CANCELED', name: 'CanceledError' });
+      expect(api.eventTypes()).toEqual([]); // the flight goes on
+      expect(api.server.apiRequests).toHaveLength(0);
+    },
+  );
+
+  it.each(cancelling)('42. %s before the request → no POST either', async (_, make) => {
+    const api = await ApiClient.start();
+    const [config, cancel] = make();
+    cancel();
+    expect(axios.isCancel(await api.failure(api.axios.get('/x', config)))).toBe(true);
+    await sleep(20);
+    expect(api.posts).toBe(0);
+  });
+
+  it.each(cancelling)('42. %s while a 401 is being mended → rejects at once, no replay', async (_, make) => {
+    const api = await ApiClient.start({}, { shutdownGraceMs: 0 });
+    await api.warmUp();
+    api.server.revokeAll();
+    api.server.alwaysRespond('hang');
+    const [config, cancel] = make();
+    const request = api.failure(api.axios.get('/x', config));
+    await until(() => api.posts === 2);
+    cancel();
+    expect(axios.isCancel(await request)).toBe(true);
+    expect(api.server.apiRequests).toHaveLength(2);
+  });
+
+  it('42. The signal of the token request ends the wait with its own reason', async () => {
+    const api = await ApiClient.start({}, { shutdownGraceMs: 0 });
+    api.server.alwaysRespond('hang');
+    const controller = new AbortController();
+    const oauth = { signal: controller.signal };
+    const request = api.failure(api.axios.get('/x', { signal: new AbortController().signal, oauth }));
+    await until(() => api.posts === 1);
+    controller.abort(new Error('enough'));
+    expect(await request).toMatchObject({ message: 'enough' });
+  });
+
+  it('42. A token that comes in time is used, and the signal still ends the request itself', async () => {
+    const api = await ApiClient.start();
+    api.server.onApiRequest = () => 'hang';
+    const controller = new AbortController();
+    const request = api.failure(api.axios.get('/x', { signal: controller.signal }));
+    await until(() => api.server.apiRequests.length === 1);
+    controller.abort();
+    expect(axios.isCancel(await request)).toBe(true);
+  });
+});
+
+describe('Attaching', () => {
+  it('44. Interceptor attached twice → one token, one replay', async () => {
+    const api = await ApiClient.start();
+    const http = axios.create({ baseURL: api.server.apiURL });
+    const detach = api.interceptor.attach(http, 'api');
+    expect(api.interceptor.attach(http, 'api')).toBe(detach);
+    expect(api.interceptor.attach(new HttpService(http), 'api')).toBe(detach);
+    await http.get('/warm-up');
+    api.server.revokeAll();
+    await http.get('/x');
+    expect(api.authorizations).toEqual([
+      'Bearer access-token-1',
+      'Bearer access-token-1',
+      'Bearer access-token-2',
+    ]);
+    expect(api.posts).toBe(2);
+  });
+
+  it('44. Detach → gone; attached again → back', async () => {
+    const api = await ApiClient.start();
+    const http = axios.create({ baseURL: api.server.apiURL, validateStatus: () => true });
+    const detach = api.interceptor.attach(http, 'api');
+    await http.get('/x');
+    detach();
+    detach();
+    await http.get('/x');
+    api.interceptor.attach(http, 'api');
+    await http.get('/x');
+    expect(api.authorizations).toEqual(['Bearer access-token-1', undefined, 'Bearer access-token-1']);
+  });
+
+  it('44. The same instance for another client → an error that says so', async () => {
+    const api = await ApiClient.start();
+    expect(() => api.interceptor.attach(api.axios)).toThrow(/"api"/);
+    expect(() => api.interceptor.attach(axios.create(), 'nobody')).toThrow(/nobody/);
+  });
+
+  it('44. REQUEST-scoped use → still once', async () => {
+    const api = await ApiClient.start();
+
+    @Injectable({ scope: Scope.REQUEST })
+    class Partner {
+      constructor(
+        readonly http: HttpService,
+        @Inject(OAuthAxiosInterceptor) interceptor: OAuthAxiosInterceptor,
+      ) {
+        interceptor.attach(http, 'api');
+      }
+    }
+
+    @Module({ imports: [HttpModule.register({ baseURL: api.server.apiURL })], providers: [Partner] })
+    class PartnerModule {}
+
+    const client = {
+      tokenEndpoint: api.server.tokenEndpoint,
+      clientId: CLIENT_ID,
+      clientSecret: CLIENT_SECRET,
+      baseURL: api.server.apiURL,
+    };
+    const app = await Test.createTestingModule({
+      imports: [OAuthClientModule.forRoot({ clients: { api: client } }), PartnerModule],
+    }).compile();
+    const partners = await Promise.all(
+      Array.from({ length: 20 }, () => app.resolve(Partner, ContextIdFactory.create(), { strict: false })),
+    );
+    expect(new Set(partners).size).toBe(20);
+    const { http } = partners[0]!;
+    await lastValueFrom(http.get('/warm-up'));
+    api.server.revokeAll();
+    await lastValueFrom(http.get('/x'));
+    expect(api.authorizations).toEqual([
+      'Bearer access-token-1',
+      'Bearer access-token-1',
+      'Bearer access-token-2',
+    ]);
+    expect(api.posts).toBe(2);
+    await app.close();
+  });
+
+  it('43. An unnamed attach picks the client whose allowed origin covers most of the URL', async () => {
+    const one = await ApiClient.start();
+    const two = await ApiClient.start(
+      { baseURL: `${one.server.apiURL}/one` },
+      {
+        clients: {
+          narrow: {
+            tokenEndpoint: one.server.tokenEndpoint,
+            clientId: CLIENT_ID,
+            clientSecret: CLIENT_SECRET,
+            allowedOrigins: [`${one.server.apiURL}/narrow`],
+          },
+        },
+      },
+    );
+    const http = axios.create({ validateStatus: () => true });
+    two.interceptor.attach(http);
+    await http.get(`${one.server.apiURL}/narrow/x`);
+    await http.get(`${one.server.apiURL}/x`);
+    expect([one.posts, two.posts]).toEqual([1, 1]);
+    expect(two.tokens.status().map(({ client, tokenRequests }) => [client, tokenRequests])).toEqual([
+      ['api', 1],
+      ['narrow', 1],
+    ]);
+  });
+});

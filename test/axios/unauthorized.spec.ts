@@ -1,0 +1,385 @@
+import { describe, expect, it } from '@jest/globals';
+import axios, { type AxiosRequestConfig } from 'axios';
+import MultipartForm from 'form-data';
+import type { FakeAnswer, RecordedRequest } from 'nestjs-oauth-client/testing';
+import { Agent } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Readable } from 'node:stream';
+import { rejectedClientOf } from '../../lib/axios/token-interceptor.js';
+import { systemClock, type Clock } from '../../lib/core/clock.js';
+import { ApiClient } from './api-client.js';
+
+const BODY = { name: 'Käthe', list: [1, 2, 3] };
+
+function nativeForm(): FormData {
+  const form = new FormData();
+  form.append('name', 'Käthe');
+  form.append('file', new Blob([Buffer.from([0, 1, 2, 255])]), 'bytes.bin');
+  return form;
+}
+
+function packageForm(): MultipartForm {
+  const form = new MultipartForm();
+  form.append('name', 'value');
+  return form;
+}
+
+/** What must be the same in a replay: all but the token. */
+function sent({ method, url, headers, rawBody }: RecordedRequest) {
+  const { authorization: _, ...rest } = headers;
+  // Axios makes a new boundary for each sending of a native form.
+  const boundary = /boundary=(\S+)/.exec(headers['content-type'] ?? '')?.[1];
+  const text = (value: string) => (boundary === undefined ? value : value.replaceAll(boundary, 'boundary'));
+  return { method, url, headers: text(JSON.stringify(rest)), body: text(rawBody.toString('latin1')) };
+}
+
+describe('An API that answers 401', () => {
+  it.each<[string, AxiosRequestConfig]>([
+    ['GET', { method: 'get', params: { q: 'a b&c', list: [1, 2] }, headers: { 'X-Trace': 'abc' } }],
+    ['HEAD', { method: 'head' }],
+    ['DELETE with a body', { method: 'delete', data: BODY }],
+    ['POST of JSON', { method: 'post', data: BODY }],
+    ['PUT of a string', { method: 'put', data: 'Käthe', headers: { 'Content-Type': 'text/plain' } }],
+    [
+      'POST of a string that looks like JSON',
+      { method: 'post', data: '{"a": 1 }', headers: { 'Content-Type': 'application/json' } },
+    ],
+    ['PATCH of a Buffer', { method: 'patch', data: Buffer.from([0, 1, 2, 254, 255]) }],
+    ['POST of an ArrayBuffer', { method: 'post', data: new Uint8Array([9, 8, 7]).buffer }],
+    ['POST of URLSearchParams', { method: 'post', data: new URLSearchParams({ a: 'b c', d: 'é' }) }],
+    ['POST of native FormData', { method: 'post', data: nativeForm() }],
+    ['POST without a body', { method: 'post' }],
+    ['a path with encoded characters', { url: '/a%2Fb/%C3%A9?x=%20', params: { y: 'ü' } }],
+  ])(
+    '34. 401 → invalidate, refresh, replay once with the same method, URL, headers and byte-equal body: %s',
+    async (_, request) => {
+      const api = await ApiClient.start();
+      await api.warmUp();
+      api.server.revokeAll();
+      const answer = await api.axios.request({ url: '/x', ...request });
+      expect(answer.status).toBe(200);
+      expect(api.authorizations.slice(1)).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
+      const [, first, again] = api.server.apiRequests;
+      expect(sent(again!)).toEqual(sent(first!));
+      expect(api.posts).toBe(2);
+      expect(api.eventTypes()).toEqual([
+        'token_acquired',
+        'token_rejected',
+        'token_invalidated',
+        'token_acquired',
+      ]);
+    },
+  );
+
+  it.each<[string, FakeAnswer]>([
+    ['an empty body', { status: 401 }],
+    ['HTML', { status: 401, headers: { 'content-type': 'text/html' }, body: '<h1>Sign in</h1>' }],
+    ['broken JSON', { status: 401, headers: { 'content-type': 'application/json' }, body: '{"error":' }],
+    ['a 2 MB body', { status: 401, body: 'x'.repeat(2_000_000) }],
+    ['Bearer', { status: 401, headers: { 'www-authenticate': 'Bearer' } }],
+    ['invalid_token', { status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token"' } }],
+    [
+      'insufficient_scope',
+      { status: 401, headers: { 'www-authenticate': 'Bearer error="insufficient_scope"' } },
+    ],
+    [
+      'a misquoted challenge',
+      { status: 401, headers: { 'www-authenticate': 'Bearer error="invalid_token, realm=x"y' } },
+    ],
+    ['Basic', { status: 401, headers: { 'www-authenticate': 'Basic realm="partner"' } }],
+    ['several challenges', { status: 401, headers: { 'www-authenticate': ['Negotiate', 'Bearer'] } }],
+    ['an empty challenge', { status: 401, headers: { 'www-authenticate': '' } }],
+    ['a JSON error of another name', { status: 401, body: { error: 'invalid_client' } }],
+  ])('34. 401, whatever its body or `WWW-Authenticate` says → replayed: %s', async (_, answer) => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    api.server.respondToApiWith(answer);
+    expect((await api.get('/x')).data).toMatchObject({ ok: true });
+    expect(api.authorizations.slice(1)).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
+  });
+
+  it('34. Interceptors of the caller see one request and one response', async () => {
+    const api = await ApiClient.start();
+    const seen: string[] = [];
+    api.axios.interceptors.request.use((config) => {
+      seen.push('request');
+      return config;
+    });
+    api.axios.interceptors.response.use((response) => {
+      seen.push(`response ${response.status}`);
+      return response;
+    });
+    await api.warmUp();
+    seen.length = 0;
+    api.server.revokeAll();
+    await api.get('/x');
+    expect(seen).toEqual(['request', 'response 200']);
+  });
+
+  it('34. A second 401 surfaces as Axios’s own error', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    api.server.onApiRequest = () => ({ status: 401, body: { no: 'entry' } });
+    const error = await api.failure(api.get('/x'));
+    expect(axios.isAxiosError(error)).toBe(true);
+    expect(error).toMatchObject({
+      code: 'ERR_BAD_REQUEST',
+      response: { status: 401, data: { no: 'entry' } },
+    });
+    expect(api.server.apiRequests).toHaveLength(3);
+    expect(api.posts).toBe(2);
+    expect(rejectedClientOf(error)).toBe('api');
+  });
+
+  it('34. With a `validateStatus` of the caller’s own a 401 is replayed as well, and comes as a response', async () => {
+    const api = await ApiClient.start();
+    const validateStatus = () => true;
+    await api.warmUp();
+    api.server.revokeAll();
+    expect((await api.get('/x', { validateStatus })).status).toBe(200);
+    expect(api.posts).toBe(2);
+    api.server.onApiRequest = () => ({ status: 401 });
+    expect((await api.get('/x', { validateStatus })).status).toBe(401);
+    expect(api.posts).toBe(3);
+  });
+
+  it('34. `unauthorizedRetry: false` → the 401 surfaces at once, the token is refreshed', async () => {
+    const api = await ApiClient.start({ unauthorizedRetry: false });
+    await api.warmUp();
+    api.server.revokeAll();
+    let release!: () => void;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    api.server.respondWith(() => held.then(() => undefined));
+    expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 401 } });
+    expect(api.server.apiRequests).toHaveLength(2);
+    release();
+    await api.get('/x');
+    expect(api.posts).toBe(2);
+  });
+
+  it('34. A streamed 401 that a replay replaces does not keep its connection', async () => {
+    const httpAgent = new Agent();
+    const api = await ApiClient.start({ http: { httpAgent } });
+    await api.warmUp();
+    api.server.respondToApiWith({ status: 401, body: 'x'.repeat(5_000_000) });
+    const { data } = await api.axios.get<Readable>('/x', { responseType: 'stream' });
+    data.resume();
+    while (Object.keys(httpAgent.sockets).length > 0) await sleep(5);
+    expect(api.posts).toBe(2);
+  });
+
+  it('41. No token after the 401 → the caller gets our typed error', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    api.server.revokeAll();
+    api.server.respondWith({ status: 400, body: { error: 'unauthorized_client' } });
+    expect(await api.failure(api.get('/x'))).toMatchObject({
+      code: 'token_request_rejected',
+      error: 'unauthorized_client',
+    });
+    expect(api.server.apiRequests).toHaveLength(2);
+  });
+});
+
+describe('Many requests with one revoked token', () => {
+  it('35. 100 requests in flight, token revoked, 401s arriving staggered → exactly one POST, 100 successes', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    // Each is held until all are in flight, then answered a little later than the one before.
+    let arrived = 0;
+    let release!: () => void;
+    const all = new Promise<void>((resolve) => (release = resolve));
+    api.server.onApiRequest = async ({ headers }) => {
+      if (headers.authorization !== 'Bearer access-token-1') return undefined;
+      const place = ++arrived;
+      if (place === 100) {
+        api.server.revokeAll();
+        release();
+      }
+      await all;
+      await sleep(place * 3);
+      return undefined;
+    };
+    api.server.latencyMs = 50;
+    const answers = await Promise.all(Array.from({ length: 100 }, (_, i) => api.get(`/x/${i}`)));
+    expect(answers.map(({ status, data }) => [status, data.path])).toEqual(
+      answers.map((_, i) => [200, `/api/x/${i}`]),
+    );
+    expect(api.posts).toBe(2);
+    expect(api.server.apiRequests).toHaveLength(1 + 200);
+  });
+
+  it('35. The same with a token that the API never accepted: one POST, 100 successes', async () => {
+    const api = await ApiClient.start();
+    await api.tokens.getToken('api');
+    api.server.revoke('access-token-1');
+    const answers = await Promise.all(Array.from({ length: 100 }, () => api.get('/x')));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(api.posts).toBe(2);
+  });
+
+  it('36. Late 401 for an old token while a newer one exists → no POST, replay with the newer', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    let answer!: (response: FakeAnswer) => void;
+    api.server.respondToApiWith(() => new Promise<FakeAnswer>((resolve) => (answer = resolve)));
+    const slow = api.get('/slow');
+    while (api.server.apiRequests.length < 2) await sleep(5);
+    await api.tokens.getToken('api', { forceRefresh: true });
+    expect(api.posts).toBe(2);
+    answer({ status: 401 });
+    expect((await slow).status).toBe(200);
+    expect(api.authorizations.slice(1)).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
+    expect(api.posts).toBe(2);
+    expect(api.eventTypes()).not.toContain('token_rejected');
+  });
+
+  it('37. Refresh returns the same token → no replay, the 401 surfaces', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    api.server.alwaysRespond(() => api.server.nextToken({ access_token: 'access-token-1' }));
+    api.server.revokeAll();
+    expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 401 } });
+    expect(api.server.apiRequests).toHaveLength(2);
+    expect(api.posts).toBe(2);
+  });
+
+  it('37. Permanent 401s under load → refreshes are rate limited and reported', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    api.server.onApiRequest = () => ({ status: 401 });
+    const started = performance.now();
+    const load = Array.from({ length: 20 }, async () => {
+      while (performance.now() - started < 2_500) {
+        expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 401 } });
+      }
+    });
+    await Promise.all(load);
+    // Each pause after the first is at least 0.5 s, 1 s, 2 s …
+    const elapsed = performance.now() - started;
+    const most = [0, 500, 1_500, 3_500, 7_500, 15_500, 31_500].filter((pause) => pause <= elapsed).length;
+    expect(api.posts - 1).toBeLessThanOrEqual(most);
+    expect(api.server.apiRequests.length).toBeGreaterThan(40);
+    const rejected = api.events.filter(({ type }) => type === 'token_rejected');
+    expect(rejected.some((event) => 'limited' in event && event.limited)).toBe(true);
+    expect(rejected.some((event) => 'limited' in event && !event.limited)).toBe(true);
+  });
+});
+
+describe('A request that cannot be sent again', () => {
+  it.each<[string, () => unknown, Record<string, string>?]>([
+    ['a stream', () => Readable.from(['a', 'b'])],
+    ['a form of the form-data package', packageForm],
+    ['a form that Axios makes of an object', () => BODY, { 'Content-Type': 'multipart/form-data' }],
+  ])('38. %s → token refreshed, original 401 surfaces, no replay', async (_, data, headers = {}) => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    api.server.revokeAll();
+    expect(await api.failure(api.axios.post('/x', data(), { headers }))).toMatchObject({
+      response: { status: 401 },
+    });
+    expect(api.server.apiRequests).toHaveLength(2);
+    expect((await api.axios.post('/x', data(), { headers })).status).toBe(200);
+    expect(api.posts).toBe(2);
+  });
+
+  it('38. The 401 does not wait for a refresh that hangs', async () => {
+    const api = await ApiClient.start({}, { shutdownGraceMs: 0 });
+    await api.warmUp();
+    api.server.revokeAll();
+    api.server.respondWith('hang');
+    const error = await api.failure(api.axios.post('/x', Readable.from(['a'])));
+    expect(error).toMatchObject({ response: { status: 401 } });
+    expect(api.eventTypes()).not.toContain('token_request_failed');
+  });
+});
+
+describe('Other failures of an API', () => {
+  it.each([400, 402, 403, 404, 407, 418, 429, 500, 502, 503])(
+    '39. %d → no refresh, no replay by us',
+    async (status) => {
+      const api = await ApiClient.start();
+      await api.warmUp();
+      api.server.respondToApiWith({
+        status,
+        headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
+      });
+      expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status } });
+      expect(api.server.apiRequests).toHaveLength(2);
+      expect(api.posts).toBe(1);
+    },
+  );
+
+  it.each(['reset', 'hang'] as const)(
+    '39. Network error (%s) → no refresh, no replay by us',
+    async (fault) => {
+      const api = await ApiClient.start();
+      await api.warmUp();
+      api.server.respondToApiWith(fault);
+      const error = await api.failure(api.get('/x', { timeout: 150 }));
+      expect(axios.isAxiosError(error)).toBe(true);
+      expect(api.server.apiRequests).toHaveLength(2);
+      expect(api.posts).toBe(1);
+    },
+  );
+
+  it('39. A replay that fails otherwise surfaces that, without a third try', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    api.server.respondToApiWith({ status: 401 }, { status: 503 });
+    expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 503 } });
+    expect(api.server.apiRequests).toHaveLength(3);
+    expect(api.posts).toBe(2);
+  });
+});
+
+describe('An API that learns of a token late', () => {
+  it('A 401 to a token seconds old and not yet accepted → a brief wait, the same token once more, no POST', async () => {
+    const api = await ApiClient.start();
+    api.server.apiLearnsAfterMs = 300;
+    expect((await api.get('/x')).status).toBe(200);
+    expect(api.authorizations).toEqual(['Bearer access-token-1', 'Bearer access-token-1']);
+    expect(api.posts).toBe(1);
+    expect(api.eventTypes()).toEqual(['token_acquired']);
+  });
+
+  it('Rejected again → another token is asked for, and that one gets no second wait', async () => {
+    const api = await ApiClient.start();
+    await api.tokens.getToken('api');
+    api.server.revoke('access-token-1');
+    expect((await api.get('/x')).status).toBe(200);
+    expect(api.authorizations).toEqual([
+      'Bearer access-token-1',
+      'Bearer access-token-1',
+      'Bearer access-token-2',
+    ]);
+    expect(api.posts).toBe(2);
+  });
+
+  it('A token that was accepted once gets no second chance', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    api.server.revokeAll();
+    await api.get('/x');
+    expect(api.authorizations).toEqual([
+      'Bearer access-token-1',
+      'Bearer access-token-1',
+      'Bearer access-token-2',
+    ]);
+  });
+
+  it('A token that is not seconds old any more gets none either', async () => {
+    let shift = 0;
+    const clock: Clock = {
+      ...systemClock,
+      now: () => Date.now() + shift,
+      monotonic: () => performance.now() + shift,
+    };
+    const api = await ApiClient.start({}, { clock });
+    await api.tokens.getToken('api');
+    shift = 5_000;
+    api.server.revoke('access-token-1');
+    await api.get('/x');
+    expect(api.authorizations).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
+  });
+});
