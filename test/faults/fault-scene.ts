@@ -110,7 +110,7 @@ export class FaultScene {
     await this.#client.get('/x').catch((reason: unknown) => (error = reason));
     // What goes on behind the caller belongs to it as well.
     const ends$ = tokens.events$.pipe(filter(({ type }) => ENDS.includes(type)));
-    if (this.#status.state === 'refreshing') await firstValueFrom(ends$);
+    if (tokens.client(this.#status.client).managed().inFlight) await firstValueFrom(ends$);
     this.watch.add(error, tokens.status());
     if (error !== undefined && !(error instanceof OAuthClientError)) throw error;
     const authorization = this.#api.requests.slice(earlier).at(-1)?.headers.authorization;
