@@ -134,7 +134,7 @@ export class RedisTokenStore extends TokenStore {
   }
 
   /** Ends the store's own connection; a client that was given stays open. */
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     const own = this.#own;
     if (own?.status === 'ready') await this.#bounded(() => own.quit()).catch(() => undefined);
     own?.disconnect();

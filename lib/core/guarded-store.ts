@@ -57,9 +57,10 @@ export class GuardedStore {
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true;
     this.#probing?.unsubscribe();
+    await this.#store.close?.().catch(() => undefined); // it is of no use to anybody any more
   }
 
   async #attempt<T>(operation: () => Promise<T>): Promise<T | undefined> {

@@ -92,17 +92,22 @@ async function throughStore(context: FlightContext, plan: FlightPlan): Promise<A
     plan.coolDown.begin(error);
     throw error;
   });
-  for (let pause = POLL_MIN_MS; ; pause = Math.min(pause * 1.5, POLL_MAX_MS)) {
+  const startedAt = clock.monotonic();
+  for (;;) {
     const locked = await store.withLock(key, leaseMs(context), () => readOrRequest(context, plan, key));
     if (locked.outcome === 'acquired') return locked.result;
     if (locked.outcome === 'error') return readOrRequest(context, plan, key);
     // Somebody else is asking. The lease bounds this wait: once it is over the lock is free.
-    await firstValueFrom(
-      timer(pause * (0.75 + clock.random() / 2), clock.scheduler).pipe(raceWith(context.closed$)),
-    );
+    const pause = pollPauseMs(clock.monotonic() - startedAt) * (0.75 + clock.random() / 2);
+    await firstValueFrom(timer(pause, clock.scheduler).pipe(raceWith(context.closed$)));
     const found = await readStore(context, plan, key);
     if (found) return found;
   }
+}
+
+/** A twelfth of the wait so far: who waits long learns of the result a little later, and the store is not hammered. */
+function pollPauseMs(waitedMs: number): number {
+  return Math.min(Math.max(waitedMs / 12, POLL_MIN_MS), POLL_MAX_MS);
 }
 
 async function readOrRequest(context: FlightContext, plan: FlightPlan, key: string): Promise<Acquired> {

@@ -54,8 +54,8 @@ export class TokenRuntime {
       from(Promise.allSettled(this.#flights)).pipe(raceWith(timer(graceMs, this.clock.scheduler))),
     );
     this.closed$.error(closedError());
-    this.store.close();
     await Promise.allSettled(this.#flights);
+    await this.store.close();
     this.events$.complete();
   }
 }

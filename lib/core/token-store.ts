@@ -58,4 +58,7 @@ export abstract class TokenStore {
    * this, with the same reason, after the lock was released.
    */
   abstract withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>>;
+
+  /** Ends what the store opened by itself; called at shutdown, after the last operation. */
+  close?(): Promise<void>;
 }
