@@ -7,5 +7,10 @@ export type {
   FakeResponse,
   RecordedRequest,
 } from './testing/fake-answer.js';
+export {
+  OAuthClientTestingModule,
+  type FixedAnswer,
+  type FixedClient,
+} from './testing/oauth-client-testing.module.js';
 export { tokenStoreContract } from './testing/token-store-contract.js';
 export type { DisposableTokenStore, TokenStoreContractOptions } from './testing/token-store-contract.js';

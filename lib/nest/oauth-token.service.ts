@@ -9,6 +9,8 @@ import { OAuthClientRegistry } from './oauth-client-registry.js';
 /** Access tokens of all configured clients, by name. */
 @Injectable()
 export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationShutdown {
+  /** @internal The clients whose prefetch is under way. */
+  readonly prefetching = new Set<string>();
   readonly #registry: OAuthClientRegistry;
 
   constructor(registry: OAuthClientRegistry) {
@@ -59,14 +61,13 @@ export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationS
 
   /** Fetches the tokens of clients with `prefetch`; with `required` a failure ends the boot. */
   async onApplicationBootstrap(): Promise<void> {
-    const required: Promise<AccessToken>[] = [];
-    for (const { client, options } of this.#registry.all()) {
-      if (options.prefetch === 'off') continue;
-      const token = client.getToken();
-      if (options.prefetch === 'required') required.push(token);
-      // In the background a failure is told by an event, and the token asked for again when it is needed.
-      else token.catch(() => undefined);
-    }
+    const clients = [...this.#registry.all()].filter(({ options }) => options.prefetch !== 'off');
+    const required = clients.map(({ client, options }) => {
+      this.prefetching.add(client.name);
+      const token = client.getToken().finally(() => this.prefetching.delete(client.name));
+      // In the background a failure is told by an event, and asked for again when a token is needed.
+      return options.prefetch === 'required' ? token : void token.catch(() => undefined);
+    });
     await Promise.all(required);
   }
 

@@ -176,6 +176,18 @@ describe('Tokens that an API rejects', () => {
     expect(endpoint.requests.map(({ refreshToken }) => refreshToken)).toEqual([undefined, 'r1', 'r1']);
   });
 
+  it('37. A refresh token outlives the rejection of its access token for other instances as well', async () => {
+    const clock = new VirtualClock();
+    const store = new MemoryTokenStore();
+    const [one, two] = [new Scenario({ clock, store }), new Scenario({ clock, store })];
+    one.endpoint.next({ token: { refreshToken: 'r1' } });
+    const revoked = await one.token();
+    one.client.managed().reject(revoked);
+    await clock.advance(10);
+    expect((await two.token()).value).toBe('t1');
+    expect(two.endpoint.requests).toMatchObject([{ refreshToken: 'r1' }]);
+  });
+
   it('A new token that was never accepted may be unknown to a lagging API for 5 s', async () => {
     const scenario = new Scenario({ latencyMs: 0 });
     const managed = scenario.client.managed();

@@ -147,6 +147,24 @@ describe('Status', () => {
     expect(client.status().lastError).toBeUndefined();
   });
 
+  it('65. A flight whose first try failed counts as failing while it goes on trying', async () => {
+    const scenario = new Scenario({ lifetimeMs: MINUTE });
+    const { client, clock, endpoint } = scenario;
+    clock.random = () => 0.5;
+    endpoint.next(unavailable(), {}, unavailable());
+    const cold = client.getToken();
+    await clock.advance(60);
+    expect(client.status()).toMatchObject({ state: 'down' });
+    await clock.until(cold);
+    expect(client.status()).toMatchObject({ state: 'fresh' });
+    await clock.advance(50_000);
+    await scenario.atOnce();
+    await clock.advance(60);
+    expect(client.status()).toMatchObject({ state: 'degraded' });
+    await clock.advance(1_000);
+    expect(client.status()).toMatchObject({ state: 'fresh' });
+  });
+
   it('65. Looking at the status asks for no token', async () => {
     const scenario = new Scenario({ lifetimeMs: MINUTE });
     await scenario.token();

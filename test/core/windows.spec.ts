@@ -393,6 +393,18 @@ describe('The reserve: the last 5 % of a lifetime, 10 s at most', () => {
     expect(await scenario.atOnce()).toMatchObject({ value: 't2' });
   });
 
+  it('A refresh that failed once and goes on trying costs nobody else a wait', async () => {
+    const scenario = await holding(57_000, { lifetimeMs: MINUTE });
+    const { clock, endpoint } = scenario;
+    endpoint.next(unavailable(), { latencyMs: 1_000 });
+    expect(await scenario.atOnce()).toBe('waiting');
+    await clock.advance(60);
+    expect(await scenario.atOnce()).toMatchObject({ value: 't1' });
+    expect(scenario.client.managed().inFlight).toBe(true);
+    await clock.advance(1_200);
+    expect(await scenario.atOnce()).toMatchObject({ value: 't3' });
+  });
+
   it('A token that is rejected while a caller waits is not handed to that caller', async () => {
     const scenario = await holding(57_000, { lifetimeMs: MINUTE });
     const { clock, endpoint, client } = scenario;

@@ -1,0 +1,116 @@
+import { Injectable } from '@nestjs/common';
+import { SpanStatusCode, metrics, trace, type Meter, type ObservableResult } from '@opentelemetry/api';
+import { OAuthClientError } from './core/errors.js';
+import type { OAuthClientEvent } from './core/events.js';
+import { OAuthClientRegistry } from './nest/oauth-client-registry.js';
+
+const NAME = 'nestjs-oauth-client';
+/** Seconds; a token request takes some ten milliseconds, or its deadline. */
+const DURATION_BOUNDARIES = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15];
+
+/**
+ * Metrics and spans of all clients by the OpenTelemetry API; list it as a provider, after the SDK has started.
+ *
+ * - `oauth.client.token.requests`: flights by `client`, `reason` and `outcome`: `acquired`, `shared` (another
+ *   instance's token was in the store) or an error's code; `oauth.client.token.duration` in seconds, by the same;
+ * - `oauth.client.token.remaining_lifetime`: seconds until the present token of each `client` expires;
+ * - `oauth.client.api.unauthorized`: tokens that an API answered with 401, by `client`;
+ * - `oauth.client.store.state`: 1 while the token store is in use, 0 while it is down;
+ * - a span `oauth.client.token.request` around each token request, in the trace of the call that set it off and
+ *   linked to its span; others that wait for the same token have none.
+ */
+@Injectable()
+export class OAuthClientMetrics {
+  readonly #registry: OAuthClientRegistry;
+
+  constructor(registry: OAuthClientRegistry) {
+    this.#registry = registry;
+    registry.aroundTokenRequest = traced;
+    const meter = metrics.getMeter(NAME);
+    const record = recorder(meter);
+    const stopObserving = this.#observe(meter);
+    registry.runtime.events$.subscribe({ next: record, complete: stopObserving });
+  }
+
+  #observe(meter: Meter): () => void {
+    const { store, clock } = this.#registry.runtime;
+    const lifetime = meter.createObservableGauge('oauth.client.token.remaining_lifetime', {
+      description: 'Time until the present token expires',
+      unit: 's',
+    });
+    const state = meter.createObservableGauge('oauth.client.store.state', {
+      description: '1 while the token store is in use, 0 while it is down',
+    });
+    const observeLifetime = (result: ObservableResult) => {
+      for (const { client } of this.#registry.all()) {
+        const { expiresAt } = client.status();
+        if (!expiresAt) continue;
+        result.observe(Math.max(0, expiresAt.getTime() - clock.now()) / 1000, { client: client.name });
+      }
+    };
+    const observeState = (result: ObservableResult) => result.observe(store.down ? 0 : 1);
+    lifetime.addCallback(observeLifetime);
+    state.addCallback(observeState);
+    return () => {
+      lifetime.removeCallback(observeLifetime);
+      state.removeCallback(observeState);
+    };
+  }
+}
+
+function recorder(meter: Meter): (event: OAuthClientEvent) => void {
+  const requests = meter.createCounter('oauth.client.token.requests', {
+    description: 'Shared waits for a token, by how they ended',
+    unit: '{request}',
+  });
+  const duration = meter.createHistogram('oauth.client.token.duration', {
+    description: 'Time that a shared wait for a token took, retries included',
+    unit: 's',
+    advice: { explicitBucketBoundaries: DURATION_BOUNDARIES },
+  });
+  const unauthorized = meter.createCounter('oauth.client.api.unauthorized', {
+    description: 'Tokens that an API answered with 401',
+    unit: '{response}',
+  });
+  const flight = (client: string, outcome: string, reason: string, durationMs: number) => {
+    requests.add(1, { client, outcome, reason });
+    duration.record(durationMs / 1000, { client, outcome, reason });
+  };
+  return (event) => {
+    switch (event.type) {
+      case 'token_acquired':
+        return flight(
+          event.client,
+          event.source === 'store' ? 'shared' : 'acquired',
+          event.reason,
+          event.durationMs,
+        );
+      case 'token_refresh_failed':
+      case 'token_request_failed':
+        return flight(event.client, event.error.code, event.reason, event.durationMs);
+      case 'token_rejected':
+        return unauthorized.add(1, { client: event.client });
+      case 'token_invalidated':
+      case 'store_unavailable':
+      case 'store_recovered':
+        return;
+    }
+  };
+}
+
+/** The flight keeps the asynchronous context of the call that set it off, and with it the caller's span. */
+async function traced<T>(client: string, request: () => Promise<T>): Promise<T> {
+  const caller = trace.getActiveSpan()?.spanContext();
+  const options = { attributes: { client }, links: caller ? [{ context: caller }] : [] };
+  return trace.getTracer(NAME).startActiveSpan('oauth.client.token.request', options, async (span) => {
+    try {
+      return await request();
+    } catch (error) {
+      const code = error instanceof OAuthClientError ? error.code : 'unknown';
+      span.setAttribute('error.type', code).setStatus({ code: SpanStatusCode.ERROR, message: code });
+      throw error;
+    } finally {
+      span.end();
+    }
+  });
+}

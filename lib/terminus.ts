@@ -1,0 +1,87 @@
+import { Injectable } from '@nestjs/common';
+import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
+import type { OAuthClientStatus } from './core/events.js';
+import { OAuthTokenService } from './nest/oauth-token.service.js';
+
+/** What {@link OAuthClientHealthIndicator.isHealthy} looks at. */
+export interface OAuthClientHealthOptions {
+  /** The clients that count. Default all. */
+  clients?: readonly string[];
+  /**
+   * For a readiness probe: down only while a client with `prefetch` fetches its first token. An outage counts as
+   * degraded, since an instance without traffic makes no calls, and without calls nobody would notice its end.
+   * Default false.
+   */
+  readiness?: boolean;
+}
+
+/** What a health check shows of one client. */
+export type OAuthClientHealth = Pick<
+  OAuthClientStatus,
+  'state' | 'expiresAt' | 'acquiredAt' | 'backoffUntil' | 'lastError'
+>;
+
+/** How bad it is; the worst client decides. */
+const SEVERITY = { up: 0, degraded: 1, down: 2 };
+type Health = keyof typeof SEVERITY;
+
+/**
+ * Health of the OAuth clients for `@nestjs/terminus` 11 and 12: up, degraded (refreshing fails, the token is still
+ * valid; with Terminus 11 that is up), down (no valid token, and asking failed). Makes no token request of its own.
+ *
+ * @example
+ * ```ts
+ * health.check([() => oauth.isHealthy('partners'), () => oauth.isHealthy('buoy', { clients: ['buoy'] })]);
+ * ```
+ */
+@Injectable()
+export class OAuthClientHealthIndicator {
+  readonly #indicators: HealthIndicatorService;
+  readonly #tokens: OAuthTokenService;
+
+  constructor(indicators: HealthIndicatorService, tokens: OAuthTokenService) {
+    this.#indicators = indicators;
+    this.#tokens = tokens;
+  }
+
+  /**
+   * How the clients fare, each with its state, the token's expiry and the last failure's code.
+   *
+   * @param key the name in the health check's result
+   * @throws {OAuthClientError} `unknown_client`, listing the known ones
+   */
+  isHealthy<const Key extends string>(
+    key: Key,
+    { clients, readiness = false }: OAuthClientHealthOptions = {},
+  ): HealthIndicatorResult<Key> {
+    const statuses = clients
+      ? clients.map((name) => this.#tokens.client(name).status())
+      : this.#tokens.status();
+    const worst = statuses
+      .map((status) => (readiness ? this.#readiness(status) : health(status)))
+      .reduce((worse, next) => (SEVERITY[next] > SEVERITY[worse] ? next : worse), 'up');
+    const shown = { clients: Object.fromEntries(statuses.map((status) => [status.client, show(status)])) };
+    const session = this.#indicators.check(key);
+    if (worst === 'down') return session.down(shown);
+    // Terminus 11 knows no degraded.
+    return worst === 'degraded' && 'degraded' in session ? session.degraded(shown) : session.up(shown);
+  }
+
+  #readiness(status: OAuthClientStatus): Health {
+    if (this.#tokens.prefetching.has(status.client)) return 'down';
+    return health(status) === 'up' ? 'up' : 'degraded';
+  }
+}
+
+function health({ state }: OAuthClientStatus): Health {
+  return state === 'degraded' || state === 'down' ? state : 'up';
+}
+
+function show({
+  client: _,
+  tokenRequests: __,
+  refreshAt: ___,
+  ...shown
+}: OAuthClientStatus): OAuthClientHealth {
+  return shown;
+}
