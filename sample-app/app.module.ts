@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
 import { OAuthClientModule } from 'nestjs-oauth-client';
 import { LabModule } from './lab/lab.module.js';
+import { OperationsModule } from './operations/operations.module.js';
 import { PrescriptionsModule } from './prescriptions/prescriptions.module.js';
 import { StatusController } from './status/status.controller.js';
 import { TriageModule } from './triage/triage.module.js';
@@ -14,6 +15,7 @@ import { TriageModule } from './triage/triage.module.js';
     TriageModule,
     PrescriptionsModule,
     LabModule,
+    OperationsModule,
   ],
   controllers: [StatusController],
 })

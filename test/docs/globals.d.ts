@@ -47,7 +47,7 @@ declare global {
   /** The application that the blocks belong to. */
   class AppModule {}
   class TriageService {
-    queries(): Rxjs.Observable<unknown>;
+    queries(): Rxjs.Observable<AxiosModule.AxiosResponse<unknown>>;
   }
   const clientId: string;
   const clientSecret: string;

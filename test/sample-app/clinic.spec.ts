@@ -70,6 +70,25 @@ describe('the running clinic', () => {
     );
   });
 
+  it('shows its partners to operators, under /health and /metrics', async () => {
+    await firstCalls(clinic);
+    const health = await call('/health');
+    expect([health.status, await health.json()]).toMatchObject([
+      200,
+      { status: 'ok', details: { partners: { status: 'up', clients: { buoy: { state: 'fresh' } } } } },
+    ]);
+    const metrics = await (await call('/metrics')).text();
+    for (const client of Object.keys(routes)) {
+      expect(metrics).toMatch(
+        new RegExp(
+          `^oauth_client_token_requests\\w*{client="${client}",outcome="acquired",reason="cold".*} 1$`,
+          'm',
+        ),
+      );
+      expect(metrics).toContain(`oauth_client_token_remaining_lifetime{client="${client}"`);
+    }
+  });
+
   it('gets by with one more token request each when the partners revoke all tokens', async () => {
     await firstCalls(clinic);
     for (const sandbox of Object.values(clinic.sandboxes)) sandbox.revokeAll();
