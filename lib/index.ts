@@ -23,7 +23,13 @@ export { MemoryTokenStore } from './core/memory-token-store.js';
 export { OAuthClient } from './core/oauth-client.js';
 export type { RefreshAheadOptions } from './core/token-phase.js';
 export type { TokenRequest } from './core/token-request.js';
-export { TokenStore, type AccessTokenType, type LockOutcome, type StoredFailure, type StoredToken } from './core/token-store.js';
+export {
+  TokenStore,
+  type AccessTokenType,
+  type LockOutcome,
+  type StoredFailure,
+  type StoredToken,
+} from './core/token-store.js';
 export type { OAuthRequestConfig } from './axios/request-config.js';
 export type {
   DpopOptions,
@@ -45,4 +51,5 @@ export type { OAuthClientModuleOptions, OAuthClientOptionsFactory } from './nest
 export { OAuthAxiosInterceptor } from './nest/oauth-axios.interceptor.js';
 export { OAuthClientModule } from './nest/oauth-client.module.js';
 export { OAuthTokenService } from './nest/oauth-token.service.js';
-export { OAuthToken, UseOAuthClient, type HandlerTokenRequest } from './nest/use-oauth-client.decorator.js';
+export { OAuthToken, UseOAuthClient } from './nest/use-oauth-client.decorator.js';
+export type { HandlerTokenRequest } from './nest/use-oauth-client.interceptor.js';

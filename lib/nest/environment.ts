@@ -127,7 +127,9 @@ function withPreset(
 
 function text(source: EnvironmentSource, variable: string): string | undefined {
   const value = source.get(variable);
-  return value === undefined || value === null || value === '' ? undefined : String(value);
+  // ConfigService hands on what a schema made of a variable.
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return undefined;
+  return value === '' ? undefined : String(value);
 }
 
 /** What cannot be read stays text, so that validation reports it with all the rest. */

@@ -61,13 +61,15 @@ export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationS
 
   /** Fetches the tokens of clients with `prefetch`; with `required` a failure ends the boot. */
   async onApplicationBootstrap(): Promise<void> {
-    const clients = [...this.#registry.all()].filter(({ options }) => options.prefetch !== 'off');
-    const required = clients.map(({ client, options }) => {
+    const required: Promise<AccessToken>[] = [];
+    for (const { client, options } of this.#registry.all()) {
+      if (options.prefetch === 'off') continue;
       this.prefetching.add(client.name);
       const token = client.getToken().finally(() => this.prefetching.delete(client.name));
+      if (options.prefetch === 'required') required.push(token);
       // In the background a failure is told by an event, and asked for again when a token is needed.
-      return options.prefetch === 'required' ? token : void token.catch(() => undefined);
-    });
+      else token.catch(() => undefined);
+    }
     await Promise.all(required);
   }
 

@@ -7,15 +7,13 @@ import {
 } from '@nestjs/common';
 import type { AccessToken } from '../core/access-token.js';
 import { OAuthClientError } from '../core/errors.js';
-import type { TokenRequest } from '../core/token-request.js';
 import { ambientToken } from './ambient-token-requests.js';
 import { RpcPartnerFailureFilter } from './partner-failure.js';
-import { UseOAuthClientInterceptor, addUse } from './use-oauth-client.interceptor.js';
-
-/** The request for a handler's token, or how it follows from the call: tenant, scope, the caller's own token. */
-export type HandlerTokenRequest =
-  | TokenRequest
-  | ((context: ExecutionContext) => TokenRequest | undefined | Promise<TokenRequest | undefined>);
+import {
+  UseOAuthClientInterceptor,
+  addUse,
+  type HandlerTokenRequest,
+} from './use-oauth-client.interceptor.js';
 
 /**
  * For controllers and handlers that call a partner: the token is there before the handler runs, `request` holds

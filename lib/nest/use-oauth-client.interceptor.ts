@@ -1,11 +1,16 @@
 import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { catchError, type Observable } from 'rxjs';
+import type { TokenRequest } from '../core/token-request.js';
 import type { PreparedClients } from './ambient-token-requests.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 import { OAuthTokenService } from './oauth-token.service.js';
 import { PartnerFailure, RpcPartnerFailure } from './partner-failure.js';
-import type { HandlerTokenRequest } from './use-oauth-client.decorator.js';
+
+/** The request for a handler's token, or how it follows from the call: tenant, scope, the caller's own token. */
+export type HandlerTokenRequest =
+  | TokenRequest
+  | ((context: ExecutionContext) => TokenRequest | undefined | Promise<TokenRequest | undefined>);
 
 const USES = Symbol('oauth client uses');
 type Uses = ReadonlyMap<string, HandlerTokenRequest | undefined>;
@@ -24,6 +29,9 @@ export function addUse(
 function usesOf(subject: object): Uses {
   return (Reflect.getMetadata(USES, subject) as Uses | undefined) ?? new Map();
 }
+
+/** Express sends objects by `json`, Fastify by `send`. */
+type HttpResponse = Partial<Record<'json' | 'send', (body: unknown) => unknown>>;
 
 /** What `@UseOAuthClient` does around a handler; once, however often it is stacked. */
 @Injectable()
@@ -70,11 +78,17 @@ export class UseOAuthClientInterceptor implements NestInterceptor {
     throw failure;
   }
 
-  #describe({ retryAfterSeconds }: PartnerFailure, response: unknown): void {
+  #describe({ problem, retryAfterSeconds }: PartnerFailure, response: HttpResponse): void {
     const { httpAdapter } = this.#adapter;
     if (httpAdapter.isHeadersSent(response)) return;
-    httpAdapter.setHeader(response, 'Content-Type', 'application/problem+json');
     if (retryAfterSeconds !== undefined)
       httpAdapter.setHeader(response, 'Retry-After', String(retryAfterSeconds));
+    // Not before it is sent: Nest 11 would reset the type, and a filter of the application may send something else.
+    const method = response.json ? 'json' : 'send';
+    const send = response[method]!;
+    response[method] = (body) => {
+      if (body === problem) httpAdapter.setHeader(response, 'Content-Type', 'application/problem+json');
+      return send.call(response, body);
+    };
   }
 }

@@ -1,4 +1,5 @@
 import type { CustomFetch } from 'openid-client';
+import type { Clock } from '../core/clock.js';
 import { TokenResponseError } from '../core/errors.js';
 
 /** One HTTP request of the protocol: never follows a redirect, and answers whatever the status. */
@@ -14,6 +15,14 @@ export interface TransportRequest {
  * with the body read whole, within its bound.
  */
 export type HttpTransport = (url: string, request: TransportRequest) => Promise<Response>;
+
+/** What requests to an authorization server need beside their client's options. */
+export interface ProtocolParts {
+  transport: HttpTransport;
+  clock: Clock;
+  /** Told of what a server leaves out or contradicts, in a sentence each. */
+  warn: (message: string) => void;
+}
 
 /** Gives openid-client a transport of ours as its `fetch`. */
 export function openidFetch(

@@ -5,20 +5,11 @@ import {
   discovery,
   type ServerMetadata,
 } from 'openid-client';
-import type { Clock } from '../core/clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenResponseError } from '../core/errors.js';
 import { parseRetryAfter } from '../core/retry-after.js';
-import { openidFetch, refuseRedirect, type HttpTransport } from './http-transport.js';
+import { openidFetch, refuseRedirect, type ProtocolParts } from './http-transport.js';
 import type { ResolvedClientOptions } from './options.js';
 import { parseObject } from './token-response.js';
-
-/** What discovery needs beside its client's options. */
-export interface DiscoveryParts {
-  transport: HttpTransport;
-  clock: Clock;
-  /** Told of metadata that speaks against the options. */
-  warn: (message: string) => void;
-}
 
 /** An authorization server, as far as token requests go; `token_endpoint` is the one to ask. */
 export type KnownServer = ServerMetadata & { token_endpoint: string };
@@ -32,12 +23,12 @@ const REFRESH_MAX_MS = 5_000;
 export class ServerMetadataSource {
   readonly #client: string;
   readonly #options: ResolvedClientOptions;
-  readonly #parts: DiscoveryParts;
+  readonly #parts: ProtocolParts;
   #known: KnownServer | undefined;
   #knownUntil = 0;
   #pending: Promise<KnownServer> | undefined;
 
-  constructor(client: string, options: ResolvedClientOptions, parts: DiscoveryParts) {
+  constructor(client: string, options: ResolvedClientOptions, parts: ProtocolParts) {
     this.#client = client;
     this.#options = options;
     this.#parts = parts;
@@ -77,9 +68,7 @@ export class ServerMetadataSource {
       try {
         return await this.#fetchMetadata(issuer, algorithm, signal);
       } catch (error) {
-        const failure = this.#typed(error);
-        failures.push(failure);
-        if (isUnavailable(failure) && failure.status === undefined) break; // the other form is on the same host
+        failures.push(this.#typed(error));
       }
     }
     throw failures.find(isUnavailable) ?? failures.find(({ retryable }) => !retryable) ?? failures[0]!;
@@ -126,12 +115,11 @@ export class ServerMetadataSource {
   /** A hint beforehand, since servers answer such a contradiction with no more than `invalid_client` (RFC 8414 §2). */
   #warnOfContradictions(metadata: KnownServer): void {
     const { tokenEndpointAuthMethod, signingAlgorithm, dpop } = this.#options;
-    const proof = typeof dpop === 'object' ? dpop : {};
-    const proofAlgorithm = proof.algorithm ?? (dpop && !proof.privateKey ? 'ES256' : undefined);
+    const proof = typeof dpop === 'object' ? dpop : { algorithm: dpop ? 'ES256' : undefined };
     for (const [option, value, list] of [
       ['tokenEndpointAuthMethod', tokenEndpointAuthMethod, 'token_endpoint_auth_methods_supported'],
       ['signingAlgorithm', signingAlgorithm, 'token_endpoint_auth_signing_alg_values_supported'],
-      ['dpop.algorithm', proofAlgorithm, 'dpop_signing_alg_values_supported'],
+      ['dpop.algorithm', proof.algorithm, 'dpop_signing_alg_values_supported'],
     ] as const) {
       const supported: unknown = metadata[list];
       if (value === undefined || !Array.isArray(supported) || supported.includes(value)) continue;

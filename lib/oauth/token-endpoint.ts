@@ -5,7 +5,6 @@ import {
   customFetch,
   genericGrantRequest,
 } from 'openid-client';
-import type { Clock } from '../core/clock.js';
 import { OAuthClientError, TokenRequestError, TokenResponseError } from '../core/errors.js';
 import type { TokenEndpoint, TokenRequestContext } from '../core/token-endpoint.js';
 import { normaliseScope, type TokenRequestDetails } from '../core/token-request.js';
@@ -14,21 +13,17 @@ import { clientAuthentication, type ClientAuthentication } from './client-authen
 import { readCredential, unavailable } from './credentials.js';
 import type { DpopKey } from './dpop.js';
 import { grantIdentity, grantParameters } from './grants.js';
-import { openidFetch, refuseRedirect, type HttpTransport, type TransportRequest } from './http-transport.js';
+import { openidFetch, refuseRedirect, type ProtocolParts, type TransportRequest } from './http-transport.js';
 import type { ResolvedClientOptions } from './options.js';
 import { ServerMetadataSource, type KnownServer } from './server-metadata.js';
 import { readTokenResponse, type TokenResponse } from './token-response.js';
 
 /** What a token endpoint needs beside its client's options. */
-export interface TokenEndpointParts {
-  transport: HttpTransport;
-  clock: Clock;
+export interface TokenEndpointParts extends ProtocolParts {
   /** The key its tokens are bound to (RFC 9449), if any. */
   dpop: DpopKey | undefined;
   /** Names the client certificate (RFC 8705), if any. */
   certificate: () => Promise<string | undefined>;
-  /** Told of an answer that leaves something out; once for each kind. */
-  warn: (message: string) => void;
 }
 
 type Request = Omit<TransportRequest, 'signal'>;
@@ -64,11 +59,8 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
    */
   async identity(): Promise<string> {
     const { issuer, tokenEndpoint, clientId, grant } = this.#options;
-    const { dpop, certificate } = this.#parts;
-    const bound =
-      grant.type === 'refresh_token'
-        ? [dpop !== undefined]
-        : [await this.#proving(async (key) => key?.thumbprint()), await certificate()];
+    const keys = [await this.#proving(async (key) => key?.thumbprint()), await this.#parts.certificate()];
+    const bound = grant.type === 'refresh_token' ? keys.map((key) => key !== undefined) : keys;
     return JSON.stringify([issuer, tokenEndpoint, clientId, grantIdentity(this.#client, grant), ...bound]);
   }
 
@@ -125,7 +117,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
       const nonce = answer.headers.get('dpop-nonce') ?? undefined;
       newNonce = this.#parts.dpop?.rememberNonce(new URL(url).origin, nonce, sent.headers['dpop']) ?? false;
       refuseRedirect(this.#client, url, answer);
-      const secrets = [...confidentialIn(request), authentication.credential ?? ''];
+      const secrets = [...confidentialIn(request), authentication.credential, sent.headers['dpop']];
       response = this.#read(answer, await answer.text(), secrets);
       // What was read is what counts; openid-client insists on an answer in its own form.
       return Response.json({ access_token: response.value, token_type: 'bearer' });
@@ -144,12 +136,11 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
   async #complete(url: string, { method, headers, body }: Request): Promise<Request> {
     const proof = await this.#proving(async (key) => key?.proof(method, new URL(url)));
     const json = this.#options.requestFormat === 'json';
-    const type = json ? 'application/json' : 'application/x-www-form-urlencoded;charset=utf-8';
-    return {
-      method,
-      headers: { ...headers, ...(proof && { dpop: proof }), 'content-type': type },
-      body: json ? jsonOf(new URLSearchParams(body)) : body,
-    };
+    // Without openid-client's User-Agent, which would take the place of one that the user set.
+    const { 'user-agent': _, ...rest } = headers;
+    if (proof !== undefined) rest['dpop'] = proof;
+    rest['content-type'] = json ? 'application/json' : 'application/x-www-form-urlencoded;charset=utf-8';
+    return { method, headers: rest, body: json ? jsonOf(new URLSearchParams(body)) : body };
   }
 
   #proving<T>(work: (key: DpopKey | undefined) => Promise<T>): Promise<T> {
@@ -158,7 +149,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     });
   }
 
-  #read({ status, headers }: Response, text: string, secrets: string[]): TokenResponse {
+  #read({ status, headers }: Response, text: string, secrets: (string | undefined)[]): TokenResponse {
     const { defaultLifetimeMs, grant } = this.#options;
     return readTokenResponse(status, headers, text, {
       client: this.#client,
@@ -166,7 +157,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
       exchange: grant.type === 'token_exchange',
       defaultLifetimeMs,
       now: this.#parts.clock.now(),
-      secrets: secrets.filter((secret) => secret !== ''),
+      secrets: secrets.filter((secret) => secret !== undefined && secret !== '') as string[],
       warn: (what) => this.#warnOnce(`its token response has ${what}`),
     });
   }

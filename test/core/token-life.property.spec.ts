@@ -71,6 +71,7 @@ class World {
   readonly #forgotten = new Set<string>();
   readonly #notBefore = new Map<string, number>();
   readonly #lastUsed = new Map<string, AccessToken>();
+  readonly #startOf = new Map<string, number>();
   #open = 0;
 
   constructor(seed: number) {
@@ -81,17 +82,12 @@ class World {
     endpoint.onRequest = (seen) => this.#onRequest(seen);
     endpoint.onAnswer = ({ details }, answer) => {
       const key = String(details.scope);
-      if ('stored' in answer) {
-        const elapsed = this.#clock.now() - answer.stored.issuedAt;
-        const started = this.#startOf.get(answer.stored.value) ?? this.#clock.monotonic() - elapsed;
-        this.#atHand.set(key, { token: answer.stored, startedMonotonic: started });
-      } else if (answer.error instanceof AuthorizationServerUnavailableError) {
+      if ('stored' in answer) this.#onDelivered(key, answer.stored);
+      else if (answer.error instanceof AuthorizationServerUnavailableError) {
         this.#notBefore.set(key, this.#clock.elapsed + (answer.error.retryAfterMs ?? 0));
       }
     };
   }
-
-  readonly #startOf = new Map<string, number>();
 
   async play(steps: readonly Step[]): Promise<string[]> {
     for (const step of steps) await this.#play(step);
@@ -138,7 +134,9 @@ class World {
       case 'advance':
         return this.#clock.advance(step.ms);
       case 'age': {
-        const { ageMs = 0, lifetimeMs = 0 } = this.#age(step.scope) ?? {};
+        const atHand = this.#atHand.get(step.scope);
+        if (atHand === undefined) return;
+        const { ageMs, lifetimeMs } = this.#age(atHand);
         return this.#clock.advance(Math.max(0, Math.ceil(step.share * lifetimeMs - ageMs)));
       }
       case 'store':
@@ -214,16 +212,22 @@ class World {
 
   /** Whether a token is at hand that is not yet in its reserve, by either clock. */
   #isUsable(scope: Scope): boolean {
-    const { ageMs = 0, lifetimeMs = 0 } = this.#age(scope) ?? {};
+    const atHand = this.#atHand.get(scope);
+    if (atHand === undefined) return false;
+    const { ageMs, lifetimeMs } = this.#age(atHand);
     return ageMs < lifetimeMs - Math.min(0.05 * lifetimeMs, 10_000);
   }
 
-  #age(scope: Scope): { ageMs: number; lifetimeMs: number } | undefined {
-    const atHand = this.#atHand.get(scope);
-    if (atHand === undefined) return undefined;
-    const { issuedAt, expiresAt } = atHand.token;
-    const ageMs = Math.max(this.#clock.now() - issuedAt, this.#clock.monotonic() - atHand.startedMonotonic);
-    return { ageMs, lifetimeMs: expiresAt - issuedAt };
+  #age({ token, startedMonotonic }: AtHand): { ageMs: number; lifetimeMs: number } {
+    const ageMs = Math.max(this.#clock.now() - token.issuedAt, this.#clock.monotonic() - startedMonotonic);
+    return { ageMs, lifetimeMs: token.expiresAt - token.issuedAt };
+  }
+
+  /** What was over before it arrived is of no use to anybody. */
+  #onDelivered(scope: string, token: StoredToken): void {
+    const delivered = { token, startedMonotonic: this.#startOf.get(token.value)! };
+    const { ageMs, lifetimeMs } = this.#age(delivered);
+    if (ageMs < lifetimeMs) this.#atHand.set(scope, delivered);
   }
 
   #onRequest({ details }: SeenRequest): void {

@@ -167,6 +167,7 @@ describe.each(platformNames)('62. partner failures on %s', (platform) => {
 
       const expected = expect.objectContaining({ client: 'buoy', code });
       expect(test.log.entries('error')).toEqual([expected]);
+      expect(test.log.lines.filter(({ rest }) => String(rest.at(-1)).endsWith('Adapter'))).toEqual([]);
       await Promise.all([test.answer('/partner/api'), test.answer('/partner/api')]);
       expect(test.log.entries('error')).toEqual([expected]);
       expectNoSecret([test.log.lines, test.events, test.tokens.status(), body, [...response.headers]]);
@@ -236,7 +237,9 @@ describe.each(platformNames)('62. partner failures on %s', (platform) => {
     server.onApiRequest = () => ({ status: 401, body: { detail: 'no' } });
     const providers = [{ provide: APP_FILTER, useClass: OwnFilter }];
     test = await TestApplication.start(platform, { ...metadata(), providers });
-    expect(await test.answer('/partner/api')).toEqual([502, { own: true }]);
+    const response = await test.call('/partner/api');
+    expect([response.status, await response.json()]).toEqual([502, { own: true }]);
+    expect(response.headers.get('content-type')).toMatch(/^application\/json/);
     server.alwaysRespond({ status: 400, body: { error: 'invalid_scope' } });
     test.tokens.invalidate('buoy');
     expect(await test.answer('/partner/api')).toEqual([502, { own: true }]);

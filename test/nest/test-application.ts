@@ -100,7 +100,7 @@ export class TestApplication {
   ): Promise<TestApplication> {
     const log = new CapturedLog();
     const module = await adjust(Test.createTestingModule(metadata)).setLogger(log).compile();
-    const app = module.createNestApplication<INestApplication>(platforms[platform]());
+    const app = module.createNestApplication(platforms[platform]());
     app.useLogger(log);
     const test = new TestApplication(app, log);
     app.get(OAuthTokenService, { strict: false }).events$.subscribe((event) => test.events.push(event));

@@ -44,7 +44,9 @@ beforeEach(() => {
 });
 afterAll(() => server.close());
 
+let tenantsAsked = 0;
 const tenantOf = (context: ExecutionContext): TokenRequest => {
+  tenantsAsked++;
   const { headers } = context.switchToHttp().getRequest<{ headers: Record<string, string> }>();
   if (headers['tenant'] === undefined) throw new BadRequestException('Which tenant?');
   return { parameters: { tenant: headers['tenant'] } };
@@ -233,11 +235,13 @@ describe.each(platformNames)('62. @UseOAuthClient on %s', (platform) => {
   });
 
   it('62. stacked for several clients, with a function of the context', async () => {
+    tenantsAsked = 0;
     const [status, names] = await test.answer('/scoped/stacked', { tenant: 'acme' });
     expect([status, (names as string[]).sort()]).toEqual([
       200,
       [expect.stringMatching(/^acme-\d$/), expect.stringMatching(/^bee-\d$/)],
     ]);
+    expect(tenantsAsked).toBe(1);
     expect(server.tokenRequests).toHaveLength(2);
   });
 

@@ -202,14 +202,19 @@ describe('50. nonces', () => {
 
   it('50. only one retry: a server that is never content → token_request_rejected', async () => {
     let round = 0;
-    server.alwaysRespond(() => ({
+    const refuse = (nonce: () => string) => () => ({
       status: 400,
-      headers: { 'dpop-nonce': `n${++round}` },
+      headers: { 'dpop-nonce': nonce() },
       body: { error: 'use_dpop_nonce' },
-    }));
+    });
+    server.alwaysRespond(refuse(() => `n${++round}`));
     const app = await Application.client(client({ retry: { attempts: 3, minDelayMs: 1 } }));
     expect(await app.failure()).toMatchObject({ code: 'token_request_rejected', error: 'use_dpop_nonce' });
     expect(server.tokenRequests).toHaveLength(2);
+
+    server.alwaysRespond(refuse(() => 'n2')); // the very nonce that the proof has
+    await app.failure({ scope: 'other' });
+    expect(server.tokenRequests).toHaveLength(3);
   });
 
   it('50. use_dpop_nonce without a nonce → no retry', async () => {

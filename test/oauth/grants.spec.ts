@@ -178,7 +178,8 @@ describe('53. and 5. keys', () => {
         south: client({ grant: { type: 'jwt_bearer', assertion: () => 'for-south' } }),
       },
     });
-    const [north, south] = await Promise.all([app.token({}, 'north'), app.token({}, 'south')]);
+    const north = await app.token({}, 'north');
+    const south = await app.token({}, 'south');
     expect(north.value).not.toBe(south.value);
     expect(server.tokenRequests.map(({ form }) => form!.get('assertion')).sort()).toEqual([
       'for-north',

@@ -129,6 +129,12 @@ describe('52. refresh_token with rotation', () => {
     const app = await Application.client(client({ retry: { attempts: 3, minDelayMs: 1 } }));
     expect(await app.failure()).toMatchObject({ error: 'invalid_grant' });
     expect(server.sent).toEqual(['rt0']);
+
+    server.fake.respondWith(server.fake.nextToken()); // none comes with it, so the configured one is kept
+    const keeping = await Application.client(client());
+    await keeping.token();
+    expect(await keeping.failure({ forceRefresh: true })).toMatchObject({ error: 'invalid_grant' });
+    expect(server.sent).toEqual(['rt0', 'rt0']);
   });
 
   it('52. a server without leeway whose answer was lost: the grant is revoked, a new consent in the configuration revives it', async () => {

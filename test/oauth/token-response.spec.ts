@@ -172,6 +172,16 @@ describe('8. answers that are no token', () => {
     expect(server.tokenRequests).toHaveLength(2);
   });
 
+  it('8. An access token is opaque: a JWT is not looked into, not even for its exp (RFC 9068 §6)', async () => {
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const value = [part({ alg: 'none' }), part({ exp: 1, scope: 'admin', token_type: 'mac' }), ''].join('.');
+    server.respondWith({ access_token: value, token_type: 'Bearer' });
+    const app = await Application.client(client({ scope: 'read' }));
+    const token = await app.token();
+    expect(token).toMatchObject({ value, scope: 'read', tokenType: 'Bearer' });
+    expect(token.expiresAt.getTime()).toBeGreaterThan(Date.now() + 290_000);
+  });
+
   it('8. Unknown members are ignored, and a JSON token under another Content-Type is one', async () => {
     const body = JSON.stringify({
       ...server.nextToken(),
@@ -202,24 +212,26 @@ describe('33. and 33a. rejections', () => {
     },
   );
 
-  it('33. a secret that the server repeats in its error, plain or encoded, is taken out', async () => {
-    const secret = 'p@ss w+rd/ü';
-    server.alwaysRespond(({ rawBody }) => ({
-      status: 401,
-      body: {
-        error: 'invalid_client',
-        error_description: `secret ${secret} is wrong in ${rawBody.toString()}`,
-      },
-    }));
-    const app = await Application.client(
-      client({ clientSecret: secret, tokenEndpointAuthMethod: 'client_secret_post' }),
-    );
-    const shown = inspect(await app.failure(), { depth: 9 }) + app.logs.join();
-    expect(shown).toContain('secret [redacted] is wrong in');
-    for (const form of [secret, encodeURIComponent(secret), 'p%40ss+w%2Brd%2F%C3%BC']) {
-      expect(shown).not.toContain(form);
-    }
-  });
+  it.each(['client_secret_basic', 'client_secret_post'] as const)(
+    '33. a secret that the server repeats in its error, plain or encoded, is taken out: %s',
+    async (method) => {
+      const secret = 'p@ss w+rd/ü';
+      server.alwaysRespond(({ rawBody, headers }) => ({
+        status: 401,
+        body: {
+          error: 'invalid_client',
+          error_description: `secret ${secret} is wrong in ${rawBody.toString()} and ${headers.authorization}`,
+        },
+      }));
+      const app = await Application.client(client({ clientSecret: secret, tokenEndpointAuthMethod: method }));
+      const shown = inspect(await app.failure(), { depth: 9 }) + app.logs.join();
+      expect(shown).toContain('secret [redacted] is wrong in');
+      const basic = Buffer.from('me:p%40ss+w%2Brd%2F%C3%BC').toString('base64');
+      for (const form of [secret, encodeURIComponent(secret), 'p%40ss+w%2Brd%2F%C3%BC', basic]) {
+        expect(shown).not.toContain(form);
+      }
+    },
+  );
 
   const codes: [string, string | object][] = [
     ['invalid_client', { error: 'invalid_client' }],
