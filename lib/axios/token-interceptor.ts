@@ -95,7 +95,7 @@ async function unlessCancelled<T>(
 
 function authorize(config: Config, attempt: Attempt): Config | Promise<Config> {
   const { api, token } = attempt;
-  config.headers.set('Authorization', token.authorization);
+  config.headers['Authorization'] = token.authorization;
   SentRequest.on(config, attempt);
   guardRedirects(config, attempt);
   return api.dpop === undefined ? config : addProof(config, api.dpop, token);

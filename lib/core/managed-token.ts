@@ -12,7 +12,7 @@ import {
   type TokenDecision,
   type TokenPhase,
 } from './token-phase.js';
-import type { TokenRequestDetails } from './token-request.js';
+import { tokenKey, type TokenRequestDetails } from './token-request.js';
 import type { StoredToken } from './token-store.js';
 
 /** What all tokens of one client share. */
@@ -43,10 +43,9 @@ export class ManagedToken {
   readonly client: string;
   readonly #context: ManagedTokenContext;
   readonly #details: TokenRequestDetails;
-  readonly #key: () => Promise<string>;
   readonly #jitter: number;
   readonly coolDown: CoolDown;
-  readonly #rejections: RejectionLimit;
+  #rejections: RejectionLimit | undefined;
   /** The token in hand. */
   held: HeldToken | undefined;
   #promise: Promise<AccessToken> | undefined;
@@ -56,14 +55,12 @@ export class ManagedToken {
   #missing: TokenRequestReason = 'cold';
   #rejected: StoredToken | undefined;
 
-  constructor(context: ManagedTokenContext, details: TokenRequestDetails, key: () => Promise<string>) {
+  constructor(context: ManagedTokenContext, details: TokenRequestDetails) {
     this.client = context.client;
     this.#context = context;
     this.#details = details;
-    this.#key = key;
     this.#jitter = 0.9 + 0.2 * context.clock.random();
     this.coolDown = new CoolDown(context.clock);
-    this.#rejections = new RejectionLimit(context.clock);
   }
 
   /** Whether a token was ever asked for. */
@@ -97,9 +94,14 @@ export class ManagedToken {
 
   /** The token at hand as a promise that is already settled, or the shared wait. */
   get(force: boolean): Promise<AccessToken> {
-    const current = force ? undefined : this.current();
-    if (current !== undefined) return (this.#promise ??= Promise.resolve(current));
-    // The common wait needs no subscription of its own: its callers share the flight's promise.
+    if (!force) {
+      const phase = this.phase;
+      if (phase === 'fresh') return (this.#promise ??= Promise.resolve(this.held!.token));
+      // The common wait needs no subscription of its own: its callers share the flight's promise.
+      if (this.#flight && (phase === 'none' || phase === 'expired')) return this.#flight.promise;
+      const current = this.current();
+      if (current !== undefined) return (this.#promise ??= Promise.resolve(current));
+    }
     if (this.#flight && this.phase !== 'reserve') return this.#flight.promise;
     return firstValueFrom(this.#next(force));
   }
@@ -160,7 +162,7 @@ export class ManagedToken {
     const held = this.held;
     if (held?.token.value !== rejected.value) return 'superseded';
     const { client, emit } = this.#context;
-    const limited = !this.#rejections.allow(held.accepted);
+    const limited = !(this.#rejections ??= new RejectionLimit(this.#context.clock)).allow(held.accepted);
     emit({ type: 'token_rejected', client, reason: 'rejected', limited, expiresAt: rejected.expiresAt });
     if (limited) return 'limited';
     this.invalidate('rejected');
@@ -183,6 +185,10 @@ export class ManagedToken {
       )
       .catch(() => undefined); // the next flight makes the key again, and tells what is wrong with it
     emit({ type: 'token_invalidated', client, reason, ...(expiresAt && { expiresAt }) });
+  }
+
+  async #key(): Promise<string> {
+    return tokenKey(await this.#context.endpoint.identity(), this.#details);
   }
 
   #decide(phase: TokenPhase): TokenDecision {

@@ -41,7 +41,7 @@ export class OAuthClient {
   ) {
     this.name = name;
     this.#runtime = runtime;
-    this.#details = details;
+    this.#details = detailsOf(details);
     const { clock, store, closed$, emit, track } = runtime;
     this.#context = {
       ...life,
@@ -54,7 +54,7 @@ export class OAuthClient {
       track,
       onTokenRequest: () => this.#tokenRequests++,
     };
-    this.#default = this.#recent = this.#manage(details);
+    this.#default = this.#recent = this.#manage(this.#details);
     this.#defaultKey = tokenKey(name, details);
   }
 
@@ -122,9 +122,11 @@ export class OAuthClient {
 
   /** @internal The token's own life behind a request, for the interceptor. */
   managed(request?: TokenRequest): ManagedToken {
-    const asked = mergeTokenRequests(this.#runtime.ambient(this.name), request);
+    const ambient = this.#runtime.ambient(this.name);
+    if (ambient === undefined && request === undefined) return this.#default;
+    const asked = mergeTokenRequests(ambient, request);
     if (asked === undefined || isPlain(asked)) return this.#default;
-    const details = mergeTokenRequests<TokenRequestDetails>(this.#details, detailsOf(asked))!;
+    const details = overlay(this.#details, asked);
     const key = tokenKey(this.name, details);
     if (key === this.#defaultKey) return this.#default;
     let managed = this.#runtime.tokens.get(key);
@@ -136,8 +138,7 @@ export class OAuthClient {
   }
 
   #manage(details: TokenRequestDetails): ManagedToken {
-    const { endpoint } = this.#context;
-    return new ManagedToken(this.#context, details, async () => tokenKey(await endpoint.identity(), details));
+    return new ManagedToken(this.#context, details);
   }
 
   *#all(): Iterable<ManagedToken> {
@@ -156,6 +157,20 @@ function stateOf(managed: ManagedToken): OAuthClientState {
 
 function isPlain({ scope, audience, resource, parameters, subjectToken }: TokenRequestDetails): boolean {
   return (scope ?? audience ?? resource ?? parameters ?? subjectToken) === undefined;
+}
+
+/** What `over` asks for on top of `under`; parameters merge by name. */
+function overlay(under: TokenRequestDetails, over: TokenRequest): TokenRequestDetails {
+  return {
+    scope: over.scope ?? under.scope,
+    audience: over.audience ?? under.audience,
+    resource: over.resource ?? under.resource,
+    parameters:
+      under.parameters && over.parameters
+        ? { ...under.parameters, ...over.parameters }
+        : (over.parameters ?? under.parameters),
+    subjectToken: over.subjectToken ?? under.subjectToken,
+  } as TokenRequestDetails;
 }
 
 function detailsOf({

@@ -27,7 +27,7 @@ export class HeldToken {
   accepted = false;
   /** Whether waiting for a lagging API to learn of this token was tried, in vain. */
   lagRuledOut = false;
-  readonly refreshAt: number;
+  /** Start of its token request, epoch milliseconds. */
   readonly acquiredAt: number;
   readonly #clock: Clock;
   readonly #startedMonotonic: number;
@@ -52,9 +52,13 @@ export class HeldToken {
     this.#startedMonotonic = startedMonotonic;
     this.#lifetime = stored.expiresAt - stored.issuedAt;
     const window = Math.min(refreshAhead.ratio * this.#lifetime, refreshAhead.maxMs) * jitter;
-    this.#refreshAge = this.#lifetime - window;
-    this.#reserveAge = this.#lifetime - Math.min(RESERVE_RATIO * this.#lifetime, RESERVE_MAX_MS);
-    this.refreshAt = stored.issuedAt + this.#refreshAge;
+    this.#refreshAge = Math.floor(this.#lifetime - window);
+    this.#reserveAge = Math.floor(this.#lifetime - Math.min(RESERVE_RATIO * this.#lifetime, RESERVE_MAX_MS));
+  }
+
+  /** When a refresh falls due, epoch milliseconds. */
+  get refreshAt(): number {
+    return this.acquiredAt + this.#refreshAge;
   }
 
   /** By whichever clock says more: the wall clock may be set back, the monotonic one may sleep. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** What one call asks for beyond its client's own options; each set of values has a token of its own. */
 export interface TokenRequest {
@@ -57,7 +57,7 @@ export function tokenKey(identity: string, request: TokenRequestDetails): string
       .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
     subjectToken,
   ]);
-  return createHash('sha256').update(canonical).digest('hex');
+  return hash('sha256', canonical);
 }
 
 function list(value: string | string[] | undefined): string[] {

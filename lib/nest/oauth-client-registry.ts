@@ -14,7 +14,7 @@ import { connectClient } from './client-connection.js';
 import { clientsFromEnvironment, variableOf, type EnvironmentSource } from './environment.js';
 import type { OAuthClientModuleOptions } from './module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
-import { problemsOf } from './validation.js';
+import { moduleProblemsOf, problemsOf } from './validation.js';
 
 /** A client with everything that belongs to it. */
 export interface RegisteredClient extends ApiClient {
@@ -89,9 +89,10 @@ export class OAuthClientRegistry {
 }
 
 async function validClients(
-  { clients, defaults = {}, shutdownGraceMs = 0 }: OAuthClientModuleOptions,
+  options: OAuthClientModuleOptions,
   environment: EnvironmentSource,
 ): Promise<Record<string, OAuthClientOptions>> {
+  const { clients, defaults = {} } = options;
   const configured = clients
     ? {
         clients: Object.fromEntries(
@@ -100,8 +101,7 @@ async function validClients(
         problems: [],
       }
     : clientsFromEnvironment(environment, defaults);
-  const problems = [...configured.problems];
-  if (!(shutdownGraceMs >= 0)) problems.push('shutdownGraceMs must be a number of milliseconds, 0 or more.');
+  const problems = [...moduleProblemsOf(options), ...configured.problems];
   for (const [name, own] of Object.entries(configured.clients)) {
     problems.push(
       ...(await problemsOf(name, own, clients ? (path) => path : (path) => variableOf(name, path))),

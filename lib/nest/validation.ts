@@ -3,7 +3,13 @@ import { thumbprintOf } from '../axios/tls-agent.js';
 import { importSigningKey } from '../oauth/credentials.js';
 import { withDefaults, type OAuthClientOptions } from '../oauth/options.js';
 import { isSecure } from '../oauth/server-metadata.js';
+import type { OAuthClientModuleOptions } from './module-options.js';
 import { OPTION_SCHEMA, expectation, fits, isRecord, nearest } from './option-schema.js';
+
+/** Node runs a timer that is longer at once. */
+const LONGEST_TIMER_MS = 2_147_483_647;
+const TIMERS = ['timeoutMs', 'retry.minDelayMs', 'retry.maxDelayMs', 'retry.totalMs'];
+const MODULE_OPTIONS = ['clients', 'defaults', 'store', 'shutdownGraceMs', 'clock', 'isGlobal'];
 
 /** How a problem names an option: by its path, or by its variable. */
 export type OptionLabel = (path: string) => string;
@@ -39,6 +45,17 @@ export async function problemsOf(
     ...clashes(options, wrong),
     ...(await unfitKeys(options, wrong)),
   ];
+}
+
+/** Everything that is wrong with the module's own options. */
+export function moduleProblemsOf(options: OAuthClientModuleOptions): string[] {
+  const problems = Object.keys(options)
+    .filter((name) => !MODULE_OPTIONS.includes(name))
+    .map((name) => `${name} is not a module option; did you mean ${nearest(name, MODULE_OPTIONS)}.`);
+  const { shutdownGraceMs = 0 } = options;
+  if (!(shutdownGraceMs >= 0 && shutdownGraceMs <= LONGEST_TIMER_MS))
+    problems.push('shutdownGraceMs must be a number of milliseconds, 0 or more, and at most 24 days.');
+  return problems;
 }
 
 /** The end of the sentence about an option that there is not, or that should be an object. */
@@ -198,6 +215,10 @@ async function unfitKeys(options: OAuthClientOptions, wrong: Wrong): Promise<str
   }
   if (ca !== undefined)
     await attempt('tls.ca', async () => new X509Certificate(ca), 'must be certificates in PEM');
+  const flat = flatten(options);
+  for (const path of TIMERS)
+    if (Number(flat.get(path) ?? 0) > LONGEST_TIMER_MS)
+      problems.push(wrong(path, 'is longer than a timer can wait; use 24 days at most'));
   return problems;
 }
 
