@@ -91,9 +91,13 @@ function clientFromEnvironment(
     );
   }
   const own: Record<string, unknown> = {};
+  const read = (suffix: string) => (ours(prefix + suffix) ? text(source, prefix + suffix) : undefined);
   for (const [suffix, { path, kind, file }] of SUFFIXES) {
-    const value = ours(prefix + suffix) ? text(source, prefix + suffix) : undefined;
-    if (value !== undefined) assign(own, path, file ? fileReader(value) : parse(value, kind));
+    const value = read(suffix);
+    if (value === undefined) continue;
+    if (file && read(suffixOf(path)) !== undefined)
+      problems.push(`${prefix}${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`);
+    assign(own, path, file ? fileReader(value) : parse(value, kind));
   }
   return mergeClientOptions(defaults, withPreset(name, own, source, problems));
 }
@@ -162,8 +166,10 @@ function assign(target: Record<string, unknown>, path: string, value: unknown): 
     target[head] ??= value;
     return;
   }
-  const present = target[head];
-  target[head] = { ...(typeof present === 'object' ? present : {}), [member]: value };
+  const present = target[head] ?? true;
+  // What is switched off stays off, and what validation has to report stays as it is.
+  if (present !== true && typeof present !== 'object') return;
+  target[head] = { ...(present === true ? {} : present), [member]: value };
 }
 
 function fileReader(path: string): () => Promise<string> {

@@ -35,6 +35,12 @@ export class OAuthAxiosInterceptor {
         `This Axios instance sends the tokens of ${present.client === undefined ? 'the client that fits' : `client "${present.client}"`} already; detach it first, or use another instance.`,
       ]);
     }
+    // Only that one has the statics, whichever build of Axios it comes from.
+    if ('isAxiosError' in instance)
+      this.#registry.logger.warn(
+        client,
+        "OAuthAxiosInterceptor.attach() was given Axios's process-wide instance, which a bare HttpModule and new HttpService() share with everybody; give it one of HttpModule.register() or axios.create().",
+      );
     const off = interceptTokens(instance, client === undefined ? this.#byOrigin() : this.#byName(client));
     const detach = () => {
       if (this.#attached.delete(instance)) off();

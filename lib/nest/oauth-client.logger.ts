@@ -43,8 +43,8 @@ export class OAuthClientLogger {
     );
   }
 
-  /** The answer of an authorization server left something out. */
-  warn(client: string, message: string): void {
+  /** Something to be put right, that ends nothing. */
+  warn(client: string | undefined, message: string): void {
     this.#logger.warn(new LogEntry(message, { client }));
   }
 

@@ -180,6 +180,13 @@ function clashes(options: OAuthClientOptions, wrong: Wrong): string[] {
     ['http', http['baseURL'] !== undefined, 'may not hold baseURL; set the option of that name'],
     ['http', http['httpsAgent'] !== undefined && options.tls !== undefined, 'may not hold httpsAgent together with tls; keep one'],
   ]; // prettier-ignore
+  const flat = flatten(options);
+  for (const path of TIMERS)
+    rules.push([
+      path,
+      Number(flat.get(path) ?? 0) > LONGEST_TIMER_MS,
+      'is longer than a timer can wait; use 24 days at most',
+    ]);
   return rules.flatMap(([path, broken, what]) => (broken ? [wrong(path, what)] : []));
 }
 
@@ -215,10 +222,6 @@ async function unfitKeys(options: OAuthClientOptions, wrong: Wrong): Promise<str
   }
   if (ca !== undefined)
     await attempt('tls.ca', async () => new X509Certificate(ca), 'must be certificates in PEM');
-  const flat = flatten(options);
-  for (const path of TIMERS)
-    if (Number(flat.get(path) ?? 0) > LONGEST_TIMER_MS)
-      problems.push(wrong(path, 'is longer than a timer can wait; use 24 days at most'));
   return problems;
 }
 

@@ -119,7 +119,7 @@ async function readText(path: string): Promise<string> {
 async function withinTime<T>(value: T | Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('late')), READ_TIMEOUT_MS);
+    timer = setTimeout(() => reject(new Error('late')), READ_TIMEOUT_MS).unref();
   });
   try {
     return await Promise.race([value, late]);

@@ -8,8 +8,10 @@ export interface GrantParameters {
   type: string;
   parameters: URLSearchParams;
   /** The refresh token that is used up, to be kept if the server sends no other (RFC 6749 §6). */
-  refreshToken?: string;
+  refreshToken: string | undefined;
 }
+
+type Fields = Record<string, string | string[] | undefined>;
 
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token';
 /** Set by the grant and the client's authentication; free parameters never replace them. */
@@ -32,48 +34,55 @@ export function grantIdentity(client: string, grant: GrantOptions): unknown {
 /** Builds the token request's parameters: no empty values, none twice but those that may be (RFC 6749 §3.2, RFC 8707 §2). */
 export async function grantParameters(
   client: string,
-  options: ResolvedClientOptions,
+  { grant }: ResolvedClientOptions,
   details: TokenRequestDetails,
   keptRefreshToken: string | undefined,
 ): Promise<GrantParameters> {
-  const parameters = new URLSearchParams();
-  const add = (name: string, value: string | string[] | undefined) => {
-    if (value === undefined) return;
-    parameters.delete(name);
-    for (const one of [value].flat()) if (one !== '') parameters.append(name, one);
-  };
-  add('scope', normaliseScope(details.scope));
-  add('audience', details.audience);
-  add('resource', details.resource);
-  for (const [name, value] of Object.entries(details.parameters ?? {}))
-    if (!RESERVED_PARAMETERS.has(name)) add(name, value);
-
-  const { grant } = options;
   const read = (option: string, source: Source<string>) => readCredential(client, `grant.${option}`, source);
+  const refreshToken =
+    grant.type === 'refresh_token'
+      ? (keptRefreshToken ?? (await read('refreshToken', grant.refreshToken)))
+      : undefined;
+  const { type, ...own } = await grantFields(client, grant, details.subjectToken || undefined, read);
+  const { scope, audience, resource } = details;
+  const free = Object.entries(details.parameters ?? {}).filter(([name]) => !RESERVED_PARAMETERS.has(name));
+  const fields: Fields = { scope: normaliseScope(scope), audience, resource };
+  Object.assign(fields, Object.fromEntries(free), { refresh_token: refreshToken }, own);
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields))
+    for (const one of [value ?? []].flat()) if (one !== '') parameters.append(name, one);
+  return { type, parameters, refreshToken };
+}
+
+/** The grant's type as it goes into the request, and its own fields. */
+async function grantFields(
+  client: string,
+  grant: GrantOptions,
+  subjectToken: string | undefined,
+  read: (option: string, source: Source<string>) => Promise<string>,
+): Promise<Fields & { type: string }> {
   switch (grant.type) {
     case 'client_credentials':
-      return { type: grant.type, parameters };
-    case 'refresh_token': {
-      const refreshToken = keptRefreshToken ?? (await read('refreshToken', grant.refreshToken));
-      add('refresh_token', refreshToken);
-      return { type: grant.type, parameters, refreshToken };
-    }
+    case 'refresh_token':
+      return { type: grant.type };
     case 'jwt_bearer': {
-      const assertion =
-        details.subjectToken || (grant.assertion && (await read('assertion', grant.assertion)));
+      const assertion = subjectToken ?? (grant.assertion && (await read('assertion', grant.assertion)));
       if (!assertion) throw subjectMissing(client, 'an assertion (grant.assertion, or subjectToken)');
-      add('assertion', assertion);
-      return { type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', parameters };
+      return { type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion };
     }
     case 'token_exchange': {
-      if (!details.subjectToken) throw subjectMissing(client, 'a subjectToken');
-      const actorToken = grant.actorToken && (await read('actorToken', grant.actorToken));
-      add('subject_token', details.subjectToken);
-      add('subject_token_type', grant.subjectTokenType ?? ACCESS_TOKEN_TYPE);
-      add('actor_token', actorToken);
-      add('actor_token_type', actorToken && (grant.actorTokenType ?? ACCESS_TOKEN_TYPE));
-      add('requested_token_type', grant.requestedTokenType);
-      return { type: 'urn:ietf:params:oauth:grant-type:token-exchange', parameters };
+      if (subjectToken === undefined) throw subjectMissing(client, 'a subjectToken');
+      const { subjectTokenType, actorToken, actorTokenType, requestedTokenType } = grant;
+      return {
+        type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token: subjectToken,
+        subject_token_type: subjectTokenType ?? ACCESS_TOKEN_TYPE,
+        ...(actorToken && {
+          actor_token: await read('actorToken', actorToken),
+          actor_token_type: actorTokenType ?? ACCESS_TOKEN_TYPE,
+        }),
+        ...(requestedTokenType && { requested_token_type: requestedTokenType }),
+      };
     }
   }
 }

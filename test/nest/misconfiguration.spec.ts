@@ -63,6 +63,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
   it('61. options: all problems at once, each naming client and option', async () => {
     const error = await failure({
       shutdownGraceMs: -1,
+      ...({ shutdownGrace: 5 } as object),
       clients: {
         buoy: { clientSecret: 'hunter2-secret', tokenEndpoint: 'not-a-url-value', timeoutMs: -5 },
         honeybee: { clientId: 'x', tokenEndpoint: 'https://x.example', scopes: 'odd-value' } as object,
@@ -70,7 +71,8 @@ describe('61. misconfiguration → boot fails with every problem of every client
       },
     });
     expect(error.problems).toEqual([
-      'shutdownGraceMs must be a number of milliseconds, 0 or more.',
+      'shutdownGrace is not a module option; did you mean shutdownGraceMs.',
+      'shutdownGraceMs must be a number of milliseconds, 0 or more, and at most 24 days.',
       'Client "buoy": tokenEndpoint must be an absolute http(s) URL without user name and fragment.',
       'Client "buoy": timeoutMs must be a number of milliseconds, more than 0.',
       expect.stringMatching(/^Client "buoy": clientId is missing; /),
@@ -80,6 +82,16 @@ describe('61. misconfiguration → boot fails with every problem of every client
     ]);
     for (const problem of error.problems) expect(error.message).toContain(problem);
     expectNoSecret([error], 'hunter2-secret', 'not-a-url-value', 'odd-value');
+  });
+
+  it('61. durations that a timer would cut to nothing are refused', async () => {
+    const right = { clientId: 'x', clientSecret: 'y', tokenEndpoint: 'https://x.example' };
+    const long = { ...right, timeoutMs: 3e9, retry: { totalMs: 2 ** 31 }, defaultLifetimeMs: 3e9 };
+    expect((await failure({ clients: { buoy: long }, shutdownGraceMs: Infinity })).problems).toEqual([
+      'shutdownGraceMs must be a number of milliseconds, 0 or more, and at most 24 days.',
+      'Client "buoy": timeoutMs is longer than a timer can wait; use 24 days at most.',
+      'Client "buoy": retry.totalMs is longer than a timer can wait; use 24 days at most.',
+    ]);
   });
 
   it('61. variables: all problems at once, each naming the variable', async () => {
@@ -259,6 +271,23 @@ describe('61. misconfiguration → boot fails with every problem of every client
       unauthorizedRetry: false,
       defaultLifetimeMs: 60_000,
     });
+  });
+
+  it('61. variables that contradict each other: a value and its file; what is off stays off', async () => {
+    const both = { OAUTH_API_TLS_CA: 'ca-value', OAUTH_API_TLS_CA_FILE: '/ca.pem' };
+    expect(await problems({ OAUTH_CLIENTS: 'api', ...complete('api'), ...both })).toEqual([
+      'OAUTH_API_TLS_CA and OAUTH_API_TLS_CA_FILE exclude each other; keep one.',
+    ]);
+    const tls = { OAUTH_API_TLS_CA: '', OAUTH_API_TLS_CA_FILE: '' };
+    const proof = { OAUTH_API_DPOP_ALGORITHM: 'ES256' };
+    expect((await resolved({ ...tls, ...proof }))['api']).toMatchObject({ dpop: { algorithm: 'ES256' } });
+    expect((await resolved({ OAUTH_API_DPOP: 'true' }))['api']).toMatchObject({
+      dpop: { algorithm: 'ES256' },
+    });
+    expect((await resolved({ OAUTH_API_DPOP: 'false' }))['api']).toMatchObject({ dpop: false });
+    expect(await problems({ OAUTH_API_DPOP: 'odd-value' })).toEqual([
+      'Client "api": OAUTH_API_DPOP must be true or false.',
+    ]);
   });
 
   it('61. what Nest logs of a failed boot shows no value either', async () => {

@@ -2,13 +2,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { HttpService } from '@nestjs/axios';
+import { HttpModule, HttpService } from '@nestjs/axios';
 import { Controller, Get, Injectable, Module, Scope, type DynamicModule, type Type } from '@nestjs/common';
 import { ConfigModule, ConfigService, registerAs } from '@nestjs/config';
 import { Test } from '@nestjs/testing';
 import {
   InjectOAuthClient,
   InjectOAuthHttp,
+  OAuthAxiosInterceptor,
   OAuthClient,
   OAuthClientError,
   OAuthClientModule,
@@ -19,7 +20,15 @@ import {
 } from 'nestjs-oauth-client';
 import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { firstValueFrom } from 'rxjs';
-import { SECRET, TestApplication, clientOf, platformNames, startServer } from './test-application.js';
+import axios from 'axios';
+import {
+  CapturedLog,
+  SECRET,
+  TestApplication,
+  clientOf,
+  platformNames,
+  startServer,
+} from './test-application.js';
 
 @Injectable()
 class TriageService {
@@ -323,6 +332,18 @@ describe('several modules', () => {
     }
     const scopes = [server, elsewhere].map((one) => one.tokenRequests.map(({ form }) => form?.get('scope')));
     expect(scopes).toEqual([['s0'], ['s1']]);
+    await module.close();
+  });
+
+  it('44. attaching to the process-wide instance of Axios is warned of', async () => {
+    const log = new CapturedLog();
+    const imports = [HttpModule, OAuthClientModule.forRoot(options())];
+    const module = await Test.createTestingModule({ imports }).setLogger(log).compile();
+    const interceptor = module.get(OAuthAxiosInterceptor);
+    interceptor.attach(axios.create(), 'buoy')();
+    expect(log.told('warn')).toEqual([]);
+    interceptor.attach(module.get(HttpService), 'buoy')();
+    expect(log.told('warn')).toEqual([expect.stringContaining("Axios's process-wide instance")]);
     await module.close();
   });
 
