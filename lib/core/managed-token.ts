@@ -1,30 +1,14 @@
-import { Observable, catchError, firstValueFrom, of, throwError, timeout } from 'rxjs';
+import { Observable, firstValueFrom, of, throwError } from 'rxjs';
 import type { AccessToken } from './access-token.js';
 import { CoolDown } from './backoff.js';
+import type { ManagedTokenContext } from './client-context.js';
 import type { OAuthClientError } from './errors.js';
-import type { OAuthClientEvent, TokenRequestReason } from './events.js';
+import type { TokenRequestReason } from './events.js';
 import { RejectionLimit } from './rejection-limit.js';
-import { tokenFlight, type Acquired, type FlightContext } from './token-flight.js';
-import {
-  HeldToken,
-  decide,
-  type RefreshAheadOptions,
-  type TokenDecision,
-  type TokenPhase,
-} from './token-phase.js';
+import { tokenFlight, waitAtMost, type Acquired } from './token-flight.js';
+import { HeldToken, decide, type TokenDecision, type TokenPhase } from './token-phase.js';
 import { tokenKey, type TokenRequestDetails } from './token-request.js';
 import type { StoredToken } from './token-store.js';
-
-/** What all tokens of one client share. */
-export interface ManagedTokenContext extends FlightContext {
-  readonly refreshAhead: RefreshAheadOptions;
-  readonly emit: (event: OAuthClientEvent) => void;
-  /** Told of every flight, so that a shutdown can wait for them. */
-  readonly track: (flight: Promise<unknown>) => void;
-}
-
-/** What became of a token that an API rejected. */
-export type RejectionOutcome = 'replaceable' | 'superseded' | 'limited';
 
 interface Flight {
   /** A request of it failed, and it goes on trying. */
@@ -35,9 +19,6 @@ interface Flight {
   inTrouble: boolean;
 }
 
-/** A token younger than this, and not yet accepted, may be unknown to a lagging API. */
-const LAG_AGE_MS = 5_000;
-
 /** The life of one token: one key of one client, from the first request through refreshes, failures and rejections. */
 export class ManagedToken {
   readonly client: string;
@@ -46,7 +27,6 @@ export class ManagedToken {
   readonly #jitter: number;
   readonly coolDown: CoolDown;
   #rejections: RejectionLimit | undefined;
-  /** The token in hand. */
   held: HeldToken | undefined;
   #promise: Promise<AccessToken> | undefined;
   #flight: Flight | undefined;
@@ -94,14 +74,9 @@ export class ManagedToken {
 
   /** The token at hand as a promise that is already settled, or the shared wait. */
   get(force: boolean): Promise<AccessToken> {
-    if (!force) {
-      const phase = this.phase;
-      if (phase === 'fresh') return (this.#promise ??= Promise.resolve(this.held!.token));
-      // The common wait needs no subscription of its own: its callers share the flight's promise.
-      if (this.#flight && (phase === 'none' || phase === 'expired')) return this.#flight.promise;
-      const current = this.current();
-      if (current !== undefined) return (this.#promise ??= Promise.resolve(current));
-    }
+    const current = force ? undefined : this.current();
+    if (current !== undefined) return (this.#promise ??= Promise.resolve(current));
+    // The common wait needs no subscription of its own: its callers share the flight's promise.
     if (this.#flight && this.phase !== 'reserve') return this.#flight.promise;
     return firstValueFrom(this.#next(force));
   }
@@ -116,37 +91,26 @@ export class ManagedToken {
     if (current !== undefined) return of(current);
     const { phase } = this;
     if (this.#decide(force ? 'none' : phase) === 'fail') return throwError(() => this.coolDown.errorNow());
-    if (phase === 'reserve' && !force) return this.#notLongerThanUseful(this.#join('refresh_ahead'));
+    if (phase === 'reserve' && !force) return this.#spared(this.#join('refresh_ahead'));
     return this.#join(force ? 'forced' : phase === 'expired' ? 'expired' : this.#missing).token$;
   }
 
   /** In its last moments the token in hand still beats an error, and a wait that would outlast it. */
-  #notLongerThanUseful(flight: Flight): Observable<AccessToken> {
-    const spare = this.held!;
-    const usable = (): boolean => this.held === spare && spare.phase !== 'expired';
-    return flight.token$.pipe(
-      timeout({
-        first: spare.remainingMs / 2,
-        scheduler: this.#context.clock.scheduler,
-        with: () => {
-          flight.inTrouble = true;
-          return usable() ? of(spare.token) : flight.token$;
-        },
-      }),
-      catchError((error: unknown) => (usable() ? of(spare.token) : throwError(() => error))),
-    );
+  #spared(flight: Flight): Observable<AccessToken> {
+    const held = this.held!;
+    const spare = () => (this.held === held && held.phase !== 'expired' ? held.token : undefined);
+    const { scheduler } = this.#context.clock;
+    return waitAtMost(flight.token$, held.remainingMs / 2, scheduler, spare, () => (flight.inTrouble = true));
   }
 
   /** An API accepted the token: whatever was held against its predecessors is over. */
   accept(token: AccessToken): void {
-    const held = this.held;
-    if (held !== undefined && !held.accepted && held.token === token) held.accepted = true;
+    if (this.held?.token === token) this.held.accepted = true;
   }
 
   /** Whether the API that rejected `token` may just not know of it yet, so that it deserves a second try. */
   mayBeLagging(token: AccessToken): boolean {
-    const held = this.held;
-    return held?.token === token && !held.accepted && !held.lagRuledOut && held.ageMs < LAG_AGE_MS;
+    return this.held?.token === token && this.held.mayBeUnknown;
   }
 
   /** The second try failed as well: from now on a rejection of the token in hand is meant. */
@@ -158,7 +122,7 @@ export class ManagedToken {
    * An API answered 401 to `rejected`. Forgets exactly that token, unless tokens are being rejected faster than
    * new ones make sense.
    */
-  reject(rejected: AccessToken): RejectionOutcome {
+  reject(rejected: AccessToken): 'replaceable' | 'superseded' | 'limited' {
     const held = this.held;
     if (held?.token.value !== rejected.value) return 'superseded';
     const { client, emit } = this.#context;

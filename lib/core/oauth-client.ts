@@ -2,7 +2,8 @@ import { Observable, firstValueFrom, fromEvent, map, merge, take } from 'rxjs';
 import type { AccessToken } from './access-token.js';
 import type { RetryOptions } from './backoff.js';
 import type { OAuthClientState, OAuthClientStatus } from './events.js';
-import { ManagedToken, type ManagedTokenContext } from './managed-token.js';
+import type { ManagedTokenContext } from './client-context.js';
+import { ManagedToken } from './managed-token.js';
 import type { TokenEndpoint } from './token-endpoint.js';
 import type { RefreshAheadOptions } from './token-phase.js';
 import {

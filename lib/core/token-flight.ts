@@ -1,10 +1,13 @@
 import {
   Observable,
   ReplaySubject,
+  type SchedulerLike,
+  catchError,
   defer,
   firstValueFrom,
   map,
   mergeMap,
+  of,
   race,
   raceWith,
   retry,
@@ -14,30 +17,13 @@ import {
   timeout,
   timer,
 } from 'rxjs';
-import type { CoolDown, RetryOptions } from './backoff.js';
-import { retryDelayMs } from './backoff.js';
-import type { Clock } from './clock.js';
+import { retryDelayMs, type CoolDown } from './backoff.js';
+import type { FlightContext } from './client-context.js';
 import { AuthorizationServerUnavailableError, OAuthClientError } from './errors.js';
 import type { TokenSource } from './events.js';
-import type { GuardedStore } from './guarded-store.js';
 import { failureEntry, failureOf } from './shared-failure.js';
-import type { TokenEndpoint } from './token-endpoint.js';
 import type { TokenRequestDetails } from './token-request.js';
 import type { StoredToken } from './token-store.js';
-
-/** What all flights of one client share. */
-export interface FlightContext {
-  readonly client: string;
-  readonly clock: Clock;
-  readonly endpoint: TokenEndpoint;
-  readonly store: GuardedStore;
-  readonly retry: RetryOptions;
-  readonly timeoutMs: number;
-  /** Errors every flight when the module shuts down. */
-  readonly closed$: Observable<never>;
-  /** Called before each token request. */
-  readonly onTokenRequest: () => void;
-}
 
 /** What a flight is for. */
 export interface FlightPlan {
@@ -213,6 +199,25 @@ function requestWithRetries(
   );
   // First, so that nothing is sent once the module is closed.
   return race(context.closed$, request$);
+}
+
+/** `token$`, but after `waitMs` or when it fails the spare token, as long as there is one. */
+export function waitAtMost<T>(
+  token$: Observable<T>,
+  waitMs: number,
+  scheduler: SchedulerLike,
+  spare: () => T | undefined,
+  onTooSlow: () => void,
+): Observable<T> {
+  const orElse = (last$: Observable<T>) =>
+    defer(() => {
+      const token = spare();
+      return token === undefined ? last$ : of(token);
+    });
+  return token$.pipe(
+    timeout({ first: waitMs, scheduler, with: () => defer(() => (onTooSlow(), orElse(token$))) }),
+    catchError((error: unknown) => orElse(throwError(() => error))),
+  );
 }
 
 /** A promise that learns by its signal when nobody wants it any more. */

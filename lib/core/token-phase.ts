@@ -17,6 +17,8 @@ export interface RefreshAheadOptions {
  */
 export type TokenPhase = 'none' | 'fresh' | 'refresh_due' | 'reserve' | 'expired';
 
+/** A token younger than this, and not yet accepted, may be unknown to a lagging API. */
+const LAG_AGE_MS = 5_000;
 const RESERVE_RATIO = 0.05;
 const RESERVE_MAX_MS = 10_000;
 
@@ -64,6 +66,11 @@ export class HeldToken {
   /** By whichever clock says more: the wall clock may be set back, the monotonic one may sleep. */
   get ageMs(): number {
     return Math.max(this.#clock.now() - this.acquiredAt, this.#clock.monotonic() - this.#startedMonotonic);
+  }
+
+  /** Whether an API that rejects it may just not have heard of it yet. */
+  get mayBeUnknown(): boolean {
+    return !this.accepted && !this.lagRuledOut && this.ageMs < LAG_AGE_MS;
   }
 
   /** Milliseconds until real expiry. */

@@ -1,0 +1,29 @@
+import type { Observable } from 'rxjs';
+import type { RetryOptions } from './backoff.js';
+import type { Clock } from './clock.js';
+import type { OAuthClientEvent } from './events.js';
+import type { GuardedStore } from './guarded-store.js';
+import type { TokenEndpoint } from './token-endpoint.js';
+import type { RefreshAheadOptions } from './token-phase.js';
+
+/** What all flights of one client share. */
+export interface FlightContext {
+  readonly client: string;
+  readonly clock: Clock;
+  readonly endpoint: TokenEndpoint;
+  readonly store: GuardedStore;
+  readonly retry: RetryOptions;
+  readonly timeoutMs: number;
+  /** Errors every flight when the module shuts down. */
+  readonly closed$: Observable<never>;
+  /** Called before each token request. */
+  readonly onTokenRequest: () => void;
+}
+
+/** What all tokens of one client share. */
+export interface ManagedTokenContext extends FlightContext {
+  readonly refreshAhead: RefreshAheadOptions;
+  readonly emit: (event: OAuthClientEvent) => void;
+  /** Told of every flight, so that a shutdown can wait for them. */
+  readonly track: (flight: Promise<unknown>) => void;
+}
