@@ -10,7 +10,8 @@ import type { OAuthRequestConfig } from './request-config.js';
 /** Makes DPoP proofs for API requests and keeps the APIs' nonces (RFC 9449). */
 export interface ProofMaker {
   proof(method: string, url: URL, token: AccessToken): Promise<string>;
-  rememberNonce(origin: string, nonce: string | undefined): boolean;
+  /** True when `proof` was not made with that nonce, so that the request is worth another try. */
+  rememberNonce(origin: string, nonce: string | undefined, proof: string): boolean;
 }
 
 /** A client as API requests see it. */

@@ -137,12 +137,12 @@ function noteAccepted({ api, managed, token, astray }: Attempt, response: AxiosR
   if (api.dpop) noteNonce(api.dpop, response);
 }
 
-function noteNonce(dpop: ProofMaker, response: AxiosResponse): boolean {
-  const nonce: unknown = response.headers['dpop-nonce'];
-  const target = targetOf(response.config);
-  return (
-    target !== undefined && dpop.rememberNonce(target.origin, typeof nonce === 'string' ? nonce : undefined)
-  );
+function noteNonce(dpop: ProofMaker, { config, headers }: AxiosResponse): boolean {
+  const nonce: unknown = headers['dpop-nonce'];
+  const proof: unknown = config.headers.get('DPoP');
+  const target = targetOf(config);
+  if (target === undefined || typeof nonce !== 'string' || typeof proof !== 'string') return false;
+  return dpop.rememberNonce(target.origin, nonce, proof);
 }
 
 /**

@@ -18,6 +18,7 @@ export interface ClientConnection {
  * Connects the protocol to its transport.
  *
  * @param observe wraps the transport, to see requests and answers go by
+ * @param onCertificateReplaced told when tokens bound to the certificate before are of no use any more (RFC 8705 §3)
  */
 export function connectClient(
   name: string,
@@ -25,19 +26,23 @@ export function connectClient(
   clock: Clock,
   warn: (message: string) => void,
   observe: (transport: HttpTransport) => HttpTransport = (transport) => transport,
+  onCertificateReplaced: () => void = () => undefined,
 ): ClientConnection {
-  const tlsAgent = options.tls && new TlsAgent();
+  const tlsAgent = options.tls && new TlsAgent(name);
   const dpop = options.dpop ? new DpopKey(options.dpop === true ? {} : options.dpop, clock) : undefined;
+  const reload = async () => {
+    if (await readTls(name, options, tlsAgent)) onCertificateReplaced();
+  };
   const send = httpTransport(name, options.http ?? {}, tlsAgent);
   const endpoint = new OAuthTokenEndpoint(name, options, {
     clock,
     dpop,
     transport: observe(async (url, request) => {
-      await readTls(name, options, tlsAgent);
+      await reload();
       return send(url, request);
     }),
     certificate: async () => {
-      await readTls(name, options, tlsAgent);
+      await reload();
       return tlsAgent?.thumbprint;
     },
     warn,
@@ -45,17 +50,17 @@ export function connectClient(
   return { endpoint, dpop, tlsAgent };
 }
 
-/** Certificates rotate like secrets: they are read whenever the authorization server is asked. */
+/** Certificates rotate like secrets: they are read whenever the authorization server is asked. True when it is another. */
 async function readTls(
   name: string,
   { tls }: ResolvedClientOptions,
   agent: TlsAgent | undefined,
-): Promise<void> {
-  if (!tls || !agent) return;
+): Promise<boolean> {
+  if (!tls || !agent) return false;
   const material: TlsMaterial = {};
   for (const member of ['cert', 'key', 'ca', 'passphrase'] as const) {
     const source = tls[member];
     if (source !== undefined) material[member] = await readCredential<string>(name, `tls.${member}`, source);
   }
-  agent.use(material);
+  return agent.use(material);
 }

@@ -75,8 +75,13 @@ export class OAuthClientRegistry {
   #register(name: string, own: OAuthClientOptions): RegisteredClient {
     const options = withDefaults(own);
     const { clock } = this.runtime;
-    const { endpoint, dpop, tlsAgent } = connectClient(name, options, clock, (message) =>
-      this.logger.warn(name, message),
+    const { endpoint, dpop, tlsAgent } = connectClient(
+      name,
+      options,
+      clock,
+      (message) => this.logger.warn(name, message),
+      undefined,
+      () => client.invalidate(),
     );
     const observed: TokenEndpoint = {
       identity: () => endpoint.identity(),

@@ -232,6 +232,16 @@ describe('50. nonces', () => {
     expect(server.tokenRequests).toHaveLength(1);
   });
 
+  it('50. many requests at once, all refused with the same nonce → each is replayed with the same token, no token request', async () => {
+    nonces.api = 'a1';
+    const app = await Application.client(client());
+    await app.token();
+    const answers = await Promise.all(Array.from({ length: 20 }, () => app.http().axiosRef.get('/things')));
+    expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200));
+    expect(apiProofs.proofs.filter(({ nonce }) => nonce === 'a1')).toHaveLength(20);
+    expect(server.tokenRequests).toHaveLength(1);
+  });
+
   it('50. nonces that rotate are taken from 200s too, of both servers, before they are asked for', async () => {
     let count = 0;
     nonces = { next: () => `r${++count}` };

@@ -260,10 +260,35 @@ describe('49. a replaced certificate', () => {
     await put(second);
     await app.token({ scope: 'a', forceRefresh: true });
     for (const scope of scopes) expect((await http.get('/after', { oauth: { scope } })).status).toBe(200);
+    expect(app.events.map(({ type }) => type)).not.toContain('token_rejected');
     const tokens = new Set(
       [...bound].filter(([, certificate]) => certificate === fingerprintOf(second)).map(([value]) => value),
     );
     expect(tokens.size).toBe(3);
+  });
+
+  it('49. drops a rotated grant’s access token, and keeps its refresh token', async () => {
+    const used: (string | null)[] = [];
+    await tokenServer.close();
+    tokenServer = await TlsServer.start(authority, (request) => {
+      used.push(request.form.get('refresh_token'));
+      const { status, body } = issue(request);
+      return { status, body: { ...body, refresh_token: `rt${used.length}` } };
+    });
+    let current = first;
+    const tls = { cert: () => current.cert, key: () => current.key, ca: authority.ca };
+    const app = await Application.client(
+      client({ grant: { type: 'refresh_token', refreshToken: 'rt0' }, tls }),
+    );
+    const http = app.http().axiosRef;
+    await http.get('/a', { oauth: { scope: 'a' } });
+    await http.get('/b', { oauth: { scope: 'b' } });
+    current = second;
+    await app.token({ scope: 'a', forceRefresh: true });
+    await http.get('/a', { oauth: { scope: 'a' } });
+    await http.get('/b', { oauth: { scope: 'b' } });
+    expect(used).toEqual(['rt0', 'rt0', 'rt1', 'rt2']);
+    expect(app.events.map(({ type }) => type)).not.toContain('token_rejected');
   });
 
   it('49. tokens of two certificates are kept apart in a shared store', async () => {
