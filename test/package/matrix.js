@@ -165,5 +165,7 @@ for (const { name, cells } of rows) console.log(line(name, cells));
 for (const failure of failures) console.log(`\nFAIL ${failure}`);
 const total = rows.length * nodes.length;
 const green = rows.flatMap(({ cells }) => cells).filter((cell) => cell === 'ok').length;
-console.log(`\n${green} of ${total} combinations work, ${((performance.now() - began) / 1000).toFixed(0)} s`);
+console.log(
+  `\n45. Works on the lowest and the highest Axios of the peer range: ${green} of ${total} combinations work, ${((performance.now() - began) / 1000).toFixed(0)} s`,
+);
 process.exitCode = green === total && failures.length === 0 ? 0 : 1;
