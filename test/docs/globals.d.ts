@@ -58,6 +58,7 @@ declare global {
     toEqual(expected: unknown): void;
     toHaveLength(length: number): void;
   };
+  function fetchToken(): Promise<string>;
   function tenantOf(context: ExecutionContext): string;
 
   /** Members that a block may reach through `this`. */
