@@ -1,18 +1,23 @@
 import { EMPTY, type Subscription, catchError, defer, exhaustMap, filter, take, timer } from 'rxjs';
 import type { Clock } from './clock.js';
-import type { LockOutcome, StoredToken, TokenStore } from './token-store.js';
+import type { StoredToken, TokenStore } from './token-store.js';
 
 const PROBE_INTERVAL_MS = 1_000;
 const PROBE_KEY = 'probe';
 
 /**
  * A store that cannot hurt: once an operation fails it counts as down and is skipped, so a call pays for the
- * failure at most once, until a probe behind the scenes succeeds.
+ * failure at most once, until a probe behind the scenes succeeds. Meanwhile locks hold within this process, and
+ * refresh tokens, of which no server gives out another, are kept here.
  */
 export class GuardedStore {
   readonly #store: TokenStore;
   readonly #clock: Clock;
   readonly #onChange: (failure: Error | undefined) => void;
+  /** The last one to ask for the lock of each key. */
+  readonly #turns = new Map<string, Promise<void>>();
+  /** The newest entries with a refresh token that came this way, one for each grant. */
+  readonly #grants = new Map<string, { token: StoredToken; saved: boolean }>();
   #probing: Subscription | undefined;
   #closed = false;
 
@@ -27,40 +32,75 @@ export class GuardedStore {
   }
 
   async get(key: string): Promise<StoredToken | undefined> {
-    return this.#attempt(() => this.#store.get(key));
+    const found = await this.#attempt(() => this.#store.get(key));
+    const kept = this.#grants.get(key)?.token;
+    return kept && !(found && found.issuedAt >= kept.issuedAt) ? kept : found;
   }
 
-  async set(key: string, token: StoredToken): Promise<void> {
-    return this.#attempt(() => this.#store.set(key, token));
+  /**
+   * Keeps `token`; returns it as it was kept.
+   *
+   * @param found the entry that the holder of the lock found: whatever comes after it is newer, also when the wall clock
+   * was set back in between
+   */
+  async set(key: string, token: StoredToken, found?: StoredToken): Promise<StoredToken> {
+    const outdated = found !== undefined && found.issuedAt >= token.issuedAt;
+    const entry = outdated ? { ...token, issuedAt: found.issuedAt + 1 } : token;
+    const grant = { token: entry, saved: false };
+    if (entry.refreshToken !== undefined) this.#grants.set(key, grant);
+    await this.#attempt(async () => {
+      await this.#store.set(key, entry);
+      grant.saved = true;
+    });
+    return entry;
   }
 
   async delete(key: string, ifValue?: string): Promise<void> {
     return this.#attempt(() => this.#store.delete(key, ifValue));
   }
 
-  /** Rejects only with what `work` rejects with. */
-  async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {
-    if (this.down) return { outcome: 'error', error: undefined };
-    const started: Promise<T>[] = [];
-    try {
-      const outcome = await this.#store.withLock(key, ttlMs, async () => {
-        started.push(work());
-        return started[0]!;
-      });
-      if (outcome.outcome === 'error') this.#fail(outcome.error);
-      return outcome;
-    } catch (error) {
-      const [working] = started;
-      const result = await working; // rejects if the work did; else the store threw
-      this.#fail(error);
-      return working ? { outcome: 'acquired', result: result as T } : { outcome: 'error', error };
-    }
+  /**
+   * Runs `work` under the lock of `key`, one after the other in this process; without the store's part while that
+   * is down. Rejects only with what `work` rejects with.
+   */
+  async withLock<T>(
+    key: string,
+    ttlMs: number,
+    work: () => Promise<T>,
+  ): Promise<{ outcome: 'acquired'; result: T } | { outcome: 'held' }> {
+    const before = this.#turns.get(key);
+    const locked = (before ?? Promise.resolve()).then(() => this.#lock(key, ttlMs, work));
+    const over = () => {
+      if (this.#turns.get(key) === turn) this.#turns.delete(key);
+    };
+    const turn = locked.then(over, over);
+    this.#turns.set(key, turn);
+    return locked;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#probing?.unsubscribe();
     await this.#store.close?.().catch(() => undefined); // it is of no use to anybody any more
+  }
+
+  async #lock<T>(
+    key: string,
+    ttlMs: number,
+    work: () => Promise<T>,
+  ): Promise<{ outcome: 'acquired'; result: T } | { outcome: 'held' }> {
+    let working: Promise<T> | undefined;
+    if (!this.down) {
+      try {
+        const outcome = await this.#store.withLock(key, ttlMs, () => (working = work()));
+        if (outcome.outcome !== 'error') return outcome;
+        this.#fail(outcome.error);
+      } catch (error) {
+        await working; // rejects if the work did; else the store threw
+        this.#fail(error);
+      }
+    }
+    return { outcome: 'acquired', result: await (working ?? work()) };
   }
 
   async #attempt<T>(operation: () => Promise<T>): Promise<T | undefined> {
@@ -83,10 +123,14 @@ export class GuardedStore {
         filter(({ outcome }) => outcome !== 'error'),
         take(1),
       )
-      .subscribe(() => {
-        this.#probing = undefined;
-        this.#onChange(undefined);
-      });
+      .subscribe(() => this.#recover());
     this.#onChange(reason instanceof Error ? reason : new Error('The token store failed.'));
+  }
+
+  #recover(): void {
+    this.#probing = undefined;
+    this.#onChange(undefined);
+    // What was rotated meanwhile: the store holds a predecessor, which is spent.
+    for (const [key, { token, saved }] of this.#grants) if (!saved) void this.set(key, token);
   }
 }

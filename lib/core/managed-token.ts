@@ -7,7 +7,8 @@ import type { TokenRequestReason } from './events.js';
 import { RejectionLimit } from './rejection-limit.js';
 import { tokenFlight, waitAtMost, type Acquired } from './token-flight.js';
 import { HeldToken, decide, type TokenDecision, type TokenPhase } from './token-phase.js';
-import { tokenKey, type TokenRequestDetails } from './token-request.js';
+import { tokenKeys } from './token-endpoint.js';
+import type { TokenRequestDetails } from './token-request.js';
 import type { StoredToken } from './token-store.js';
 
 interface Flight {
@@ -30,10 +31,10 @@ export class ManagedToken {
   held: HeldToken | undefined;
   #promise: Promise<AccessToken> | undefined;
   #flight: Flight | undefined;
-  #stored: StoredToken | undefined;
   #forgotten: Promise<void> | undefined;
   #missing: TokenRequestReason = 'cold';
-  #rejected: StoredToken | undefined;
+  /** The newest token that an API rejected. */
+  #rejected: HeldToken | undefined;
 
   constructor(context: ManagedTokenContext, details: TokenRequestDetails) {
     this.client = context.client;
@@ -133,26 +134,17 @@ export class ManagedToken {
     return 'replaceable';
   }
 
-  /** Forgets the token in hand, here and in the store; a refresh token is kept. */
+  /** Forgets the token in hand, here and in the store. */
   invalidate(reason: 'rejected' | 'forced'): void {
     const { client, store, emit } = this.#context;
-    const stored = this.#stored;
-    const expiresAt = this.held?.token.expiresAt;
+    const held = this.held;
     this.#missing = reason;
-    this.#rejected = stored;
+    this.#rejected = held ?? this.#rejected;
     this.held = this.#promise = undefined;
-    this.#forgotten = this.#key()
-      .then((key) =>
-        stored?.refreshToken === undefined
-          ? store.delete(key, stored?.value)
-          : store.set(key, { ...stored, expiresAt: stored.issuedAt }),
-      )
-      .catch(() => undefined); // the next flight makes the key again, and tells what is wrong with it
-    emit({ type: 'token_invalidated', client, reason, ...(expiresAt && { expiresAt }) });
-  }
-
-  async #key(): Promise<string> {
-    return tokenKey(await this.#context.endpoint.identity(), this.#details);
+    this.#forgotten = tokenKeys(this.#context.endpoint, this.#details)
+      .then(({ key }) => store.delete(key, held?.token.value))
+      .catch(() => undefined); // the next flight makes the keys again, and tells what is wrong with them
+    emit({ type: 'token_invalidated', client, reason, ...(held && { expiresAt: held.token.expiresAt }) });
   }
 
   #decide(phase: TokenPhase): TokenDecision {
@@ -173,17 +165,18 @@ export class ManagedToken {
     const { clock, track } = this.#context;
     const startedAt = clock.monotonic();
     const replaced = this.held;
+    // Who forces wants a token that is newer than what there is, here or in the store.
+    const after = replaced?.acquiredAt ?? (reason === 'forced' ? clock.now() - 1 : Number.NEGATIVE_INFINITY);
     const token$ = tokenFlight(
       this.#context,
       {
-        key: async () => {
+        keys: async () => {
           await this.#forgotten;
-          return this.#key();
+          return tokenKeys(this.#context.endpoint, this.#details);
         },
         details: this.#details,
         coolDown: this.coolDown,
-        acceptable: (stored) => this.#acceptable(stored, replaced),
-        refreshToken: this.#stored?.refreshToken,
+        acceptable: (stored) => this.#acceptable(stored, replaced, after),
         onTrouble: () => {
           flight.failing = flight.inTrouble = true;
         },
@@ -204,11 +197,10 @@ export class ManagedToken {
     durationMs: number,
   ): AccessToken {
     const { client, clock, refreshAhead, emit } = this.#context;
-    const previous = this.held?.phase === 'expired' ? undefined : this.held;
+    const previous = this.#unexpired;
     const fresher = previous === undefined || stored.expiresAt > previous.token.expiresAt.getTime();
     const same = previous?.token.value === stored.value;
     this.#flight = undefined;
-    this.#stored = stored;
     if (previous === undefined || fresher || !same) {
       this.held = new HeldToken(stored, clock, refreshAhead, this.#jitter, startedMonotonic);
       this.held.accepted = same && previous.accepted;
@@ -225,7 +217,7 @@ export class ManagedToken {
   #crash(error: OAuthClientError, reason: TokenRequestReason, durationMs: number): void {
     const { client, emit } = this.#context;
     this.#flight = undefined;
-    const held = this.held?.phase === 'expired' ? undefined : this.held;
+    const held = this.#unexpired;
     emit({
       type: held ? 'token_refresh_failed' : 'token_request_failed',
       client,
@@ -236,12 +228,18 @@ export class ManagedToken {
     });
   }
 
-  #acceptable(stored: StoredToken, replaced: HeldToken | undefined): boolean {
-    if (stored.failure || stored.value === this.#rejected?.value) return false;
+  get #unexpired(): HeldToken | undefined {
+    return this.held?.phase === 'expired' ? undefined : this.held;
+  }
+
+  #acceptable(stored: StoredToken, replaced: HeldToken | undefined, after: number): boolean {
+    const rejected = this.#rejected;
     // A store that was away may still hold what was rejected before that one.
-    if (this.#rejected && stored.issuedAt < this.#rejected.issuedAt) return false;
+    const outdated =
+      rejected && (stored.value === rejected.token.value || stored.issuedAt < rejected.acquiredAt);
+    if (stored.failure || outdated) return false;
     const { phase } = new HeldToken(stored, this.#context.clock, this.#context.refreshAhead, this.#jitter);
     if (phase === 'expired' || phase === 'reserve') return false;
-    return !replaced || (stored.issuedAt > replaced.acquiredAt && stored.value !== replaced.token.value);
+    return stored.issuedAt > after && stored.value !== replaced?.token.value;
   }
 }

@@ -12,7 +12,7 @@ export interface StoredToken {
   issuedAt: number;
   /** Epoch milliseconds. An entry is of no use after it, unless it holds a `refreshToken`. */
   expiresAt: number;
-  /** The refresh token the next request needs; an entry with one outlives `expiresAt`. */
+  /** The refresh token the grant's next request needs, on an entry of its own; such an entry outlives `expiresAt`. */
   refreshToken?: string;
   /** Set on entries that keep a cool-down for the whole fleet instead of a token: why nobody should ask before `expiresAt`. */
   failure?: StoredFailure;

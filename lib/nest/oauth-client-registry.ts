@@ -84,6 +84,7 @@ export class OAuthClientRegistry {
       () => client.invalidate(),
     );
     const observed: TokenEndpoint = {
+      rotates: endpoint.rotates,
       identity: () => endpoint.identity(),
       request: (...request) => this.aroundTokenRequest(name, () => endpoint.request(...request)),
     };

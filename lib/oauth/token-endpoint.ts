@@ -53,6 +53,10 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     this.#metadata = new ServerMetadataSource(client, options, parts);
   }
 
+  get rotates(): boolean {
+    return this.#options.grant.type === 'refresh_token';
+  }
+
   /**
    * Tokens that are bound to a key or certificate belong to it alone, but a refresh token has to be found again
    * after those were replaced: an access token bound to the old one then costs a 401.

@@ -4,65 +4,10 @@ import { OAuthClientError, TokenResponseError } from '../../lib/core/errors.js';
 import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
 import type { LockOutcome, StoredToken } from '../../lib/core/token-store.js';
 import { tokenKey } from '../../lib/core/token-request.js';
+import { failingScenario, type Failure } from './failing-store.js';
 import { Scenario } from './scenario.js';
 import { rejected, unavailable, type Answer } from './scripted-endpoint.js';
 import { VirtualClock, settle } from './virtual-clock.js';
-
-type Failure = 'none' | 'throws' | 'says so';
-
-/** A store that can be made to fail in the two ways there are, slowly if need be. */
-class FailingStore extends MemoryTokenStore {
-  failure: Failure = 'none';
-  /** Only operations that write fail. */
-  readOnly = false;
-  /** How long a failing operation takes. */
-  delayMs = 0;
-  operations = 0;
-  readonly #clock: VirtualClock;
-
-  constructor(clock: VirtualClock) {
-    super();
-    this.#clock = clock;
-  }
-
-  override async get(key: string): Promise<StoredToken | undefined> {
-    if (!this.readOnly) await this.#operate();
-    return super.get(key);
-  }
-
-  override async set(key: string, token: StoredToken): Promise<void> {
-    await this.#operate();
-    return super.set(key, token);
-  }
-
-  override async delete(key: string, ifValue?: string): Promise<void> {
-    await this.#operate();
-    return super.delete(key, ifValue);
-  }
-
-  override async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {
-    try {
-      await this.#operate();
-    } catch (error) {
-      if (this.failure === 'says so') return { outcome: 'error', error };
-      throw error;
-    }
-    return super.withLock(key, ttlMs, work);
-  }
-
-  async #operate(): Promise<void> {
-    this.operations++;
-    if (this.failure === 'none') return;
-    if (this.delayMs > 0) await new Promise((done) => this.#clock.scheduler.schedule(done, this.delayMs));
-    throw new Error('connection lost');
-  }
-}
-
-function failingScenario(): Scenario & { store: FailingStore } {
-  const clock = new VirtualClock();
-  const store = new FailingStore(clock);
-  return Object.assign(new Scenario({ clock, store }), { store });
-}
 
 describe.each<[string, Failure]>([
   ['that throws', 'throws'],
@@ -252,6 +197,36 @@ describe('The guard around a store', () => {
   });
 });
 
+/** One of the instances of a store whose locks keep the others out. */
+class SharedLock extends MemoryTokenStore {
+  static readonly #held = new WeakSet<MemoryTokenStore>();
+  readonly #shared: MemoryTokenStore;
+
+  constructor(shared: MemoryTokenStore) {
+    super();
+    this.#shared = shared;
+  }
+
+  override get(key: string): Promise<StoredToken | undefined> {
+    return this.#shared.get(key);
+  }
+
+  override set(key: string, token: StoredToken): Promise<void> {
+    return this.#shared.set(key, token);
+  }
+
+  override async withLock<T>(_key: string, _ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {
+    const held = SharedLock.#held;
+    if (held.has(this.#shared)) return { outcome: 'held' };
+    held.add(this.#shared);
+    try {
+      return { outcome: 'acquired', result: await work() };
+    } finally {
+      held.delete(this.#shared);
+    }
+  }
+}
+
 /** A lock that somebody else holds until it is told otherwise. */
 class ContendedStore extends MemoryTokenStore {
   held = true;
@@ -293,6 +268,20 @@ describe('A lock that somebody else holds', () => {
     store.held = false;
     expect((await scenario.clock.until(waiting)).value).toBe('t1');
     expect(scenario.clock.elapsed).toBeLessThanOrEqual(5_400);
+  });
+
+  it('17. forceRefresh on an instance without a token → newer than what the store holds; those who force at once share it', async () => {
+    const clock = new VirtualClock();
+    const store = new MemoryTokenStore();
+    const scenarios = [1, 2, 3].map(() => new Scenario({ clock, store: new SharedLock(store) }));
+    const [first, ...others] = scenarios as [Scenario, Scenario, Scenario];
+    await first.token();
+    await clock.advance(10);
+    const tokens = await clock.until(
+      Promise.all(others.map(({ client }) => client.getToken({ forceRefresh: true }))),
+    );
+    expect(tokens.map(({ value }) => value)).toEqual(['t1', 't1']); // the first one of the second instance
+    expect(others.map(({ endpoint }) => endpoint.posts)).toEqual([1, 0]);
   });
 
   it('64. A shutdown ends the wait for a lock', async () => {

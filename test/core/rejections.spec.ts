@@ -168,7 +168,8 @@ describe('Tokens that an API rejects', () => {
   it('37. A refresh token outlives the rejection of its access token', async () => {
     const scenario = new Scenario();
     const { client, endpoint } = scenario;
-    endpoint.next({ token: { refreshToken: 'r1' } }, rejected('temporarily'), {});
+    endpoint.rotates = true;
+    endpoint.next({}, rejected('temporarily'), {});
     client.managed().reject(await scenario.token());
     await scenario.failure();
     await scenario.clock.advance(5_000);
@@ -180,7 +181,7 @@ describe('Tokens that an API rejects', () => {
     const clock = new VirtualClock();
     const store = new MemoryTokenStore();
     const [one, two] = [new Scenario({ clock, store }), new Scenario({ clock, store })];
-    one.endpoint.next({ token: { refreshToken: 'r1' } });
+    one.endpoint.rotates = two.endpoint.rotates = true;
     const revoked = await one.token();
     one.client.managed().reject(revoked);
     await clock.advance(10);

@@ -41,6 +41,8 @@ export class ScriptedEndpoint implements TokenEndpoint {
   latencyMs = 50;
   lifetimeMs = 3_600_000;
   readonly requests: SeenRequest[] = [];
+  /** With `true` each answer has the refresh token `r1`, `r2`, … in the order of requests. */
+  rotates = false;
   /** Rejects {@link identity} as long as it is set. */
   identityError: unknown;
   /** Told of each request as it begins, and of its end unless it was aborted. */
@@ -131,6 +133,7 @@ export class ScriptedEndpoint implements TokenEndpoint {
       tokenType: 'Bearer',
       issuedAt,
       expiresAt: issuedAt + lifetimeMs,
+      ...(this.rotates && { refreshToken: `r${number}` }),
       ...token,
     };
     const life = stored.expiresAt - issuedAt;

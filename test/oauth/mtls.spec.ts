@@ -287,7 +287,7 @@ describe('49. a replaced certificate', () => {
     await app.token({ scope: 'a', forceRefresh: true });
     await http.get('/a', { oauth: { scope: 'a' } });
     await http.get('/b', { oauth: { scope: 'b' } });
-    expect(used).toEqual(['rt0', 'rt0', 'rt1', 'rt2']);
+    expect(used).toEqual(['rt0', 'rt1', 'rt2', 'rt3']);
     expect(app.events.map(({ type }) => type)).not.toContain('token_rejected');
   });
 

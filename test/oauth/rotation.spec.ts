@@ -97,6 +97,18 @@ describe('52. refresh_token with rotation', () => {
     await rm(folder, { recursive: true });
   });
 
+  it('52. several scopes and resources of one grant, at once and over and over: each refresh token is used once', async () => {
+    server.leeway = false;
+    const app = await Application.client(client());
+    const requests = [{}, { scope: 'read' }, { scope: 'write' }, { resource: 'https://api.example/a' }];
+    const ask = () => Promise.all(requests.map((request) => app.token(request)));
+    expect(new Set((await ask()).map(({ value }) => value)).size).toBe(4);
+    app.tokens.invalidate('partner');
+    await ask();
+    expect(server.sent).toEqual(['rt0', 'rt1', 'rt2', 'rt3', 'rt4', 'rt5', 'rt6', 'rt7']);
+    expect(server.concurrency).toBe(1);
+  });
+
   it('52. an access token that the API rejects → the grant is kept, the next one comes of the newest refresh token', async () => {
     const app = await Application.client(client());
     await app.http().axiosRef.get('/things');

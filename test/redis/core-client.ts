@@ -30,6 +30,7 @@ export function newInstance(store: TokenStore, tokenEndpoint: string, timeoutMs 
 /** One POST for one token request. */
 function httpEndpoint(url: string): TokenEndpoint {
   return {
+    rotates: false,
     identity: async () => url,
     async request(_, { signal }) {
       const issuedAt = Date.now();

@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AuthorizationServerUnavailableError } from '../../lib/core/errors.js';
 import { RedisTokenStore } from '../../lib/redis.js';
 import { FakeAuthorizationServer } from '../../lib/testing.js';
+import { Application } from '../oauth/application.js';
+import { RotatingServer } from '../oauth/rotating-server.js';
 import { newInstance } from './core-client.js';
 import { Fleet, type Member } from './fleet.js';
 import { MARK, describeWithRedis } from './redis-server.js';
@@ -180,6 +182,35 @@ describeWithRedis('RedisTokenStore under a fleet', (server) => {
         expect(Date.now() - toldAt).toBeGreaterThan(1_500);
       } finally {
         await Promise.all(stores.map((store) => store.close()));
+      }
+    });
+  });
+
+  describe('refresh tokens', () => {
+    it('52. one use at a time over the fleet, for all scopes; each once; whoever starts later goes on with the newest', async () => {
+      const rotating = await RotatingServer.start();
+      rotating.leeway = false;
+      const start = () =>
+        Application.client(
+          {
+            tokenEndpoint: rotating.fake.tokenEndpoint,
+            clientId: 'me',
+            clientSecret: 'my secret',
+            grant: { type: 'refresh_token', refreshToken: 'rt0' },
+          },
+          { store: open() },
+        );
+      try {
+        const apps = await Promise.all([start(), start(), start()]);
+        const ask = (app: Application) =>
+          Promise.all(['a', 'b', 'c'].map((scope) => app.token({ scope, forceRefresh: true })));
+        for (let round = 0; round < 3; round++) await Promise.all(apps.map(ask));
+        await ask(await start());
+        expect(rotating.concurrency).toBe(1);
+        expect(rotating.sent).toEqual(rotating.sent.map((_, use) => `rt${use}`));
+        expect(rotating.sent.length).toBeGreaterThanOrEqual(12);
+      } finally {
+        await rotating.close();
       }
     });
   });
