@@ -130,7 +130,8 @@ const operations = {
       };
       for (let i = 0; i < count; i++) own.getToken().then(onToken, settle);
     });
-    return { ms: performance.now() - startedAt, served };
+    const endedAt = performance.now();
+    return { ms: endedAt - startedAt, served, at: performance.timeOrigin + endedAt };
   },
   /** The limit of `callers`: one token request over bare Axios. */
   bareTokenRequest: async () => {

@@ -320,42 +320,63 @@ export async function dpop(bench) {
 /** Eight processes with 1,000 cold callers each: ours on Redis, ours on its own, and a peer. */
 export async function fleet(bench) {
   const redis = await startRedis();
-  try {
-    const measure = (name, title, store) =>
-      bench.withLanes(
-        Array.from({ length: 8 }, () => name),
-        async (lanes) => {
-          const samples = [];
-          for (let round = 0; round < (bench.quick ? 2 : 5); round++) {
-            const shared = `fleet-${title.replaceAll(/\W/g, '')}-${round}`;
-            await bench.server.call('set', { name: shared, expiresIn: 3600 });
-            await Promise.all(lanes.map((lane) => lane.call('open', bench.environment(shared, store))));
-            const results = await Promise.all(lanes.map((lane) => lane.call('callers', { count: 1_000 })));
-            samples.push({
-              ms: Math.max(...results.map(({ ms }) => ms)),
-              served: results.reduce((sum, { served }) => sum + served, 0),
-              tokenRequests: await bench.server.call('taken', { name: shared }),
-            });
-          }
-          return {
-            title,
-            ms: medianOf(samples, ({ ms }) => ms),
-            served: Math.min(...samples.map(({ served }) => served)),
-            tokenRequests: Math.max(...samples.map(({ tokenRequests }) => tokenRequests)),
-          };
-        },
-      );
-    const encryptionKeys = [{ id: 'bench', key: randomBytes(32).toString('base64url') }];
-    return [
-      {
-        name: 'ours',
-        ...(await measure('ours', 'ours, RedisTokenStore', {
-          redis: { url: redis.url, options: { encryptionKeys } },
-        })),
+  const encryptionKeys = [{ id: 'bench', key: randomBytes(32).toString('base64url') }];
+  const onRedis = { redis: { url: redis.url, options: { encryptionKeys } } };
+  let runs = 0;
+  /** Everybody at once, on a token that nobody has yet. */
+  const coldStart = async (lanes, store, latencyMs) => {
+    const shared = `fleet-${runs++}`;
+    await bench.server.call('set', { name: shared, expiresIn: 3600, latencyMs });
+    await Promise.all(lanes.map((lane) => lane.call('open', bench.environment(shared, store))));
+    const results = await Promise.all(lanes.map((lane) => lane.call('callers', { count: 1_000 })));
+    const answeredAt = await bench.server.call('answeredAt', { name: shared });
+    return {
+      ms: Math.max(...results.map(({ ms }) => ms)),
+      served: results.reduce((sum, { served }) => sum + served, 0),
+      tokenRequests: await bench.server.call('taken', { name: shared }),
+      // Without the holder, which has the answer first.
+      waits: results
+        .map(({ at }) => at - answeredAt)
+        .toSorted((one, other) => one - other)
+        .slice(1),
+    };
+  };
+  const measure = (name, title, store) =>
+    bench.withLanes(
+      Array.from({ length: 8 }, () => name),
+      async (lanes) => {
+        const samples = [];
+        for (let round = 0; round < (bench.quick ? 2 : 5); round++)
+          samples.push(await coldStart(lanes, store, LATENCY_MS));
+        return {
+          title,
+          ms: medianOf(samples, ({ ms }) => ms),
+          served: Math.min(...samples.map(({ served }) => served)),
+          tokenRequests: Math.max(...samples.map(({ tokenRequests }) => tokenRequests)),
+        };
       },
+    );
+  const waiters = () =>
+    bench.withLanes(
+      Array.from({ length: 8 }, () => 'ours'),
+      async (lanes) => {
+        const byLatency = [];
+        for (const latencyMs of [50, 200, 1_000, 4_000]) {
+          const samples = [];
+          for (let round = 0; round < (bench.quick ? 2 : 5); round++)
+            samples.push(...(await coldStart(lanes, onRedis, latencyMs)).waits);
+          byLatency.push({ latencyMs, medianMs: median(samples), maxMs: Math.max(...samples) });
+        }
+        return byLatency;
+      },
+    );
+  try {
+    const rows = [
+      { name: 'ours', ...(await measure('ours', 'ours, RedisTokenStore', onRedis)) },
       await measure('ours', 'ours, MemoryTokenStore', {}),
       await measure('badgateway', contestants.badgateway.title, {}),
     ];
+    return { rows, waiters: await waiters() };
   } finally {
     redis.stop();
   }

@@ -119,7 +119,7 @@ const sections = {
       rows.map((row) => [bold(row, row.title), us(row.ns), times(row.toLimit), times(row.toBare)]),
     ),
   ],
-  fleet: (rows) => [
+  fleet: ({ rows, waiters }) => [
     '## Eight processes, 1,000 cold callers each',
     'Wall time of the slowest process, connecting to Redis included.',
     table(
@@ -131,6 +131,11 @@ const sections = {
         number(row.ms),
         times(row.ms / LATENCY_MS),
       ]),
+    ),
+    'Seven of eight processes wait for the token request of the eighth; how long beyond its end:',
+    table(
+      ['token request, ms', 'median, ms', 'longest, ms'],
+      waiters.map(({ latencyMs, medianMs, maxMs }) => [number(latencyMs), number(medianMs), number(maxMs)]),
     ),
   ],
 };

@@ -5,15 +5,20 @@ import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { answer } from './rpc.js';
 
-/** How long the authorization server takes for a token. */
-const LATENCY_MS = 50;
-
 const lanes = new Map();
 
 function lane(name) {
   let found = lanes.get(name);
   if (!found) {
-    found = { expiresIn: 3600, down: false, tokenRequests: 0, revoked: new Set(), issued: new Set() };
+    found = {
+      latencyMs: 50,
+      expiresIn: 3600,
+      down: false,
+      tokenRequests: 0,
+      answeredAt: 0,
+      revoked: new Set(),
+      issued: new Set(),
+    };
     lanes.set(name, found);
   }
   return found;
@@ -29,9 +34,10 @@ async function token(own, request, response) {
   own.tokenRequests++;
   request.resume();
   if (own.down) return request.socket.destroy();
-  await sleep(LATENCY_MS);
+  await sleep(own.latencyMs);
   const value = randomBytes(600).toString('base64url'); // 800 characters
   own.issued.add(value);
+  own.answeredAt = performance.timeOrigin + performance.now();
   send(response, 200, { access_token: value, token_type: 'Bearer', expires_in: own.expiresIn });
 }
 
@@ -57,6 +63,7 @@ await new Promise((resolve) => {
 
 answer({
   origin: () => `http://127.0.0.1:${server.address().port}`,
+  /** How long a lane's authorization server takes for a token is `latencyMs`, by default 50. */
   set: ({ name, ...behaviour }) => void Object.assign(lane(name), behaviour),
   /** From now on the API refuses every token issued so far. */
   revoke: ({ name }) => {
@@ -64,6 +71,8 @@ answer({
     own.revoked = own.issued;
     own.issued = new Set();
   },
+  /** When the last answer with a token left, epoch milliseconds. */
+  answeredAt: ({ name }) => lane(name).answeredAt,
   /** Token requests since the last question. */
   taken: ({ name }) => {
     const own = lane(name);

@@ -47,7 +47,13 @@ export function targets(results) {
     atMost('lookup at 10,000 keys, to 10', at.growth, Math.max(1.3, 1.1 * at.mapGrowth), '×');
     atMost('memory per key at 10,000 keys, sent tokens', at.bytesUsed, 2_048, 'B');
   }
-  if (results.fleet) exactly('8 processes on Redis: token requests', own(results.fleet).tokenRequests, 1);
+  if (results.fleet) {
+    const { rows, waiters } = results.fleet;
+    exactly('8 processes on Redis: token requests', own(rows).tokenRequests, 1);
+    for (const { latencyMs, medianMs } of waiters) {
+      atMost(`waiting for another's token request of ${latencyMs} ms, beyond it`, medianMs, 50, 'ms');
+    }
+  }
   return found;
 }
 

@@ -45,7 +45,8 @@ export interface Acquired {
 }
 
 const POLL_MIN_MS = 20;
-const POLL_MAX_MS = 250;
+const POLL_MAX_MS = 60;
+const POLL_BUSY_MAX_MS = 250;
 
 /**
  * One shared wait for a token: store lock, the store read again, the token request with its retries, store write.
@@ -79,20 +80,24 @@ async function throughStore(context: FlightContext, plan: FlightPlan): Promise<A
   });
   const lock = keys.grantKey ?? keys.key;
   const startedAt = clock.monotonic();
+  let lookMs = 0;
   for (;;) {
     const locked = await store.withLock(lock, leaseMs(context), () => readOrRequest(context, plan, keys));
     if (locked.outcome === 'acquired') return locked.result;
     // Somebody else is asking. The lease bounds this wait: once it is over the lock is free.
-    const pause = pollPauseMs(clock.monotonic() - startedAt) * (0.75 + clock.random() / 2);
+    const pause = pollPauseMs(clock.monotonic() - startedAt, lookMs) * (0.75 + clock.random() / 2);
     await firstValueFrom(timer(pause, clock.scheduler).pipe(raceWith(context.closed$)));
+    const lookedAt = clock.monotonic();
     const found = await readStore(context, plan, keys.key);
+    lookMs = clock.monotonic() - lookedAt;
     if (found.acquired) return found.acquired;
   }
 }
 
-/** A twelfth of the wait so far: who waits long learns of the result a little later, and the store is not hammered. */
-function pollPauseMs(waitedMs: number): number {
-  return Math.min(Math.max(waitedMs / 12, POLL_MIN_MS), POLL_MAX_MS);
+/** A twelfth of the wait so far, so that the result is learnt of soon; longer when many waiters keep the store busy. */
+function pollPauseMs(waitedMs: number, lookMs: number): number {
+  const pauseMs = Math.max(POLL_MIN_MS, Math.min(waitedMs / 12, POLL_MAX_MS));
+  return Math.max(pauseMs, Math.min(10 * lookMs, POLL_BUSY_MAX_MS));
 }
 
 async function readOrRequest(

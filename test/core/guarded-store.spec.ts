@@ -254,7 +254,7 @@ describe('A lock that somebody else holds', () => {
     await store.set(key, { ...stored, expiresAt: token.expiresAt.getTime() });
     const before = clock.elapsed;
     expect((await clock.until(waiting)).value).toBe(token.value);
-    expect(clock.elapsed - before).toBeLessThanOrEqual(313);
+    expect(clock.elapsed - before).toBeLessThanOrEqual(75);
     expect(waiter.endpoint.posts).toBe(0);
     expect(waiter.events).toMatchObject([{ type: 'token_acquired', source: 'store', reason: 'cold' }]);
   });
@@ -264,10 +264,26 @@ describe('A lock that somebody else holds', () => {
     const scenario = new Scenario({ store });
     const waiting = scenario.client.getToken();
     await scenario.clock.advance(5_000);
-    expect(store.asked).toBeLessThan(75);
+    expect(store.asked).toBeLessThan(120);
     store.held = false;
     expect((await scenario.clock.until(waiting)).value).toBe('t1');
-    expect(scenario.clock.elapsed).toBeLessThanOrEqual(5_400);
+    expect(scenario.clock.elapsed).toBeLessThanOrEqual(5_125);
+  });
+
+  it('55. Who waits looks less often when looking takes long', async () => {
+    const clock = new VirtualClock();
+    class Busy extends ContendedStore {
+      override async get(key: string): Promise<StoredToken | undefined> {
+        await new Promise((done) => clock.scheduler.schedule(done, 20));
+        return super.get(key);
+      }
+    }
+    const store = new Busy();
+    const waiting = new Scenario({ clock, store }).client.getToken();
+    await clock.advance(5_000);
+    expect(store.asked).toBeLessThan(25);
+    store.held = false;
+    expect((await clock.until(waiting)).value).toBe('t1');
   });
 
   it('17. forceRefresh on an instance without a token → newer than what the store holds; those who force at once share it', async () => {
