@@ -1,6 +1,7 @@
 import { Stream } from 'node:stream';
 import { inspect } from 'node:util';
 import axios, { type AxiosError, type InternalAxiosRequestConfig } from 'axios';
+import { SentRequest } from './sent-request.js';
 
 const MASK = ' [masked]';
 
@@ -13,25 +14,27 @@ export function isMasked(authorization: string): boolean {
  * Takes the token and the DPoP proof out of what an Axios error shows of its request: in JSON, in `util.inspect()`
  * and in the objects that loggers walk through. The request can still be sent again: the interceptor replaces the
  * mask.
+ *
+ * @param ours whether the request carried our token; the agents may have carried it for others in any case
  */
-export function maskError(error: AxiosError): void {
+function maskError(error: AxiosError, ours: boolean): void {
   const { config, response } = error;
-  if (config) maskConfig(config);
+  if (config) maskConfig(config, ours);
   hide(error, 'request');
-  if (axios.isAxiosError(error.cause)) maskError(error.cause); // some versions wrap one in another
+  if (axios.isAxiosError(error.cause)) maskError(error.cause, ours); // some versions wrap one in another
   if (!response) return;
-  if (response.config !== config) maskConfig(response.config);
+  if (response.config !== config) maskConfig(response.config, ours);
   hide(response, 'request');
   // A response's stream knows its socket, which knows the request, headers and all.
   if (response.data instanceof Stream) hide(response, 'data');
 }
 
-function maskConfig({ headers, httpAgent, httpsAgent }: InternalAxiosRequestConfig): void {
-  const authorization = headers.get('Authorization');
+function maskConfig({ headers, httpAgent, httpsAgent }: InternalAxiosRequestConfig, ours: boolean): void {
+  const authorization = ours ? headers.get('Authorization') : undefined;
   if (typeof authorization === 'string' && !isMasked(authorization)) {
     headers.set('Authorization', authorization.replace(/\s.*$/s, '') + MASK);
   }
-  if (headers.has('DPoP')) headers.set('DPoP', MASK.trim());
+  if (ours && headers.has('DPoP')) headers.set('DPoP', MASK.trim());
   for (const agent of [httpAgent, httpsAgent] as unknown[])
     if (typeof agent === 'object' && agent) seal(agent);
 }
@@ -52,4 +55,10 @@ function seal(agent: object): void {
   for (const name of ['toJSON', inspect.custom]) {
     Object.defineProperty(agent, name, { value: () => shown, configurable: true, writable: true });
   }
+}
+
+/** Throws `error`, as far as it is Axios's masked. */
+export function fail(error: unknown): never {
+  if (axios.isAxiosError(error)) maskError(error, SentRequest.attemptOf(error.config) !== undefined);
+  throw error;
 }

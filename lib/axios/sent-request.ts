@@ -1,3 +1,4 @@
+import type { Agent } from 'node:https';
 import { inspect } from 'node:util';
 import type { InternalAxiosRequestConfig } from 'axios';
 import type { AccessToken } from '../core/access-token.js';
@@ -21,6 +22,8 @@ export interface ApiClient {
   readonly unauthorizedRetry: boolean;
   readonly dpop: ProofMaker | undefined;
   readonly clock: Clock;
+  /** Presents the client's certificate (RFC 8705), if it has one. */
+  readonly tlsAgent: Agent | undefined;
 }
 
 /** How a request was sent. */

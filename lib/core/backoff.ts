@@ -17,6 +17,8 @@ export interface RetryOptions {
 const COOL_DOWN_MIN_MS = 1_000;
 const COOL_DOWN_MAX_MS = 60_000;
 const TERMINAL_COOL_DOWN_MS = 5_000;
+/** Full jitter may come out as next to nothing, which would be no pause. */
+const MIN_JITTER = 0.1;
 
 /** Upper bound of the pause after the `failures`-th failure in a row: doubling from `minMs` to `maxMs`. */
 export function backoffSlotMs(failures: number, minMs: number, maxMs: number): number {
@@ -43,7 +45,9 @@ export function retryAfterMsOf(error: OAuthClientError): number | undefined {
 export class CoolDown {
   readonly #clock: Clock;
   #failures = 0;
+  /** By the monotonic clock, and by the wall clock: a machine that was suspended has waited. */
   #until = Number.NEGATIVE_INFINITY;
+  #wallUntil = Number.NEGATIVE_INFINITY;
   #error: OAuthClientError | undefined;
   #failedAt = 0;
 
@@ -78,7 +82,12 @@ export class CoolDown {
 
   /** Milliseconds until the next flight may start; 0 when it may now. */
   get remainingMs(): number {
-    return Math.max(0, this.#until - this.#clock.monotonic());
+    return Math.max(0, Math.min(this.#until - this.#clock.monotonic(), this.#wallUntil - this.#clock.now()));
+  }
+
+  /** Whichever of the two lasts longer. */
+  or(other: CoolDown): CoolDown {
+    return other.remainingMs > this.remainingMs ? other : this;
   }
 
   /** Starts after a failed flight and returns its length; `atLeastMs` is what another instance was told. */
@@ -89,10 +98,11 @@ export class CoolDown {
     const own = error.retryable
       ? // A Retry-After of 0 asks for nothing.
         retryAfterMsOf(error) ||
-        this.#clock.random() * backoffSlotMs(this.#failures, COOL_DOWN_MIN_MS, COOL_DOWN_MAX_MS)
+        Math.max(this.#clock.random(), MIN_JITTER) *
+          backoffSlotMs(this.#failures, COOL_DOWN_MIN_MS, COOL_DOWN_MAX_MS)
       : TERMINAL_COOL_DOWN_MS;
     const length = atLeastMs > 0 ? atLeastMs : own;
-    this.#until = this.#clock.monotonic() + length;
+    this.#last(length);
     return length;
   }
 
@@ -100,14 +110,18 @@ export class CoolDown {
   hold(): void {
     this.#failures++;
     this.#error = undefined;
-    this.#until =
-      this.#clock.monotonic() +
-      (0.5 + this.#clock.random() / 2) * backoffSlotMs(this.#failures, COOL_DOWN_MIN_MS, COOL_DOWN_MAX_MS);
+    const slotMs = backoffSlotMs(this.#failures, COOL_DOWN_MIN_MS, COOL_DOWN_MAX_MS);
+    this.#last((0.5 + this.#clock.random() / 2) * slotMs);
   }
 
   end(): void {
     this.#failures = 0;
     this.#until = Number.NEGATIVE_INFINITY;
     this.#error = undefined;
+  }
+
+  #last(lengthMs: number): void {
+    this.#until = this.#clock.monotonic() + lengthMs;
+    this.#wallUntil = this.#clock.now() + lengthMs;
   }
 }

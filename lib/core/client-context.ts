@@ -1,5 +1,5 @@
 import type { Observable } from 'rxjs';
-import type { RetryOptions } from './backoff.js';
+import type { CoolDown, RetryOptions } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { OAuthClientEvent } from './events.js';
 import type { GuardedStore } from './guarded-store.js';
@@ -18,6 +18,8 @@ export interface FlightContext {
   readonly closed$: Observable<never>;
   /** Called before each token request. */
   readonly onTokenRequest: () => void;
+  /** The pause that the authorization server asked for with `Retry-After`: it holds for all tokens of the client. */
+  readonly retryAfter: CoolDown;
 }
 
 /** What all tokens of one client share. */

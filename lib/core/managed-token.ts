@@ -1,24 +1,15 @@
 import { Observable, firstValueFrom, of, throwError } from 'rxjs';
-import type { AccessToken } from './access-token.js';
+import { AccessToken } from './access-token.js';
 import { CoolDown } from './backoff.js';
 import type { ManagedTokenContext } from './client-context.js';
-import type { OAuthClientError } from './errors.js';
 import type { TokenRequestReason } from './events.js';
+import { RefusedTokens } from './refused-tokens.js';
 import { RejectionLimit } from './rejection-limit.js';
-import { tokenFlight, waitAtMost, type Acquired } from './token-flight.js';
+import { tokenFlight, waitAtMost, type Flight } from './token-flight.js';
 import { HeldToken, decide, type TokenDecision, type TokenPhase } from './token-phase.js';
 import { tokenKeys } from './token-endpoint.js';
 import type { TokenRequestDetails } from './token-request.js';
 import type { StoredToken } from './token-store.js';
-
-interface Flight {
-  /** A request of it failed, and it goes on trying. */
-  failing: boolean;
-  readonly token$: Observable<AccessToken>;
-  readonly promise: Promise<AccessToken>;
-  /** It is failing or slow, or began while the token was in no hurry: no reason to wait for it. */
-  inTrouble: boolean;
-}
 
 /** The life of one token: one key of one client, from the first request through refreshes, failures and rejections. */
 export class ManagedToken {
@@ -26,27 +17,33 @@ export class ManagedToken {
   readonly #context: ManagedTokenContext;
   readonly #details: TokenRequestDetails;
   readonly #jitter: number;
-  readonly coolDown: CoolDown;
+  readonly #coolDown: CoolDown;
+  readonly #refused: RefusedTokens;
   #rejections: RejectionLimit | undefined;
   held: HeldToken | undefined;
   #promise: Promise<AccessToken> | undefined;
   #flight: Flight | undefined;
   #forgotten: Promise<void> | undefined;
   #missing: TokenRequestReason = 'cold';
-  /** The newest token that an API rejected. */
-  #rejected: HeldToken | undefined;
+  #everAccepted = false;
 
   constructor(context: ManagedTokenContext, details: TokenRequestDetails) {
     this.client = context.client;
     this.#context = context;
     this.#details = details;
     this.#jitter = 0.9 + 0.2 * context.clock.random();
-    this.coolDown = new CoolDown(context.clock);
+    this.#coolDown = new CoolDown(context.clock);
+    this.#refused = new RefusedTokens(context.clock);
   }
 
   /** Whether a token was ever asked for. */
   get used(): boolean {
-    return this.held !== undefined || this.#flight !== undefined || this.coolDown.error !== undefined;
+    return this.held !== undefined || this.#flight !== undefined || this.#coolDown.error !== undefined;
+  }
+
+  /** Why no flight starts, and for how long: this token's own failures, or a pause that holds for the whole client. */
+  get coolDown(): CoolDown {
+    return this.#coolDown.or(this.#context.retryAfter);
   }
 
   get phase(): TokenPhase {
@@ -55,7 +52,7 @@ export class ManagedToken {
 
   /** Whether the last try came to nothing. */
   get failing(): boolean {
-    return this.coolDown.error !== undefined || this.#flight?.failing === true;
+    return this.#coolDown.error !== undefined || this.#flight?.failing === true;
   }
 
   get inFlight(): boolean {
@@ -106,7 +103,7 @@ export class ManagedToken {
 
   /** An API accepted the token: whatever was held against its predecessors is over. */
   accept(token: AccessToken): void {
-    if (this.held?.token === token) this.held.accepted = true;
+    if (this.held?.token === token) this.held.accepted = this.#everAccepted = true;
   }
 
   /** Whether the API that rejected `token` may just not know of it yet, so that it deserves a second try. */
@@ -116,7 +113,7 @@ export class ManagedToken {
 
   /** The second try failed as well: from now on a rejection of the token in hand is meant. */
   ruleOutLag(token: AccessToken): void {
-    if (this.held?.token === token) this.held.lagRuledOut = true;
+    if (this.held?.token === token) this.held.mayLag = false;
   }
 
   /**
@@ -134,12 +131,19 @@ export class ManagedToken {
     return 'replaceable';
   }
 
+  /** Gives up whatever there is: the token in hand, one in the store, and one on its way. */
+  giveUp(): void {
+    this.#refused.giveUp(this.inFlight);
+    this.#flight = undefined;
+    this.invalidate('forced');
+  }
+
   /** Forgets the token in hand, here and in the store. */
   invalidate(reason: 'rejected' | 'forced'): void {
     const { client, store, emit } = this.#context;
     const held = this.held;
     this.#missing = reason;
-    this.#rejected = held ?? this.#rejected;
+    this.#refused.reject(held);
     this.held = this.#promise = undefined;
     this.#forgotten = tokenKeys(this.#context.endpoint, this.#details)
       .then(({ key }) => store.delete(key, held?.token.value))
@@ -162,8 +166,9 @@ export class ManagedToken {
   }
 
   #takeOff(reason: TokenRequestReason): Flight {
-    const { clock, track } = this.#context;
+    const { client, clock, endpoint, emit, track } = this.#context;
     const startedAt = clock.monotonic();
+    const about = () => ({ client, reason, durationMs: clock.monotonic() - startedAt });
     const replaced = this.held;
     // Who forces wants a token that is newer than what there is, here or in the store.
     const after = replaced?.acquiredAt ?? (reason === 'forced' ? clock.now() - 1 : Number.NEGATIVE_INFINITY);
@@ -172,60 +177,64 @@ export class ManagedToken {
       {
         keys: async () => {
           await this.#forgotten;
-          return tokenKeys(this.#context.endpoint, this.#details);
+          return tokenKeys(endpoint, this.#details);
         },
         details: this.#details,
-        coolDown: this.coolDown,
+        coolDown: this.#coolDown,
         acceptable: (stored) => this.#acceptable(stored, replaced, after),
         onTrouble: () => {
           flight.failing = flight.inTrouble = true;
         },
       },
-      (acquired) => this.#land(acquired, reason, clock.monotonic() - startedAt),
-      (error) => this.#crash(error, reason, clock.monotonic() - startedAt),
+      ({ stored, source, startedMonotonic }) => {
+        // What was asked for before it was given up serves those who wait for it, and nobody else.
+        const wanted = this.#end(flight) || !this.#refused.gaveUp(startedMonotonic);
+        const token = wanted ? this.#land(stored, startedMonotonic) : new AccessToken(stored);
+        const { expiresAt, scope } = token;
+        emit({ type: 'token_acquired', ...about(), source, expiresAt, scope });
+        return token;
+      },
+      (error) => {
+        this.#end(flight);
+        const held = this.#unexpired;
+        if (held) emit({ type: 'token_refresh_failed', ...about(), expiresAt: held.token.expiresAt, error });
+        else emit({ type: 'token_request_failed', ...about(), error });
+      },
     );
     const promise = firstValueFrom(token$);
-    const flight: Flight = { token$, promise, failing: false, inTrouble: this.phase === 'refresh_due' };
+    const flight: Flight = {
+      token$,
+      promise,
+      failing: false,
+      inTrouble: this.phase === 'refresh_due',
+    };
     // Nobody may be waiting: the failure is kept in the cool-down and told in an event.
     track(promise.catch(() => undefined));
     return flight;
   }
 
-  #land(
-    { stored, source, startedMonotonic }: Acquired,
-    reason: TokenRequestReason,
-    durationMs: number,
-  ): AccessToken {
-    const { client, clock, refreshAhead, emit } = this.#context;
+  /** True when it was the present one. */
+  #end(flight: Flight): boolean {
+    if (this.#flight !== flight) return false;
+    this.#flight = undefined;
+    return true;
+  }
+
+  #land(stored: StoredToken, startedMonotonic: number | undefined): AccessToken {
+    const { clock, refreshAhead } = this.#context;
+    this.#refused.renewed();
     const previous = this.#unexpired;
     const fresher = previous === undefined || stored.expiresAt > previous.token.expiresAt.getTime();
     const same = previous?.token.value === stored.value;
-    this.#flight = undefined;
-    if (previous === undefined || fresher || !same) {
+    if (fresher || !same) {
       this.held = new HeldToken(stored, clock, refreshAhead, this.#jitter, startedMonotonic);
       this.held.accepted = same && previous.accepted;
+      this.held.mayLag = this.#everAccepted;
       this.#promise = undefined;
     }
-    if (fresher) this.coolDown.end();
-    else this.coolDown.hold();
-    const { token } = this.held!;
-    const { expiresAt, scope } = token;
-    emit({ type: 'token_acquired', client, reason, source, durationMs, expiresAt, scope });
-    return token;
-  }
-
-  #crash(error: OAuthClientError, reason: TokenRequestReason, durationMs: number): void {
-    const { client, emit } = this.#context;
-    this.#flight = undefined;
-    const held = this.#unexpired;
-    emit({
-      type: held ? 'token_refresh_failed' : 'token_request_failed',
-      client,
-      reason,
-      durationMs,
-      ...(held && { expiresAt: held.token.expiresAt }),
-      error,
-    });
+    if (fresher) this.#coolDown.end();
+    else this.#coolDown.hold();
+    return this.held!.token;
   }
 
   get #unexpired(): HeldToken | undefined {
@@ -233,11 +242,7 @@ export class ManagedToken {
   }
 
   #acceptable(stored: StoredToken, replaced: HeldToken | undefined, after: number): boolean {
-    const rejected = this.#rejected;
-    // A store that was away may still hold what was rejected before that one.
-    const outdated =
-      rejected && (stored.value === rejected.token.value || stored.issuedAt < rejected.acquiredAt);
-    if (stored.failure || outdated) return false;
+    if (stored.failure || !this.#refused.allow(stored)) return false;
     const { phase } = new HeldToken(stored, this.#context.clock, this.#context.refreshAhead, this.#jitter);
     if (phase === 'expired' || phase === 'reserve') return false;
     return stored.issuedAt > after && stored.value !== replaced?.token.value;

@@ -1,6 +1,7 @@
-import { Observable, firstValueFrom, fromEvent, map, merge, take } from 'rxjs';
+import { Observable, firstValueFrom, map, merge, take } from 'rxjs';
+import { aborted$ } from './aborted.js';
 import type { AccessToken } from './access-token.js';
-import type { RetryOptions } from './backoff.js';
+import { CoolDown, type RetryOptions } from './backoff.js';
 import type { OAuthClientState, OAuthClientStatus } from './events.js';
 import type { ManagedTokenContext } from './client-context.js';
 import { ManagedToken } from './managed-token.js';
@@ -53,6 +54,7 @@ export class OAuthClient {
       closed$,
       emit,
       track,
+      retryAfter: new CoolDown(clock),
       onTokenRequest: () => this.#tokenRequests++,
     };
     this.#default = this.#recent = this.#manage(this.#details);
@@ -79,22 +81,26 @@ export class OAuthClient {
       const signal = request?.signal;
       const token$ = this.managed(request).token$(request?.forceRefresh === true);
       if (signal === undefined) return token$.subscribe(subscriber);
-      if (signal.aborted) return subscriber.error(signal.reason);
-      const aborted$ = fromEvent(signal, 'abort').pipe(
-        map((): never => {
-          throw signal.reason;
+      const reason$ = aborted$(signal).pipe(
+        map((reason): never => {
+          throw reason;
         }),
       );
-      return merge(token$, aborted$).pipe(take(1)).subscribe(subscriber);
+      return merge(reason$, token$).pipe(take(1)).subscribe(subscriber);
     });
   }
 
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of this client. */
   invalidate(rejected?: AccessToken): void {
     for (const managed of this.#all()) {
-      if (rejected === undefined) managed.invalidate('forced');
+      if (rejected === undefined) managed.giveUp();
       else if (managed.held?.token.value === rejected.value) managed.invalidate('rejected');
     }
+  }
+
+  /** @internal Tokens bound to what was replaced are of no use any more; one on its way is bound to what came instead. */
+  forget(): void {
+    for (const managed of this.#all()) managed.invalidate('forced');
   }
 
   /** How the client fares: its default token, or, where that was never asked for, the one used last. */
@@ -127,7 +133,7 @@ export class OAuthClient {
     if (ambient === undefined && request === undefined) return this.#default;
     const asked = mergeTokenRequests(ambient, request);
     if (asked === undefined || isPlain(asked)) return this.#default;
-    const details = overlay(this.#details, asked);
+    const details = detailsOf(mergeTokenRequests(this.#details, asked));
     const key = tokenKey(this.name, details);
     if (key === this.#defaultKey) return this.#default;
     let managed = this.#runtime.tokens.get(key);
@@ -160,20 +166,6 @@ function isPlain({ scope, audience, resource, parameters, subjectToken }: TokenR
   return (scope ?? audience ?? resource ?? parameters ?? subjectToken) === undefined;
 }
 
-/** What `over` asks for on top of `under`; parameters merge by name. */
-function overlay(under: TokenRequestDetails, over: TokenRequest): TokenRequestDetails {
-  return {
-    scope: over.scope ?? under.scope,
-    audience: over.audience ?? under.audience,
-    resource: over.resource ?? under.resource,
-    parameters:
-      under.parameters && over.parameters
-        ? { ...under.parameters, ...over.parameters }
-        : (over.parameters ?? under.parameters),
-    subjectToken: over.subjectToken ?? under.subjectToken,
-  } as TokenRequestDetails;
-}
-
 function detailsOf({
   scope,
   audience,
@@ -181,9 +173,5 @@ function detailsOf({
   parameters,
   subjectToken,
 }: TokenRequest): TokenRequestDetails {
-  return Object.fromEntries(
-    Object.entries({ scope, audience, resource, parameters, subjectToken }).filter(
-      ([, value]) => value !== undefined,
-    ),
-  );
+  return { scope, audience, resource, parameters, subjectToken };
 }

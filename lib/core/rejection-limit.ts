@@ -3,12 +3,12 @@ import type { Clock } from './clock.js';
 
 const MIN_MS = 1_000;
 const MAX_MS = 60_000;
-const BURST = 5;
+const BURST = 10;
 const REFILL_MS = 10_000;
 
 /**
  * How often one key's token may be replaced because an API rejects it. New tokens that are rejected one after the
- * other are replaced at growing distances; tokens that work elsewhere, five times at once and then every 10 s.
+ * other are replaced at growing distances; tokens that work elsewhere, ten times at once and then every 10 s.
  */
 export class RejectionLimit {
   readonly #clock: Clock;

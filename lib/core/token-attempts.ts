@@ -17,16 +17,19 @@ export interface IssuedToken {
  * their pauses within `retry.totalMs`.
  *
  * @param onTrouble called when a request failed, before the next try
+ * @param since when the flight began to wait for its turn, on the monotonic clock; counts towards `retry.totalMs`
  */
 export function tokenAttempts(
   context: FlightContext,
   details: TokenRequestDetails,
   grant: RefreshGrant | undefined,
   onTrouble: () => void,
+  since: number,
 ): Observable<IssuedToken> {
   const { client, clock, endpoint, timeoutMs } = context;
   const limits = context.retry;
-  const deadline = clock.monotonic() + limits.totalMs;
+  const deadline = since + limits.totalMs;
+  const leftMs = deadline - clock.monotonic();
   const timedOut = (what: string, ms: number) =>
     throwError(
       () =>
@@ -35,10 +38,11 @@ export function tokenAttempts(
           { client, timedOut: true },
         ),
     );
+  if (leftMs <= 0) return timedOut('the flight', limits.totalMs);
   const request$ = abortable(async (signal): Promise<IssuedToken> => {
-    context.onTokenRequest();
     const startedMonotonic = clock.monotonic();
-    const stored = await endpoint.request(details, { signal, refreshToken: grant?.refreshToken });
+    const { onTokenRequest: onSend } = context;
+    const stored = await endpoint.request(details, { signal, refreshToken: grant?.refreshToken, onSend });
     return { stored, startedMonotonic };
   }).pipe(
     timeout({
@@ -61,7 +65,7 @@ export function tokenAttempts(
       },
     }),
     timeout({
-      first: limits.totalMs,
+      first: leftMs,
       scheduler: clock.scheduler,
       with: () => timedOut('the flight', limits.totalMs),
     }),

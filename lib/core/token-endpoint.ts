@@ -3,9 +3,12 @@ import type { StoredToken } from './token-store.js';
 
 /** What core asks of a client's authorization server; implemented by `oauth/`. */
 export interface TokenEndpoint {
-  /** Whether all its tokens come of one refresh token, of which each request uses up one and gets the next. */
-  readonly rotates: boolean;
-  /** Stands for the server, the client and its keys in cache keys; holds no secret. */
+  /**
+   * Stands for the one refresh token that all tokens of the client come of, in its cache key; `undefined` where the
+   * grant is another. Holds no secret.
+   */
+  readonly grant?: string | undefined;
+  /** Stands for the server, the client and the keys its tokens are bound to in cache keys; holds no secret. */
   identity(): Promise<string>;
   /** One token request. Rejects with an {@link OAuthClientError}. */
   request(details: TokenRequestDetails, context: TokenRequestContext): Promise<StoredToken>;
@@ -16,6 +19,8 @@ export interface TokenRequestContext {
   signal: AbortSignal;
   /** What the store keeps for a grant that rotates; `undefined` before the first request. */
   refreshToken: string | undefined;
+  /** Called before each request that goes out; it may take more than one. */
+  onSend?: () => void;
 }
 
 /** Where a token is kept. */
@@ -30,6 +35,6 @@ export async function tokenKeys(endpoint: TokenEndpoint, details: TokenRequestDe
   const identity = await endpoint.identity();
   return {
     key: tokenKey(identity, details),
-    grantKey: endpoint.rotates ? `${tokenKey(identity, {})}.grant` : undefined,
+    grantKey: endpoint.grant === undefined ? undefined : `${tokenKey(endpoint.grant, {})}.grant`,
   };
 }

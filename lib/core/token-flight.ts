@@ -14,7 +14,8 @@ import {
   timeout,
   timer,
 } from 'rxjs';
-import type { CoolDown } from './backoff.js';
+import type { AccessToken } from './access-token.js';
+import { retryAfterMsOf, type CoolDown } from './backoff.js';
 import type { FlightContext } from './client-context.js';
 import type { OAuthClientError } from './errors.js';
 import type { TokenSource } from './events.js';
@@ -24,6 +25,16 @@ import { asOAuthClientError, tokenAttempts } from './token-attempts.js';
 import type { TokenKeys } from './token-endpoint.js';
 import type { TokenRequestDetails } from './token-request.js';
 import type { StoredToken } from './token-store.js';
+
+/** A flight under way. */
+export interface Flight {
+  readonly token$: Observable<AccessToken>;
+  readonly promise: Promise<AccessToken>;
+  /** A request of it failed, and it goes on trying. */
+  failing: boolean;
+  /** It is failing or slow, or began while the token was in no hurry: no reason to wait for it. */
+  inTrouble: boolean;
+}
 
 /** What a flight is for. */
 export interface FlightPlan {
@@ -82,7 +93,10 @@ async function throughStore(context: FlightContext, plan: FlightPlan): Promise<A
   const startedAt = clock.monotonic();
   let lookMs = 0;
   for (;;) {
-    const locked = await store.withLock(lock, leaseMs(context), () => readOrRequest(context, plan, keys));
+    const since = clock.monotonic();
+    const locked = await store.withLock(lock, leaseMs(context), () =>
+      readOrRequest(context, plan, keys, since),
+    );
     if (locked.outcome === 'acquired') return locked.result;
     // Somebody else is asking. The lease bounds this wait: once it is over the lock is free.
     const pause = pollPauseMs(clock.monotonic() - startedAt, lookMs) * (0.75 + clock.random() / 2);
@@ -104,13 +118,17 @@ async function readOrRequest(
   context: FlightContext,
   plan: FlightPlan,
   { key, grantKey }: TokenKeys,
+  since: number,
 ): Promise<Acquired> {
   const { store, client } = context;
   const { entry, acquired } = await readStore(context, plan, key);
   if (acquired) return acquired;
+  // It may have begun while this one waited for its turn.
+  const pause = plan.coolDown.or(context.retryAfter);
+  if (pause.remainingMs > 0 && pause.error) throw pause.errorNow();
   try {
     const grant = grantKey === undefined ? undefined : await RefreshGrant.read(store, grantKey);
-    const issued = await firstValueFrom(tokenAttempts(context, plan.details, grant, plan.onTrouble));
+    const issued = await firstValueFrom(tokenAttempts(context, plan.details, grant, plan.onTrouble, since));
     const { refreshToken: _, ...token } = issued.stored;
     await store.set(key, token, entry);
     return { ...issued, source: 'authorization_server' };
@@ -118,6 +136,7 @@ async function readOrRequest(
     const error = asOAuthClientError(reason, client);
     if (error.code !== 'closed') {
       const coolDownMs = plan.coolDown.begin(error);
+      if (retryAfterMsOf(error)) context.retryAfter.begin(error);
       const shared = failureEntry(error, plan.coolDown.failedAt, coolDownMs);
       if (shared) await store.set(failureKey(key), shared);
     }

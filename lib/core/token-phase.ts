@@ -19,6 +19,8 @@ export type TokenPhase = 'none' | 'fresh' | 'refresh_due' | 'reserve' | 'expired
 
 /** A token younger than this, and not yet accepted, may be unknown to a lagging API. */
 const LAG_AGE_MS = 5_000;
+/** The window's largest share of the lifetime. */
+const MAX_RATIO = 0.9;
 const RESERVE_RATIO = 0.05;
 const RESERVE_MAX_MS = 10_000;
 
@@ -27,8 +29,8 @@ export class HeldToken {
   readonly token: AccessToken;
   /** Whether an API has answered this token with anything but 401. */
   accepted = false;
-  /** Whether waiting for a lagging API to learn of this token was tried, in vain. */
-  lagRuledOut = false;
+  /** Whether this one took the place of a token that an API accepted, so that it may lag in learning of it. */
+  mayLag = false;
   /** Start of its token request, epoch milliseconds. */
   readonly acquiredAt: number;
   readonly #clock: Clock;
@@ -53,7 +55,9 @@ export class HeldToken {
     this.acquiredAt = stored.issuedAt;
     this.#startedMonotonic = startedMonotonic;
     this.#lifetime = stored.expiresAt - stored.issuedAt;
-    const window = Math.min(refreshAhead.ratio * this.#lifetime, refreshAhead.maxMs) * jitter;
+    // A token that was in its window from the start would be refreshed by every call.
+    const share = Math.min(refreshAhead.ratio * jitter, MAX_RATIO);
+    const window = Math.min(share * this.#lifetime, refreshAhead.maxMs * jitter);
     this.#refreshAge = Math.floor(this.#lifetime - window);
     this.#reserveAge = Math.floor(this.#lifetime - Math.min(RESERVE_RATIO * this.#lifetime, RESERVE_MAX_MS));
   }
@@ -70,7 +74,7 @@ export class HeldToken {
 
   /** Whether an API that rejects it may just not have heard of it yet. */
   get mayBeUnknown(): boolean {
-    return !this.accepted && !this.lagRuledOut && this.ageMs < LAG_AGE_MS;
+    return this.mayLag && !this.accepted && this.ageMs < LAG_AGE_MS;
   }
 
   /** Milliseconds until real expiry. */

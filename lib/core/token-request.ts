@@ -3,19 +3,19 @@ import { hash } from 'node:crypto';
 /** What one call asks for beyond its client's own options; each set of values has a token of its own. */
 export interface TokenRequest {
   /** Space-delimited scope (RFC 6749 §3.3), instead of the client's. */
-  scope?: string;
+  scope?: string | undefined;
   /** Logical name of the API, one or several, instead of the client's. */
-  audience?: string | string[];
+  audience?: string | string[] | undefined;
   /** Absolute URI of the API, one or several (RFC 8707 §2), instead of the client's. */
-  resource?: string | string[];
+  resource?: string | string[] | undefined;
   /** Further form parameters, over the client's; never `grant_type`, `client_id` or credentials. */
-  parameters?: Record<string, string | string[]>;
+  parameters?: Record<string, string | string[]> | undefined;
   /** The subject token (RFC 8693 §2.1) or assertion (RFC 7523 §2.1) of the grants that take one. */
-  subjectToken?: string;
+  subjectToken?: string | undefined;
   /** Replaces the present token even if it is fresh. */
-  forceRefresh?: boolean;
+  forceRefresh?: boolean | undefined;
   /** Ends this caller's wait, and nobody else's; the wait rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** The members of a {@link TokenRequest} that make it a different token. */
@@ -25,23 +25,34 @@ export type TokenRequestDetails = Pick<
 >;
 
 /** `over` on top of `under`; parameters merge by name. */
-export function mergeTokenRequests<T extends TokenRequest>(
-  under: T | undefined,
-  over: T | undefined,
-): T | undefined {
+export function mergeTokenRequests(under: TokenRequest | undefined, over: TokenRequest): TokenRequest;
+export function mergeTokenRequests(
+  under: TokenRequest | undefined,
+  over: TokenRequest | undefined,
+): TokenRequest | undefined;
+export function mergeTokenRequests(
+  under: TokenRequest | undefined,
+  over: TokenRequest | undefined,
+): TokenRequest | undefined {
   if (under === undefined || over === undefined) return over ?? under;
-  const merged = { ...under };
-  for (const [name, value] of Object.entries(over)) {
-    if (value !== undefined) Object.assign(merged, { [name]: value });
-  }
-  if (under.parameters && over.parameters) merged.parameters = { ...under.parameters, ...over.parameters };
-  return merged;
+  const parameters =
+    under.parameters && over.parameters
+      ? { ...under.parameters, ...over.parameters }
+      : (over.parameters ?? under.parameters);
+  return {
+    scope: over.scope ?? under.scope,
+    audience: over.audience ?? under.audience,
+    resource: over.resource ?? under.resource,
+    parameters,
+    subjectToken: over.subjectToken ?? under.subjectToken,
+    forceRefresh: over.forceRefresh ?? under.forceRefresh,
+    signal: over.signal ?? under.signal,
+  };
 }
 
-/** Scope with duplicates dropped, in a stable order: order has no meaning (RFC 6749 §3.3). */
-export function normaliseScope(scope: string | undefined): string | undefined {
-  const values = scope?.split(' ').filter((value) => value !== '');
-  return values?.length ? [...new Set(values)].sort().join(' ') : undefined;
+/** Scope values without duplicates (RFC 6749 §3.3). */
+export function scopeValues(scope: string | undefined): string[] {
+  return [...new Set(scope?.split(' ').filter((value) => value !== ''))];
 }
 
 /** SHA-256 over everything that makes a request's token its own; `identity` stands for the client behind it. */
@@ -49,7 +60,7 @@ export function tokenKey(identity: string, request: TokenRequestDetails): string
   const { audience, resource, parameters, subjectToken } = request;
   const canonical = JSON.stringify([
     identity,
-    normaliseScope(request.scope),
+    scopeValues(request.scope).sort(), // their order has no meaning (RFC 6749 §3.3)
     list(audience),
     list(resource),
     Object.entries(parameters ?? {})

@@ -41,7 +41,10 @@ export class TokenRuntime {
 
   readonly track = (flight: Promise<unknown>): void => {
     this.#flights.add(flight);
-    void flight.finally(() => this.#flights.delete(flight));
+    void flight.finally(() => {
+      this.#flights.delete(flight);
+      this.tokens.prune();
+    });
   };
 
   readonly emit = (event: OAuthClientEvent): void => this.events$.next(event);

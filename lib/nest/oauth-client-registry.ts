@@ -1,5 +1,4 @@
 import { AllowedOrigins } from '../axios/allowed-origins.js';
-import type { TlsAgent } from '../axios/tls-agent.js';
 import type { ApiClient } from '../axios/token-interceptor.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
@@ -19,7 +18,6 @@ import { moduleProblemsOf, problemsOf } from './validation.js';
 /** A client with everything that belongs to it. */
 export interface RegisteredClient extends ApiClient {
   readonly options: ResolvedClientOptions;
-  readonly tlsAgent: TlsAgent | undefined;
 }
 
 /** Runs around each token request of a client; a tracer may take the place of the plain call. */
@@ -81,10 +79,10 @@ export class OAuthClientRegistry {
       clock,
       (message) => this.logger.warn(name, message),
       undefined,
-      () => client.invalidate(),
+      () => client.forget(),
     );
     const observed: TokenEndpoint = {
-      rotates: endpoint.rotates,
+      grant: endpoint.grant,
       identity: () => endpoint.identity(),
       request: (...request) => this.aroundTokenRequest(name, () => endpoint.request(...request)),
     };

@@ -1,5 +1,5 @@
 import { OAuthClientError } from '../core/errors.js';
-import { normaliseScope, type TokenRequestDetails } from '../core/token-request.js';
+import { scopeValues, type TokenRequestDetails } from '../core/token-request.js';
 import { fingerprint, readCredential } from './credentials.js';
 import type { GrantOptions, ResolvedClientOptions, Source } from './options.js';
 
@@ -46,7 +46,7 @@ export async function grantParameters(
   const { type, ...own } = await grantFields(client, grant, details.subjectToken || undefined, read);
   const { scope, audience, resource } = details;
   const free = Object.entries(details.parameters ?? {}).filter(([name]) => !RESERVED_PARAMETERS.has(name));
-  const fields: Fields = { scope: normaliseScope(scope), audience, resource };
+  const fields: Fields = { scope: scopeValues(scope).join(' '), audience, resource };
   Object.assign(fields, Object.fromEntries(free), { refresh_token: refreshToken }, own);
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(fields))

@@ -7,7 +7,7 @@ import {
 } from 'openid-client';
 import { OAuthClientError, TokenRequestError, TokenResponseError } from '../core/errors.js';
 import type { TokenEndpoint, TokenRequestContext } from '../core/token-endpoint.js';
-import { normaliseScope, type TokenRequestDetails } from '../core/token-request.js';
+import { scopeValues, type TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
 import { clientAuthentication, type ClientAuthentication } from './client-authentication.js';
 import { readCredential, unavailable } from './credentials.js';
@@ -53,19 +53,22 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     this.#metadata = new ServerMetadataSource(client, options, parts);
   }
 
-  get rotates(): boolean {
-    return this.#options.grant.type === 'refresh_token';
+  /** A refresh token has to be found again after the keys that its access tokens are bound to were replaced. */
+  get grant(): string | undefined {
+    const { issuer, tokenEndpoint, clientId, grant } = this.#options;
+    if (grant.type !== 'refresh_token') return undefined;
+    return JSON.stringify([issuer, tokenEndpoint, clientId, grantIdentity(this.#client, grant)]);
   }
 
   /**
-   * Tokens that are bound to a key or certificate belong to it alone, but a refresh token has to be found again
-   * after those were replaced: an access token bound to the old one then costs a 401.
+   * Clients of one application may differ in what the authorization server makes of them, by their credentials for
+   * example, so that each has tokens of its own; those of a fleet have the same name.
    */
   async identity(): Promise<string> {
     const { issuer, tokenEndpoint, clientId, grant } = this.#options;
     const keys = [await this.#proving(async (key) => key?.thumbprint()), await this.#parts.certificate()];
-    const bound = grant.type === 'refresh_token' ? keys.map((key) => key !== undefined) : keys;
-    return JSON.stringify([issuer, tokenEndpoint, clientId, grantIdentity(this.#client, grant), ...bound]);
+    const client = this.#client;
+    return JSON.stringify([client, issuer, tokenEndpoint, clientId, grantIdentity(client, grant), ...keys]);
   }
 
   /**
@@ -117,6 +120,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     allowInsecureRequests(config); // plain http was ruled out at boot, or allowed by name
     config[customFetch] = openidFetch(async (url, request) => {
       const sent = await this.#complete(url, request);
+      attempt.onSend?.();
       const answer = await this.#parts.transport(url, { ...sent, signal: attempt.signal });
       const nonce = answer.headers.get('dpop-nonce') ?? undefined;
       newNonce = this.#parts.dpop?.rememberNonce(new URL(url).origin, nonce, sent.headers['dpop']) ?? false;
@@ -187,7 +191,7 @@ function stored(
   issuedAt: number,
   used: string | undefined,
 ): StoredToken {
-  const scope = response.scope ?? normaliseScope(details.scope);
+  const scope = response.scope ?? (scopeValues(details.scope).join(' ') || undefined);
   return {
     value,
     tokenType,

@@ -136,6 +136,22 @@ describe('Axios’s own errors show no token', () => {
     watch.add(await other);
   });
 
+  it('66. A request left alone shows neither what it asked for nor the requests that share its agent', async () => {
+    const watch = watching();
+    const httpAgent = new Agent({ keepAlive: true });
+    const api = await ApiClient.start({ http: { httpAgent } }, {}, watch);
+    await api.warmUp();
+    api.server.onApiRequest = () => ({ status: 500 });
+    const own = { headers: { Authorization: 'Custom mine' } };
+    for (const request of [{ oauth: false as const }, { ...own, oauth: { subjectToken: SUBJECT_TOKEN } }]) {
+      const error = (await api.failure(api.axios.get('/x', request))) as AxiosError;
+      expect(error.response?.status).toBe(500);
+      watch.add(error, error.toJSON(), error.config);
+    }
+    expect(watch.leaked).toEqual([]);
+    httpAgent.destroy();
+  });
+
   it('66. Tokens, requests, events and states show none either', async () => {
     const watch = watching();
     const api = await ApiClient.start({ dpop: true }, {}, watch);

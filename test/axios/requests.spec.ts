@@ -87,6 +87,20 @@ describe('Requests without a token of ours', () => {
     expect(api.posts).toBe(0);
   });
 
+  it('40. The same when an interceptor of the caller sets it after ours', async () => {
+    const api = await ApiClient.start();
+    const instance = axios.create({ baseURL: api.server.apiURL });
+    instance.interceptors.request.use((config) => {
+      config.headers.set('Authorization', 'Custom mine');
+      return config;
+    });
+    api.interceptor.attach(instance, 'api');
+    api.server.respondToApiWith({ status: 401 });
+    await expect(instance.get('/x')).rejects.toMatchObject({ response: { status: 401 } });
+    expect(api.authorizations).toEqual(['Custom mine']);
+    expect(api.eventTypes()).toEqual(['token_acquired']);
+  });
+
   it('40. Axios’s `auth` is an Authorization of the caller too', async () => {
     const api = await ApiClient.start();
     await api.failure(api.get('/x', { auth: { username: 'a', password: 'b' } }));
@@ -233,6 +247,17 @@ describe('Callers that leave', () => {
     await until(() => api.posts === 1);
     controller.abort(new Error('enough'));
     expect(await request).toMatchObject({ message: 'enough' });
+  });
+
+  it('42. A signal of the token request that is aborted already → nothing is sent, also with a token at hand', async () => {
+    const api = await ApiClient.start();
+    const reason = new Error('too late');
+    for (const requests of [0, 1]) {
+      const oauth = { signal: AbortSignal.abort(reason) };
+      await expect(api.axios.get('/x', { oauth })).rejects.toBe(reason);
+      expect(api.server.apiRequests).toHaveLength(requests);
+      await api.warmUp();
+    }
   });
 
   it('42. A token that comes in time is used, and the signal still ends the request itself', async () => {

@@ -107,6 +107,7 @@ describe('Acquire and cache', () => {
         const calls = Array.from({ length: atOnce }, (_, i) => client.getToken({ scope: `s${first + i}` }));
         await clock.until(Promise.all(calls));
       }
+      expect([...runtime.tokens.values()].length).toBe(100); // also when the last flights have just landed
       await scenario.token({ scope: 'last' });
       expect(endpoint.posts).toBe(keys + 1);
       expect([...runtime.tokens.values()].length).toBe(100);
@@ -124,6 +125,20 @@ describe('Acquire and cache', () => {
     waiting.push(client.getToken({ scope: 'a' }));
     await clock.until(Promise.all(waiting));
     expect(endpoint.posts).toBe(4);
+  });
+
+  it('11. What was asked for before an invalidation serves those who wait for it, and nobody after', async () => {
+    const scenario = new Scenario({ latencyMs: 100 });
+    const { client, clock, endpoint } = scenario;
+    const before = client.getToken();
+    await clock.advance(50);
+    client.invalidate();
+    const after = client.getToken();
+    expect((await clock.until(before)).value).toBe('t1');
+    expect((await clock.until(after)).value).toBe('t2');
+    expect(await scenario.atOnce()).toMatchObject({ value: 't2' });
+    expect(endpoint.requests.map(({ at }) => at)).toEqual([0, 100]);
+    expect(scenario.eventTypes).toEqual(['token_invalidated', 'token_acquired', 'token_acquired']);
   });
 
   it('11. Invalidate one key, one client → only those are fetched again', async () => {

@@ -229,6 +229,33 @@ describe('Failures of the authorization server', () => {
     expect((await scenario.token()).value).toBe('t2');
   });
 
+  it('28. `Retry-After` holds for all tokens of the client', async () => {
+    const scenario = new Scenario({ retry: { attempts: 1 }, lifetimeMs: 60_000 });
+    const { client, clock, endpoint } = scenario;
+    const other = new Scenario({ name: 'honeybee', runtime: scenario.runtime, clock });
+    await scenario.token({ scope: 'held' });
+    endpoint.next(unavailable({ retryAfterMs: 20_000, status: 429 }));
+    await scenario.failure({ scope: 'a' });
+    await clock.advance(5_000);
+    expect(await scenario.failure({ scope: 'b' })).toMatchObject({ retryAfterMs: 15_000, status: 429 });
+    expect(client.status().backoffUntil).toEqual(new Date(clock.now() + 15_000));
+    await scenario.token({ scope: 'held' });
+    expect(endpoint.posts).toBe(2);
+    await other.token();
+    await clock.advance(15_000);
+    await scenario.token({ scope: 'b' });
+    expect(endpoint.posts).toBe(3);
+  });
+
+  it('23. Two hours of suspend → a pause that the server asked for is over', async () => {
+    const scenario = new Scenario();
+    scenario.endpoint.next(unavailable({ retryAfterMs: 3_600_000 }));
+    await scenario.failure();
+    await expect(scenario.atOnce()).rejects.toMatchObject({ retryAfterMs: 3_600_000 });
+    scenario.clock.suspend(2 * 3_600_000);
+    expect((await scenario.token()).value).toBe('t2');
+  });
+
   it('28. `Retry-After: 0` or a date gone by asks for nothing, so the usual pauses hold', async () => {
     const scenario = new Scenario({ retry: { attempts: 1 } });
     scenario.clock.random = () => 0.5;

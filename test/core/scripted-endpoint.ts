@@ -98,7 +98,15 @@ export class ScriptedEndpoint implements TokenEndpoint {
     return this.#identity;
   }
 
-  request(details: TokenRequestDetails, { signal, refreshToken }: TokenRequestContext): Promise<StoredToken> {
+  get grant(): string | undefined {
+    return this.rotates ? this.#identity : undefined;
+  }
+
+  request(
+    details: TokenRequestDetails,
+    { signal, refreshToken, onSend }: TokenRequestContext,
+  ): Promise<StoredToken> {
+    onSend?.();
     const answer = this.#script.shift() ?? this.otherwise;
     const seen: SeenRequest = { details, refreshToken, at: this.#clock.elapsed, state: 'open' };
     const stored = this.#issue(details, answer, this.requests.push(seen));

@@ -71,14 +71,19 @@ describe('Single flight', () => {
 
   it('13. Who asks again right in the error callback does not break the next single flight', async () => {
     const scenario = new Scenario({ retry: { attempts: 1 } });
-    scenario.clock.random = () => 0; // the cool-down is over at once
+    scenario.clock.random = () => 0; // a cool-down that is as short as can be
     scenario.endpoint.next(unavailable());
     const tokens: AccessToken[] = [];
+    const errors: unknown[] = [];
     const token$ = scenario.client.token$();
-    for (let i = 0; i < 10; i++) {
-      token$.subscribe({ error: () => token$.subscribe((token) => tokens.push(token)) });
-    }
-    await scenario.clock.advance(200);
+    const again = () =>
+      token$.subscribe({ next: (token) => tokens.push(token), error: (e) => errors.push(e) });
+    for (let i = 0; i < 10; i++) token$.subscribe({ error: again });
+    await scenario.clock.advance(60);
+    expect([errors.length, scenario.endpoint.posts]).toEqual([10, 1]);
+    await scenario.clock.advance(100);
+    for (let i = 0; i < 10; i++) again();
+    await scenario.clock.advance(100);
     expect(tokens.map(({ value }) => value)).toEqual(Array.from({ length: 10 }, () => 't2'));
     expect(scenario.endpoint.posts).toBe(2);
   });
@@ -116,6 +121,18 @@ describe('Single flight', () => {
     await clock.advance(50);
     expect(await scenario.atOnce()).toMatchObject({ value: 't1' });
     expect(scenario.endpoint.posts).toBe(1);
+  });
+
+  it('14. Any number of waits may share a signal', async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error) => warnings.push(warning);
+    process.on('warning', note);
+    const { client, clock } = new Scenario();
+    const { signal } = new AbortController();
+    await clock.until(Promise.all(Array.from({ length: 20 }, () => client.getToken({ signal }))));
+    await settle();
+    process.off('warning', note);
+    expect(warnings).toEqual([]);
   });
 
   it('14. A wait that is aborted before it begins starts no flight', async () => {

@@ -69,7 +69,10 @@ class World {
   readonly #store: FlakyStore;
   readonly #atHand = new Map<string, AtHand>();
   readonly #forgotten = new Set<string>();
-  readonly #notBefore = new Map<string, number>();
+  /** Tokens that were asked for before the last invalidation. */
+  readonly #givenUp = new Set<string>();
+  /** By either clock. */
+  readonly #notBefore = new Map<string, { elapsed: number; wall: number }>();
   readonly #lastUsed = new Map<string, AccessToken>();
   readonly #startOf = new Map<string, number>();
   #open = 0;
@@ -84,7 +87,9 @@ class World {
       const key = String(details.scope);
       if ('stored' in answer) this.#onDelivered(key, answer.stored);
       else if (answer.error instanceof AuthorizationServerUnavailableError) {
-        this.#notBefore.set(key, this.#clock.elapsed + (answer.error.retryAfterMs ?? 0));
+        const { retryAfterMs = 0 } = answer.error;
+        const { elapsed } = this.#clock;
+        this.#notBefore.set(key, { elapsed: elapsed + retryAfterMs, wall: this.#clock.now() + retryAfterMs });
       }
     };
   }
@@ -126,6 +131,7 @@ class World {
       case 'invalidate':
         client.invalidate();
         for (const scope of SCOPES) this.#forget(scope);
+        for (let number = 1; number <= endpoint.posts; number++) this.#givenUp.add(`t${number}`);
         return settle();
       case 'setBack':
         return this.#clock.setBack(step.ms);
@@ -149,6 +155,7 @@ class World {
     const { client } = this.scenario;
     const mustNotWait = how !== 'force' && this.#isUsable(scope);
     const replaced = how === 'force' ? this.#atHand.get(scope)?.token.value : undefined;
+    const givenUp = new Set(this.#givenUp);
     const controller = new AbortController();
     const reason = new Error('the caller left');
     const request: TokenRequest = { scope };
@@ -168,6 +175,7 @@ class World {
       (token) => {
         end();
         this.#handedOut(scope, token);
+        if (givenUp.has(token.value)) this.#broken('a caller got a token from before an invalidation');
         if (token.value === replaced) this.#broken('a forced refresh returned what it was to replace');
       },
       (error: unknown) => {
@@ -227,14 +235,15 @@ class World {
   #onDelivered(scope: string, token: StoredToken): void {
     const delivered = { token, startedMonotonic: this.#startOf.get(token.value)! };
     const { ageMs, lifetimeMs } = this.#age(delivered);
-    if (ageMs < lifetimeMs) this.#atHand.set(scope, delivered);
+    if (ageMs < lifetimeMs && !this.#givenUp.has(token.value)) this.#atHand.set(scope, delivered);
   }
 
   #onRequest({ details }: SeenRequest): void {
     const { endpoint } = this.scenario;
     this.#startOf.set(`t${endpoint.posts}`, this.#clock.monotonic());
     if (endpoint.openFor(details) > 1) this.#broken('two requests at once for one key');
-    const early = (this.#notBefore.get(String(details.scope)) ?? 0) - this.#clock.elapsed;
+    const { elapsed = 0, wall = 0 } = this.#notBefore.get(String(details.scope)) ?? {};
+    const early = Math.min(elapsed - this.#clock.elapsed, wall - this.#clock.now());
     if (early > 0) this.#broken(`asked ${early} ms before Retry-After was over`);
   }
 

@@ -122,7 +122,18 @@ describe('Windows', () => {
     const [f, d, r, e] = ['fresh', 'refresh_due', 'reserve', 'expired'];
     expect(boundaries(0.25)).toEqual([f, f, d, d, r, r, e, e]);
     expect(boundaries(0)).toEqual([f, f, f, f, r, r, e, e]);
-    expect(boundaries(1)).toEqual([d, d, d, d, r, r, e, e]);
+    expect(boundaries(1)).toEqual([f, d, d, d, r, r, e, e]);
+    expect([phaseAt(9_999, 1), phaseAt(10_000, 1)]).toEqual([f, d]);
+  });
+
+  it('22. A window as long as the life → no refresh by every call', async () => {
+    const scenario = new Scenario({ lifetimeMs: 60_000, refreshAhead: { ratio: 1 } });
+    await scenario.token();
+    for (let i = 0; i < 500; i++) {
+      await scenario.token();
+      await scenario.clock.advance(10);
+    }
+    expect(scenario.endpoint.posts).toBe(1);
   });
 
   it('20. A lifetime that is no number is over at once', () => {

@@ -5,6 +5,7 @@ import { NestFactory } from '@nestjs/core';
 import { inspect } from 'node:util';
 import type { INestApplicationContext, LoggerService } from '@nestjs/common';
 import {
+  OAuthAxiosInterceptor,
   OAuthClientModule,
   OAuthTokenService,
   getOAuthHttpToken,
@@ -22,6 +23,7 @@ afterEach(async () => {
 /** A Nest application with OAuth clients, as a user writes it; closed after the test. */
 export class Application {
   readonly tokens: OAuthTokenService;
+  readonly interceptor: OAuthAxiosInterceptor;
   readonly events: OAuthClientEvent[] = [];
   readonly #context: INestApplicationContext;
   readonly #logs: CapturedLogs;
@@ -34,6 +36,7 @@ export class Application {
     this.#logs = logs;
     this.#confidential = confidential;
     this.tokens = context.get(OAuthTokenService);
+    this.interceptor = context.get(OAuthAxiosInterceptor);
     this.tokens.events$.subscribe((event) => this.events.push(event));
     running.push(this);
   }

@@ -5,6 +5,7 @@ import { calculateJwkThumbprint, decodeJwt, exportJWK, exportPKCS8, generateKeyP
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { Application } from './application.js';
 import { ProofChecker } from './proofs.js';
 
@@ -153,6 +154,18 @@ describe('50. proofs', () => {
     expect(new Set(apiProofs.proofs.map(({ thumbprint }) => thumbprint)).size).toBe(2);
   });
 
+  it('50. nor is that of a grant whose refresh token another key goes on with', async () => {
+    const store = new MemoryTokenStore();
+    const start = async () => {
+      const { privateKey } = await generateKeyPair('ES256', { extractable: true });
+      const grant = { type: 'refresh_token', refreshToken: 'rt0' } as const;
+      const dpop = { privateKey: await exportPKCS8(privateKey) };
+      return Application.client(client({ grant, dpop }), { store });
+    };
+    for (const app of [await start(), await start()]) await app.http().axiosRef.get('/things');
+    expect(api.apiRequests.map(({ headers }) => headers.authorization)).toEqual(['DPoP t1', 'DPoP t2']);
+  });
+
   it('50. a DPoP client and a Bearer client of the same registration never share a token', async () => {
     const store = new MemoryTokenStore();
     await (await Application.client(client(), { store })).token();
@@ -230,6 +243,34 @@ describe('50. nonces', () => {
     await app.http().axiosRef.get('/things');
     expect(apiProofs.proofs.map(({ nonce }) => nonce)).toEqual([undefined, 'a1', 'a1']);
     expect(server.tokenRequests).toHaveLength(1);
+  });
+
+  it.each<[string, OAuthClientOptions, () => unknown]>([
+    ['a body that cannot be sent twice', {}, () => Readable.from(['abc'])],
+    ['unauthorizedRetry: false', { unauthorizedRetry: false }, () => 'abc'],
+  ])('50. with %s the 401 surfaces, but its nonce is used from then on', async (_, options, body) => {
+    nonces.api = 'a1';
+    const app = await Application.client(client(options));
+    const post = () => app.http().axiosRef.post('/things', body());
+    await expect(post()).rejects.toMatchObject({ response: { status: 401 } });
+    expect((await post()).status).toBe(200);
+    expect(apiProofs.proofs.map(({ nonce }) => nonce)).toEqual([undefined, 'a1']);
+    expect(server.tokenRequests).toHaveLength(1);
+  });
+
+  it('50. a nonce that the API asks for only of the new token is given to it', async () => {
+    const app = await Application.client(client());
+    await app.http().axiosRef.get('/things');
+    api.respondToApiWith({ status: 401 });
+    nonces.api = 'a1';
+    expect((await app.http().axiosRef.get('/things')).status).toBe(200);
+    expect(api.apiRequests.map(({ headers }) => headers.authorization)).toEqual([
+      'DPoP t1',
+      'DPoP t1',
+      'DPoP t2',
+      'DPoP t2',
+    ]);
+    expect(server.tokenRequests).toHaveLength(2);
   });
 
   it('50. many requests at once, all refused with the same nonce → each is replayed with the same token, no token request', async () => {

@@ -4,6 +4,7 @@ import { Agent } from 'node:https';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { MemoryTokenStore, type OAuthClientOptions } from 'nestjs-oauth-client';
 import { Application } from './application.js';
 import { Authority, fingerprintOf, type Identity } from './certificates.js';
@@ -107,6 +108,19 @@ describe('49. the client certificate', () => {
       fingerprintOf(first),
       fingerprintOf(first),
     ]);
+  });
+
+  it('49. on an instance of the user’s own as well; and of `oauth: false` no error shows the key', async () => {
+    const app = await Application.client(client({}));
+    const instance = axios.create({ baseURL: api.url });
+    app.interceptor.attach(instance, 'partner');
+    expect((await instance.get('/things')).status).toBe(200);
+    const error: unknown = await app
+      .http()
+      .axiosRef.get('/things', { oauth: false })
+      .catch((e: unknown) => e);
+    expect(error).toMatchObject({ response: { status: 401 } });
+    expect(inspect(error, { depth: 12, showHidden: true })).not.toMatch(/PRIVATE KEY|Bearer t/);
   });
 
   it('49. beside another method: private certificate and Basic credentials on the same request', async () => {

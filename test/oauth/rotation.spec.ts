@@ -159,6 +159,7 @@ describe('52. refresh_token with rotation', () => {
     server.onStep = async (at) => at !== 'rotated';
     expect(await app.failure({ forceRefresh: true })).toMatchObject({ status: 502 });
     server.onStep = async () => true;
+    await new Promise((resolve) => setTimeout(resolve, 150)); // the cool-down
     const next = await Application.client(client(), { store });
     await next.token(); // the access token still works
     expect(await next.failure({ forceRefresh: true })).toMatchObject({ error: 'invalid_grant' });

@@ -67,7 +67,7 @@ const asked: OAuthClientOptions = {
   resource: ['https://a.example', 'https://b.example'],
 };
 const askedFields: Fields = {
-  scope: 'read write',
+  scope: 'write read',
   audience: 'one',
   resource: ['https://a.example', 'https://b.example'],
 };

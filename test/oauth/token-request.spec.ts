@@ -83,7 +83,7 @@ describe('46. client authentication', () => {
       grant_type: 'client_credentials',
       client_id: 'me',
       client_secret: awkward,
-      scope: 'a b',
+      scope: 'b a',
       resource: ['https://one.example', 'https://two.example'],
     });
   });

@@ -30,9 +30,9 @@ export function newInstance(store: TokenStore, tokenEndpoint: string, timeoutMs 
 /** One POST for one token request. */
 function httpEndpoint(url: string): TokenEndpoint {
   return {
-    rotates: false,
     identity: async () => url,
-    async request(_, { signal }) {
+    async request(_, { signal, onSend }) {
+      onSend?.();
       const issuedAt = Date.now();
       const response = await fetch(url, { method: 'POST', signal });
       if (!response.ok) {
