@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { Redis, type Cluster, type RedisOptions } from 'ioredis';
 import { TokenStore, type LockOutcome, type StoredToken } from './core/token-store.js';
 import { readKeys, seal, unseal, type EncryptionKey } from './redis/token-cipher.js';
@@ -85,6 +86,7 @@ export class RedisTokenStore extends TokenStore {
 
   async get(key: string): Promise<StoredToken | undefined> {
     const name = this.#name(key);
+    this.#reopen();
     return this.#bounded(async () => unseal(this.#keys, name, await this.#read(name)));
   }
 
@@ -92,6 +94,7 @@ export class RedisTokenStore extends TokenStore {
     const name = this.#name(key);
     const minMs = token.refreshToken === undefined ? 1 : REFRESH_TOKEN_KEPT_MS;
     const ttlMs = Math.ceil(Math.max(token.expiresAt - Date.now(), minMs));
+    this.#reopen();
     await this.#bounded(async () => {
       const entry = await seal(this.#keys, name, token);
       const newer = await this.#client.oauthSet(name, entry, token.issuedAt, ttlMs, '');
@@ -102,6 +105,7 @@ export class RedisTokenStore extends TokenStore {
 
   async delete(key: string, ifValue?: string): Promise<void> {
     const name = this.#name(key);
+    this.#reopen();
     await this.#bounded(async () => {
       if (ifValue === undefined) return this.#client.del(name);
       // Compared here and deleted by its text, so that Redis needs no digest of a token, which might be guessed.
@@ -114,6 +118,7 @@ export class RedisTokenStore extends TokenStore {
   async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {
     const name = `${this.#name(key)}:lock`;
     const owner = randomUUID();
+    this.#reopen();
     const answer = this.#client.set(name, owner, 'PX', Math.ceil(ttlMs), 'NX');
     const release = () => this.#bounded(() => this.#client.oauthDelete(name, owner)).catch(() => undefined);
     try {
@@ -133,11 +138,12 @@ export class RedisTokenStore extends TokenStore {
     }
   }
 
-  /** Ends the store's own connection; a client that was given stays open. */
+  /** Ends the store's own connection, which the next operation opens again; a client that was given stays open. */
   override async close(): Promise<void> {
     const own = this.#own;
     if (own?.status === 'ready') await this.#bounded(() => own.quit()).catch(() => undefined);
     own?.disconnect();
+    if (own && own.status !== 'end') await this.#bounded(() => once(own, 'end')).catch(() => undefined);
   }
 
   #connection(redis: RedisOptions | string): Redis {
@@ -147,6 +153,11 @@ export class RedisTokenStore extends TokenStore {
         : new Redis({ ...CONNECTION_DEFAULTS, ...redis, replyMapping: 'legacy' });
     // Without a listener ioredis prints; the operations tell of the failure.
     return own.on('error', (error: Error) => (this.#connectionError = error));
+  }
+
+  /** One application may be closed while another goes on with the same store. */
+  #reopen(): void {
+    if (this.#own?.status === 'end') this.#own.connect().catch(() => undefined); // the operation tells of it
   }
 
   /** In braces, so that all keys of one operation share a slot of a Cluster. */
@@ -182,7 +193,9 @@ export class RedisTokenStore extends TokenStore {
         this.#failures++;
         const { message } = reason.name === 'MaxRetriesPerRequestError' ? this.#connectionError : reason;
         // Not the error itself: ioredis hangs the arguments on it, and Redis quotes them in some messages.
-        throw new Error(`The Redis token store failed: ${message.split(', with args')[0]}.`);
+        throw new Error(
+          `The Redis token store failed: ${message.split(', with args')[0]!.replace(/\.$/, '')}.`,
+        );
       })
       .finally(() => clearInterval(timer));
   }

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Agent } from 'node:https';
 import axios, { AxiosHeaders, type AxiosError, type AxiosResponse, type CreateAxiosDefaults } from 'axios';
 import {
@@ -51,12 +52,25 @@ export function httpTransport(
       });
       return toResponse(answer);
     } catch (error) {
+      const head = headOf(error as AxiosError);
+      // A refusal or an outage is told by its status, however its body ends.
+      if (head && head.status >= 400) return toResponse(head);
       throw typed(client, error as AxiosError);
     }
   };
 }
 
-function toResponse({ status, headers, data }: AxiosResponse<string>): Response {
+type Answer = Pick<AxiosResponse<string | undefined>, 'status' | 'headers' | 'data'>;
+
+/** What had come of an answer whose body was broken off or too large. */
+function headOf({ response, request }: AxiosError): Answer | undefined {
+  if (response) return { status: response.status, headers: response.headers, data: undefined };
+  const { res } = (request ?? {}) as { res?: IncomingMessage };
+  if (res?.statusCode === undefined) return undefined;
+  return { status: res.statusCode, headers: res.headers as AxiosResponse['headers'], data: undefined };
+}
+
+function toResponse({ status, headers, data }: Answer): Response {
   const known = new Headers();
   for (const [name, value] of Object.entries(AxiosHeaders.from(headers as AxiosHeaders).toJSON())) {
     if (value !== null && value !== undefined && !/^content-(length|encoding)$/i.test(name))
@@ -68,9 +82,9 @@ function toResponse({ status, headers, data }: AxiosResponse<string>): Response 
 
 /** Only what the network said goes on: an Axios error holds the request, and that holds the credentials. */
 function typed(client: string, { code, message }: AxiosError): OAuthClientError {
-  if (code === 'ERR_BAD_RESPONSE' || message.startsWith('maxContentLength')) {
+  if (message.startsWith('maxContentLength')) {
     return new TokenResponseError(
-      `The authorization server of OAuth client "${client}" sent a response of no use: it is broken off, or larger than 1 MiB.`,
+      `The authorization server of OAuth client "${client}" sent a response of no use: it is larger than 1 MiB.`,
       { client, retryable: true },
     );
   }

@@ -16,6 +16,8 @@ export interface FlightContext {
   readonly timeoutMs: number;
   /** Errors every flight when the module shuts down. */
   readonly closed$: Observable<never>;
+  /** Told of the work of every flight, so that a shutdown can wait for it. */
+  readonly track: (work: Promise<unknown>) => void;
   /** Called before each token request. */
   readonly onTokenRequest: () => void;
   /** The pause that the authorization server asked for with `Retry-After`: it holds for all tokens of the client. */
@@ -26,6 +28,4 @@ export interface FlightContext {
 export interface ManagedTokenContext extends FlightContext {
   readonly refreshAhead: RefreshAheadOptions;
   readonly emit: (event: OAuthClientEvent) => void;
-  /** Told of every flight, so that a shutdown can wait for them. */
-  readonly track: (flight: Promise<unknown>) => void;
 }

@@ -166,7 +166,7 @@ export class ManagedToken {
   }
 
   #takeOff(reason: TokenRequestReason): Flight {
-    const { client, clock, endpoint, emit, track } = this.#context;
+    const { client, clock, endpoint, emit } = this.#context;
     const startedAt = clock.monotonic();
     const about = () => ({ client, reason, durationMs: clock.monotonic() - startedAt });
     const replaced = this.held;
@@ -209,7 +209,7 @@ export class ManagedToken {
       inTrouble: this.phase === 'refresh_due',
     };
     // Nobody may be waiting: the failure is kept in the cool-down and told in an event.
-    track(promise.catch(() => undefined));
+    promise.catch(() => undefined);
     return flight;
   }
 

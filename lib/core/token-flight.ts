@@ -7,6 +7,7 @@ import {
   firstValueFrom,
   map,
   of,
+  race,
   raceWith,
   share,
   tap,
@@ -70,7 +71,14 @@ export function tokenFlight<T>(
   land: (acquired: Acquired) => T,
   crash: (error: OAuthClientError) => void,
 ): Observable<T> {
-  return defer(() => throughStore(context, plan)).pipe(
+  return race(
+    context.closed$,
+    defer(() => {
+      const work = throughStore(context, plan);
+      context.track(work.catch(() => undefined));
+      return work;
+    }),
+  ).pipe(
     map(land),
     tap({ error: crash }),
     share({
@@ -135,6 +143,9 @@ async function readOrRequest(
   } catch (reason) {
     const error = asOAuthClientError(reason, client);
     if (error.code !== 'closed') {
+      // Who was held up for longer than the lease may find that another one had more luck.
+      const late = await store.get(key);
+      if (late && plan.acceptable(late)) return { stored: late, source: 'store' };
       const coolDownMs = plan.coolDown.begin(error);
       if (retryAfterMsOf(error)) context.retryAfter.begin(error);
       const shared = failureEntry(error, plan.coolDown.failedAt, coolDownMs);

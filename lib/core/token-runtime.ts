@@ -9,6 +9,8 @@ import type { TokenRequest } from './token-request.js';
 import type { TokenStore } from './token-store.js';
 
 const DEFAULT_MAX_ENTRIES = 10_000;
+/** How long a flight that was ended may take to give its lock back. */
+const STORE_GRACE_MS = 1_000;
 
 /** What all clients of one module instance share; nothing of it lives at module level. */
 export class TokenRuntime {
@@ -53,13 +55,16 @@ export class TokenRuntime {
   async close(graceMs: number): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await firstValueFrom(
-      from(Promise.allSettled(this.#flights)).pipe(raceWith(timer(graceMs, this.clock.scheduler))),
-    );
+    await this.#settled(graceMs);
     this.closed$.error(closedError());
-    await Promise.allSettled(this.#flights);
+    await this.#settled(STORE_GRACE_MS);
     await this.store.close();
     this.events$.complete();
+  }
+
+  async #settled(withinMs: number): Promise<void> {
+    const all = from(Promise.allSettled(this.#flights));
+    await firstValueFrom(all.pipe(raceWith(timer(withinMs, this.clock.scheduler))));
   }
 }
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import type { OAuthClientOptions } from '../oauth/options.js';
-import { mergeClientOptions, presets } from '../oauth/presets.js';
+import { presets } from '../oauth/presets.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OPTION_SCHEMA, nearest, type OptionKind } from './option-schema.js';
 
@@ -41,18 +41,23 @@ for (const [path, kind] of Object.entries(OPTION_SCHEMA)) {
   if (kind === 'secret' && path.includes('.'))
     SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, kind, file: true });
 }
-const PRESET_SUFFIXES = ['PARTNER', 'ENVIRONMENT'];
+const KNOWN = [...SUFFIXES.keys(), 'PARTNER', 'ENVIRONMENT'];
+
+/** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
+function ownerOf(variable: string, prefixes: Iterable<string>): string | undefined {
+  const longestFirst = [...prefixes]
+    .filter((prefix) => variable.startsWith(prefix))
+    .sort((one, other) => other.length - one.length);
+  return longestFirst.find((prefix) => KNOWN.includes(variable.slice(prefix.length))) ?? longestFirst[0];
+}
 
 /** Reads `OAUTH_CLIENTS` and each client's `OAUTH_<NAME>_…` variables. Empty variables count as absent. */
-export function clientsFromEnvironment(
-  source: EnvironmentSource,
-  defaults: OAuthClientOptions = {},
-): EnvironmentClients {
+export function clientsFromEnvironment(source: EnvironmentSource): EnvironmentClients {
   const problems: string[] = [];
   const names = [...new Set(split(text(source, 'OAUTH_CLIENTS') ?? ''))];
   if (names.length === 0) {
     problems.push(
-      'No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, or pass clients to OAuthClientModule.forRoot().',
+      'No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global.',
     );
   }
   const owners = new Map<string, string>();
@@ -65,7 +70,7 @@ export function clientsFromEnvironment(
     owners.set(prefixOf(name), name);
   }
   const clients = Object.fromEntries(
-    names.map((name) => [name, clientFromEnvironment(name, owners, source, defaults, problems)]),
+    names.map((name) => [name, clientFromEnvironment(name, owners, source, problems)]),
   );
   return { clients, problems };
 }
@@ -74,20 +79,15 @@ function clientFromEnvironment(
   name: string,
   owners: Map<string, string>,
   source: EnvironmentSource,
-  defaults: OAuthClientOptions,
   problems: string[],
 ): OAuthClientOptions {
   const prefix = prefixOf(name);
-  const longer = [...owners.keys()].filter((other) => other.length > prefix.length);
-  /** Of names that prefix each other the longest owns a variable. */
-  const ours = (variable: string) =>
-    variable.startsWith(prefix) && !longer.some((other) => variable.startsWith(other));
-  const known = [...SUFFIXES.keys(), ...PRESET_SUFFIXES];
+  const ours = (variable: string) => ownerOf(variable, owners.keys()) === prefix;
   for (const variable of source.names().filter(ours)) {
     const suffix = variable.slice(prefix.length);
-    if (known.includes(suffix) || text(source, variable) === undefined) continue;
+    if (KNOWN.includes(suffix) || text(source, variable) === undefined) continue;
     problems.push(
-      `${variable} is not a variable of client "${name}"; did you mean ${prefix}${nearest(suffix, known)}?`,
+      `${variable} is not a variable of client "${name}"; did you mean ${prefix}${nearest(suffix, KNOWN)}?`,
     );
   }
   const own: Record<string, unknown> = {};
@@ -96,10 +96,12 @@ function clientFromEnvironment(
     const value = read(suffix);
     if (value === undefined) continue;
     if (file && read(suffixOf(path)) !== undefined)
-      problems.push(`${prefix}${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`);
+      problems.push(
+        `Client "${name}": ${prefix}${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`,
+      );
     assign(own, path, file ? fileReader(value) : parse(value, kind));
   }
-  return mergeClientOptions(defaults, withPreset(name, own, source, problems));
+  return withPreset(name, own, source, problems);
 }
 
 function withPreset(
@@ -108,23 +110,24 @@ function withPreset(
   source: EnvironmentSource,
   problems: string[],
 ): OAuthClientOptions {
-  const partner = text(source, `${prefixOf(name)}PARTNER`);
-  const environment = text(source, `${prefixOf(name)}ENVIRONMENT`);
+  const prefix = prefixOf(name);
+  const partner = text(source, `${prefix}PARTNER`);
+  const environment = text(source, `${prefix}ENVIRONMENT`);
   if (partner === undefined) {
     if (environment !== undefined)
-      problems.push(`${prefixOf(name)}ENVIRONMENT needs ${prefixOf(name)}PARTNER.`);
+      problems.push(`Client "${name}": ${prefix}ENVIRONMENT needs ${prefix}PARTNER.`);
     return own;
   }
   const preset = Object.hasOwn(presets, partner) ? presets[partner] : undefined;
   if (preset === undefined) {
-    problems.push(`${prefixOf(name)}PARTNER must be one of ${Object.keys(presets).join(', ')}.`);
+    problems.push(`Client "${name}": ${prefix}PARTNER must be one of ${Object.keys(presets).join(', ')}.`);
     return own;
   }
   try {
     return preset({ ...own, ...(environment !== undefined && { environment }) });
   } catch (error) {
     if (!(error instanceof OAuthConfigurationError)) throw error;
-    problems.push(...error.problems.map((problem) => `${prefixOf(name)}ENVIRONMENT: ${problem}`));
+    problems.push(...error.problems.map((problem) => `Client "${name}": ${prefix}ENVIRONMENT: ${problem}`));
     return own;
   }
 }

@@ -13,6 +13,7 @@ import { connectClient } from './client-connection.js';
 import { clientsFromEnvironment, variableOf, type EnvironmentSource } from './environment.js';
 import type { OAuthClientModuleOptions } from './module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
+import { isRecord } from './option-schema.js';
 import { moduleProblemsOf, problemsOf } from './validation.js';
 
 /** A client with everything that belongs to it. */
@@ -96,21 +97,20 @@ async function validClients(
   options: OAuthClientModuleOptions,
   environment: EnvironmentSource,
 ): Promise<Record<string, OAuthClientOptions>> {
-  const { clients, defaults = {} } = options;
-  const configured = clients
-    ? {
-        clients: Object.fromEntries(
-          Object.entries(clients).map(([name, own]) => [name, mergeClientOptions(defaults, own)]),
-        ),
-        problems: [],
-      }
-    : clientsFromEnvironment(environment, defaults);
-  const problems = [...moduleProblemsOf(options), ...configured.problems];
-  for (const [name, own] of Object.entries(configured.clients)) {
-    problems.push(
-      ...(await problemsOf(name, own, clients ? (path) => path : (path) => variableOf(name, path))),
-    );
+  const inCode = options.clients !== undefined;
+  const read = inCode ? { clients: options.clients, problems: [] } : clientsFromEnvironment(environment);
+  const problems = [...moduleProblemsOf(options), ...read.problems];
+  const defaults = isRecord(options.defaults) ? options.defaults : {};
+  const valid: Record<string, OAuthClientOptions> = {};
+  for (const [name, own] of Object.entries<unknown>(isRecord(read.clients) ? read.clients : {})) {
+    if (!isRecord(own)) {
+      problems.push(`Client "${name}": its options must be an object.`);
+      continue;
+    }
+    valid[name] = mergeClientOptions(defaults, own);
+    const label = inCode ? (path: string) => path : (path: string) => variableOf(name, path);
+    problems.push(...(await problemsOf(name, valid[name], label, own)));
   }
   if (problems.length > 0) throw new OAuthConfigurationError(problems);
-  return configured.clients;
+  return valid;
 }

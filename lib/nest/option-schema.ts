@@ -124,9 +124,36 @@ export function fits(path: string, value: unknown, kind: OptionKind): boolean {
   }
 }
 
-/** The candidate that `name` most resembles. */
+/** The options without those at `paths`; a grant of no known type goes altogether. */
+export function without(options: OAuthClientOptions, paths: readonly string[]): OAuthClientOptions {
+  const rest: Record<string, unknown> = { ...options };
+  for (const path of paths) {
+    const [name, member] = path.split('.') as [string, string?];
+    const group = rest[name];
+    if (member === undefined || !isRecord(group)) delete rest[name];
+    else rest[name] = Object.fromEntries(Object.entries(group).filter(([inner]) => inner !== member));
+  }
+  if (isRecord(rest['grant']) && rest['grant']['type'] === undefined) delete rest['grant'];
+  return rest;
+}
+
+/** Options by path, nested ones joined by a dot; absent ones left out. */
+export function flatten(options: OAuthClientOptions): Map<string, unknown> {
+  const flat = new Map<string, unknown>();
+  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
+    const nested = isRecord(value) && Object.keys(OPTION_SCHEMA).some((path) => path.startsWith(`${name}.`));
+    if (nested) for (const [member, inner] of Object.entries(value)) flat.set(`${name}.${member}`, inner);
+    else if (value !== undefined) flat.set(name, value);
+  }
+  for (const [path, value] of flat) if (value === undefined) flat.delete(path);
+  return flat;
+}
+
+/** The candidate that `name` most resembles; one that contains it, if any does. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
-  const ranked = candidates.map((candidate) => ({ candidate, distance: editDistance(name, candidate) }));
+  const containing = candidates.filter((candidate) => candidate.includes(name));
+  const likely = name.length > 2 && containing.length > 0 ? containing : candidates;
+  const ranked = likely.map((candidate) => ({ candidate, distance: editDistance(name, candidate) }));
   return ranked.sort((a, b) => a.distance - b.distance)[0]?.candidate;
 }
 

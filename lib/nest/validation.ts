@@ -4,7 +4,7 @@ import { importSigningKey } from '../oauth/credentials.js';
 import { withDefaults, type OAuthClientOptions } from '../oauth/options.js';
 import { isSecure } from '../oauth/server-metadata.js';
 import type { OAuthClientModuleOptions } from './module-options.js';
-import { OPTION_SCHEMA, expectation, fits, isRecord, nearest } from './option-schema.js';
+import { OPTION_SCHEMA, expectation, fits, flatten, isRecord, nearest, without } from './option-schema.js';
 
 /** Node runs a timer that is longer at once. */
 const LONGEST_TIMER_MS = 2_147_483_647;
@@ -14,6 +14,7 @@ const MODULE_OPTIONS = ['clients', 'defaults', 'store', 'shutdownGraceMs', 'cloc
 /** How a problem names an option: by its path, or by its variable. */
 export type OptionLabel = (path: string) => string;
 
+const STORE_METHODS = ['get', 'set', 'delete', 'withLock'];
 const SECRET_METHODS = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt'];
 const JWT_METHODS = ['client_secret_jwt', 'private_key_jwt'];
 const GRANT_MEMBERS: Readonly<Record<string, readonly string[]>> = {
@@ -23,27 +24,33 @@ const GRANT_MEMBERS: Readonly<Record<string, readonly string[]>> = {
   token_exchange: ['subjectTokenType', 'actorToken', 'actorTokenType', 'requestedTokenType'],
 };
 
-/** Everything that is wrong with one client: a sentence each with client, option and remedy, never a value. */
+/**
+ * Everything that is wrong with one client: a sentence each with client, option and remedy, never a value.
+ *
+ * @param own the client's own part of the options: a default that this client has no use for is no problem
+ */
 export async function problemsOf(
   name: string,
   options: OAuthClientOptions,
   label: OptionLabel,
+  own: OAuthClientOptions = options,
 ): Promise<string[]> {
   const wrong = (path: string, what: string) => `Client "${name}": ${label(path)} ${what}.`;
-  const flat = flatten(options);
-  const kinds = [...flat].flatMap(([path, value]) => {
+  const unfit = [...flatten(options)].flatMap(([path, value]): [string, string][] => {
     const kind = OPTION_SCHEMA[path];
-    if (kind === undefined) return [wrong(path, unknown(path))];
-    return fits(path, value, kind) ? [] : [wrong(path, expectation(path, kind))];
+    if (kind === undefined) return [[path, unknown(path)]];
+    return fits(path, value, kind) ? [] : [[path, expectation(path, kind)]];
   });
-  // Rules between options make no sense on values of the wrong kind.
-  if (kinds.length > 0) return [...kinds, ...(await missing(options, wrong, label))];
+  const paths = unfit.map(([path]) => path);
+  // Rules between options make no sense on values of the wrong kind; they still hold for the rest.
+  const sound = without(options, paths);
   return [
-    ...(await missing(options, wrong, label)),
-    ...insecure(options, wrong),
-    ...unused(options, wrong),
-    ...clashes(options, wrong),
-    ...(await unfitKeys(options, wrong)),
+    ...unfit.map(([path, what]) => wrong(path, what)),
+    ...missing(options, wrong, label),
+    ...insecure(sound, wrong),
+    ...unused(sound, own, paths, wrong),
+    ...clashes(sound, wrong),
+    ...(await unfitKeys(sound, wrong)),
   ];
 }
 
@@ -52,7 +59,11 @@ export function moduleProblemsOf(options: OAuthClientModuleOptions): string[] {
   const problems = Object.keys(options)
     .filter((name) => !MODULE_OPTIONS.includes(name))
     .map((name) => `${name} is not a module option; did you mean ${nearest(name, MODULE_OPTIONS)}.`);
-  const { shutdownGraceMs = 0 } = options;
+  const { clients, defaults, store, shutdownGraceMs = 0 } = options;
+  for (const [name, value] of Object.entries({ clients, defaults, store }))
+    if (value !== undefined && !isRecord(value)) problems.push(`${name} must be an object.`);
+  if (isRecord(store) && STORE_METHODS.some((method) => typeof store[method] !== 'function'))
+    problems.push(`store must be a TokenStore, with the methods ${STORE_METHODS.join(', ')}.`);
   if (!(shutdownGraceMs >= 0 && shutdownGraceMs <= LONGEST_TIMER_MS))
     problems.push('shutdownGraceMs must be a number of milliseconds, 0 or more, and at most 24 days.');
   return problems;
@@ -70,7 +81,7 @@ function unknown(path: string): string {
 
 type Wrong = (path: string, what: string) => string;
 
-async function missing(options: OAuthClientOptions, wrong: Wrong, label: OptionLabel): Promise<string[]> {
+function missing(options: OAuthClientOptions, wrong: Wrong, label: OptionLabel): string[] {
   const problems: string[] = [];
   const { tokenEndpointAuthMethod: method } = withDefaults(options);
   const { clientSecret, clientSecretFile, privateKey, privateKeyFile, tls, dpop, grant } = options;
@@ -123,12 +134,23 @@ function insecure(options: OAuthClientOptions, wrong: Wrong): string[] {
   return problems;
 }
 
-/** Options that contradict each other, or would be ignored without a word. */
-function unused(options: OAuthClientOptions, wrong: Wrong): string[] {
+/**
+ * Options that contradict each other, or would be ignored without a word.
+ *
+ * @param unfit paths of the wrong kind: what was meant by them decides whether others are used
+ */
+function unused(
+  options: OAuthClientOptions,
+  own: OAuthClientOptions,
+  unfit: readonly string[],
+  wrong: Wrong,
+): string[] {
   const problems: string[] = [];
   const { tokenEndpointAuthMethod: method, grant, retry, refreshAhead: _, ...rest } = withDefaults(options);
-  const idle = (path: string, applies: boolean, remedy: string) => {
-    if (!applies && flatten(options).has(path)) problems.push(wrong(path, remedy));
+  const given = flatten(own);
+  const idle = (path: string, applies: boolean, remedy: string, decidedBy = 'tokenEndpointAuthMethod') => {
+    if (!applies && !unfit.includes(decidedBy) && !unfit.includes(path) && given.has(path))
+      problems.push(wrong(path, remedy));
   };
   for (const [one, other] of [
     ['clientSecret', 'clientSecretFile'],
@@ -159,7 +181,7 @@ function unused(options: OAuthClientOptions, wrong: Wrong): string[] {
   ) {
     problems.push(wrong('grant.actorTokenType', 'needs grant.actorToken (RFC 8693 §2.1)'));
   }
-  idle('tls.passphrase', options.tls?.key !== undefined, 'is not used without tls.key; remove it');
+  idle('tls.passphrase', options.tls?.key !== undefined, 'is not used without tls.key; remove it', 'tls.key');
   if (retry.minDelayMs > retry.maxDelayMs)
     problems.push(wrong('retry.minDelayMs', 'may not exceed retry.maxDelayMs'));
   return problems;
@@ -167,13 +189,12 @@ function unused(options: OAuthClientOptions, wrong: Wrong): string[] {
 
 /** Options that are right each by itself, but not together. */
 function clashes(options: OAuthClientOptions, wrong: Wrong): string[] {
-  const { issuer, clientId, basicEncoding, assertionAudience, grant, prefetch = 'off', http = {} } = options;
+  const { issuer, assertionAudience, grant, prefetch = 'off', http = {} } = options;
   const perRequest =
     grant?.type === 'token_exchange' || (grant?.type === 'jwt_bearer' && grant.assertion === undefined);
   const headers = Object.keys(http['headers'] ?? {}).map((name) => name.toLowerCase());
   const rules: [path: string, broken: boolean, what: string][] = [
     ['assertionAudience', assertionAudience === 'issuer' && !issuer, 'needs issuer; or give the value itself'],
-    ['basicEncoding', basicEncoding === 'raw' && /:/.test(clientId ?? ''), 'cannot be raw with a colon in clientId; use form'],
     ['prefetch', perRequest && prefetch !== 'off', 'needs a token that does not depend on the request; set it to off'],
     ['http', headers.includes('authorization') || headers.includes('dpop'), 'may not set the Authorization or DPoP header, which this client sets; remove it from headers'],
     ['http', http['auth'] !== undefined, 'may not hold auth, which would replace the token; use clientId and clientSecret'],
@@ -223,16 +244,4 @@ async function unfitKeys(options: OAuthClientOptions, wrong: Wrong): Promise<str
   if (ca !== undefined)
     await attempt('tls.ca', async () => new X509Certificate(ca), 'must be certificates in PEM');
   return problems;
-}
-
-/** Options by path, nested ones joined by a dot; absent ones left out. */
-function flatten(options: OAuthClientOptions): Map<string, unknown> {
-  const flat = new Map<string, unknown>();
-  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
-    const nested = isRecord(value) && Object.keys(OPTION_SCHEMA).some((path) => path.startsWith(`${name}.`));
-    if (nested) for (const [member, inner] of Object.entries(value)) flat.set(`${name}.${member}`, inner);
-    else if (value !== undefined) flat.set(name, value);
-  }
-  for (const [path, value] of flat) if (value === undefined) flat.delete(path);
-  return flat;
 }

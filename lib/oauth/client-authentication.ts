@@ -77,7 +77,7 @@ function basic(secret: string, encoding: 'form' | 'raw'): ClientAuth {
 }
 
 /** `application/x-www-form-urlencoded` with `-._~` kept; `URLSearchParams` would encode `~` and keep `*`. */
-function formEncode(value: string): string {
+export function formEncode(value: string): string {
   return encodeURIComponent(value)
     .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
     .replace(/%20/g, '+');

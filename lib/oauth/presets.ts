@@ -10,13 +10,26 @@ export interface PartnerOptions extends OAuthClientOptions {
 /** Settings that fit on top of each other one level deep. */
 const NESTED = ['http', 'retry', 'refreshAhead'] as const;
 
-/** `over` on top of `under`; `http`, `retry` and `refreshAhead` merge member by member. */
+/** Options of which one takes the place of the other. */
+const ALTERNATIVES = [
+  ['clientSecret', 'clientSecretFile'],
+  ['clientSecretFile', 'clientSecret'],
+  ['privateKey', 'privateKeyFile'],
+  ['privateKeyFile', 'privateKey'],
+] as const;
+
+/** `over` on top of `under`; `http` with its headers, `retry` and `refreshAhead` merge member by member. */
 export function mergeClientOptions(under: OAuthClientOptions, over: OAuthClientOptions): OAuthClientOptions {
   const merged: OAuthClientOptions = { ...under, ...defined(over) };
+  for (const [given, other] of ALTERNATIVES) {
+    if (over[given] !== undefined && over[other] === undefined) delete merged[other];
+  }
   for (const name of NESTED) {
     if (under[name] && over[name])
       Object.assign(merged, { [name]: { ...under[name], ...defined(over[name]) } });
   }
+  const headers = [under.http?.['headers'], over.http?.['headers']] as const;
+  if (headers[0] && headers[1]) merged.http = { ...merged.http, headers: Object.assign({}, ...headers) };
   return merged;
 }
 

@@ -9,7 +9,7 @@ import { OAuthClientError, TokenRequestError, TokenResponseError } from '../core
 import type { TokenEndpoint, TokenRequestContext } from '../core/token-endpoint.js';
 import { scopeValues, type TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
-import { clientAuthentication, type ClientAuthentication } from './client-authentication.js';
+import { clientAuthentication, formEncode, type ClientAuthentication } from './client-authentication.js';
 import { readCredential, unavailable } from './credentials.js';
 import type { DpopKey } from './dpop.js';
 import { grantIdentity, grantParameters } from './grants.js';
@@ -125,7 +125,8 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
       const nonce = answer.headers.get('dpop-nonce') ?? undefined;
       newNonce = this.#parts.dpop?.rememberNonce(new URL(url).origin, nonce, sent.headers['dpop']) ?? false;
       refuseRedirect(this.#client, url, answer);
-      const secrets = [...confidentialIn(request), authentication.credential, sent.headers['dpop']];
+      const secrets = [...confidentialIn(request), sent.headers['dpop']];
+      if (authentication.credential) secrets.push(...spellings(authentication.credential));
       response = this.#read(answer, await answer.text(), secrets);
       // What was read is what counts; openid-client insists on an answer in its own form.
       return Response.json({ access_token: response.value, token_type: 'bearer' });
@@ -217,6 +218,16 @@ function jsonOf(form: URLSearchParams): string {
     return [name, values.length > 1 ? values : values[0]];
   });
   return JSON.stringify(Object.fromEntries(fields));
+}
+
+/** A secret as it may come back: plain, in JSON, in a form, and in a form by our own rules. */
+function spellings(secret: string): string[] {
+  return [
+    secret,
+    JSON.stringify(secret).slice(1, -1),
+    new URLSearchParams([['', secret]]).toString().slice(1),
+    formEncode(secret),
+  ];
 }
 
 /** The confidential parts of a request, plain and as they are encoded in it. */

@@ -47,15 +47,16 @@ export function readTokenResponse(
 ): TokenResponse {
   const { client, secrets, now } = expected;
   const body = parseObject(text);
-  const error = serverText(body?.['error'], secrets);
-  if (status === 408 || status === 429 || status >= 500 || error === 'temporarily_unavailable') {
+  const code = body?.['error'];
+  if (status === 408 || status === 429 || status >= 500 || code === 'temporarily_unavailable') {
     const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, now);
     throw new AuthorizationServerUnavailableError(
       `The authorization server of OAuth client "${client}" is unavailable: it answered ${status}.`,
       { client, status, retryAfterMs },
     );
   }
-  if (status >= 300 || error !== undefined) {
+  if (status >= 300 || (code ?? '') !== '') {
+    const error = serverText(code, secrets);
     throw rejection(client, status, error, serverText(body?.['error_description'], secrets));
   }
   if (body === undefined) throw invalid(client, 'is not a JSON object', true);
@@ -131,10 +132,17 @@ function invalid(client: string, what: string, retryable: boolean): TokenRespons
 function serverText(text: unknown, secrets: readonly string[]): string | undefined {
   if (typeof text !== 'string' || text === '') return undefined;
   return secrets
+    .filter(isTelling)
     .reduce((kept, secret) => kept.replaceAll(secret, '[redacted]'), text)
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
     .slice(0, MAX_TEXT)
+    .replace(/[\ud800-\udbff]$/, '')
     .trim();
+}
+
+/** A secret that is a plain short word says nothing where it stands in a sentence, and is in many. */
+function isTelling(secret: string): boolean {
+  return secret.length >= 8 || (secret.length >= 4 && /[^a-z]/i.test(secret));
 }
 
 /** The JSON object that `text` is, if it is one. */

@@ -10,8 +10,10 @@ type KeyRing = ReadonlyMap<string, Uint8Array>;
 
 /** @throws {OAuthConfigurationError} when there is no key, or a malformed one. */
 export function readKeys(keys: readonly EncryptionKey[] | 'none' | undefined): KeyRing {
-  const list = keys === 'none' ? [] : (keys ?? []);
-  const sound = list.filter(({ id, key }) => id && /^[\w-]{43}$/.test(key));
+  const list: readonly Partial<EncryptionKey | null>[] = Array.isArray(keys) ? keys : [];
+  const sound = list.filter(
+    (it): it is EncryptionKey => Boolean(it?.id) && /^[\w-]{43}$/.test(it?.key ?? ''),
+  );
   const ring = new Map(sound.map(({ id, key }) => [id, Buffer.from(key, 'base64url')]));
   if (ring.size === list.length && (ring.size > 0 || keys === 'none')) return ring;
   throw new OAuthConfigurationError([

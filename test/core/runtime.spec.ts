@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { AccessToken } from '../../lib/core/access-token.js';
+import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
 import { Scenario } from './scenario.js';
 import { rejected, unavailable } from './scripted-endpoint.js';
 import { START, settle } from './virtual-clock.js';
@@ -53,6 +54,19 @@ describe('Shutdown', () => {
     expect(clock.pending).toBe(0);
     expect(completed).toBe(true);
     expect(scenario.eventTypes).toEqual(['token_request_failed', 'token_request_failed']);
+  });
+
+  it('64. A store that never answers holds up neither the callers nor the shutdown', async () => {
+    class Hung extends MemoryTokenStore {
+      override withLock(): Promise<never> {
+        return new Promise(() => undefined);
+      }
+    }
+    const { client, clock, runtime } = new Scenario({ store: new Hung() });
+    const outcome = client.getToken().catch((error: unknown) => error);
+    await clock.until(runtime.close(200));
+    expect(await outcome).toMatchObject({ code: 'closed' });
+    expect([clock.elapsed, clock.pending]).toEqual([1_200, 0]);
   });
 
   it('64. A flight that is pausing between tries ends as well, and sends nothing more', async () => {

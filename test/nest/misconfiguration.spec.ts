@@ -84,6 +84,59 @@ describe('61. misconfiguration → boot fails with every problem of every client
     expectNoSecret([error], 'hunter2-secret', 'not-a-url-value', 'odd-value');
   });
 
+  it('61. an option of the wrong kind hides no other problem', async () => {
+    const client = {
+      tokenEndpoint: 'http://as.example/token',
+      clientId: 'x',
+      clientSecret: 'y',
+      clientSecretFile: '/run/secret',
+      timeoutMs: -1,
+      retry: { minDelayMs: 500, maxDelayMs: 100, attempts: 'many' },
+      grant: { type: 'authorization_code' },
+      tokenEndpointAuthMethod: 'basic',
+      assertionAudience: 'https://as.example', // of use or not, whatever method was meant
+      scopes: 'a',
+    } as object;
+    expect((await failure({ clients: { a: client } })).problems).toEqual([
+      'Client "a": timeoutMs must be a number of milliseconds, more than 0.',
+      'Client "a": retry.attempts must be a whole number of at least 1.',
+      expect.stringMatching(/^Client "a": grant\.type must be one of /),
+      expect.stringMatching(/^Client "a": tokenEndpointAuthMethod must be one of /),
+      'Client "a": scopes is not an option; did you mean scope.',
+      expect.stringMatching(/^Client "a": tokenEndpoint must use https outside loopback/),
+      'Client "a": clientSecret and clientSecretFile exclude each other; keep one.',
+      'Client "a": retry.minDelayMs may not exceed retry.maxDelayMs.',
+    ]);
+  });
+
+  it('61. what is no object at all is a problem as well, and hides no other client', async () => {
+    const clients = { a: undefined, b: null, c: 'x', d: { clientId: 'x', clientSecret: 'y' } };
+    const options = { clients, defaults: null, store: {} } as unknown as OAuthClientModuleOptions;
+    expect((await failure(options)).problems).toEqual([
+      'defaults must be an object.',
+      'store must be a TokenStore, with the methods get, set, delete, withLock.',
+      ...['a', 'b', 'c'].map((name) => `Client "${name}": its options must be an object.`),
+      expect.stringMatching(/^Client "d": tokenEndpoint is missing/),
+    ]);
+    expect((await failure({ clients: [] as unknown as Record<string, never> })).problems).toEqual([
+      'clients must be an object.',
+    ]);
+  });
+
+  it('61. a default that one client has no use for is no problem', async () => {
+    const server = { tokenEndpoint: 'https://as.example/token', clientId: 'x' };
+    const clients = {
+      a: server,
+      b: { ...server, clientSecretFile: '/run/b' },
+      c: { ...server, tokenEndpointAuthMethod: 'none' as const },
+      d: { ...server, tokenEndpointAuthMethod: 'none' as const, basicEncoding: 'raw' as const },
+    };
+    const defaults = { basicEncoding: 'raw', clientSecret: 'shared-secret-value' } as const;
+    expect((await failure({ clients, defaults })).problems).toEqual([
+      'Client "d": basicEncoding is not used by none; remove it.',
+    ]);
+  });
+
   it('61. durations that a timer would cut to nothing are refused', async () => {
     const right = { clientId: 'x', clientSecret: 'y', tokenEndpoint: 'https://x.example' };
     const long = { ...right, timeoutMs: 3e9, retry: { totalMs: 2 ** 31 }, defaultLifetimeMs: 3e9 };
@@ -122,7 +175,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
 
   it('61. no clients at all → a problem that says where to name them', async () => {
     expect(await problems({})).toEqual([
-      'No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, or pass clients to OAuthClientModule.forRoot().',
+      'No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global.',
     ]);
   });
 
@@ -190,6 +243,27 @@ describe('61. misconfiguration → boot fails with every problem of every client
     ]);
   });
 
+  it('61. but a name that only looks longer takes no variable away', async () => {
+    const clients = await resolved({
+      OAUTH_CLIENTS: 'api,api-client',
+      ...complete('api'),
+      ...complete('api-client', 'OAUTH_API_CLIENT_'),
+    });
+    expect(clients['api']).toMatchObject({ clientId: 'api-id' });
+    expect(clients['api-client']).toMatchObject({ clientId: 'api-client-id' });
+  });
+
+  it.each([
+    ['SECRET', 'CLIENT_SECRET'],
+    ['URL', 'BASE_URL'],
+    ['CLIENT_SECERT', 'CLIENT_SECRET'],
+  ])('61. OAUTH_<NAME>_%s → did you mean %s', async (wrong, right) => {
+    const found = await problems({ OAUTH_CLIENTS: 'api', ...complete('api'), [`OAUTH_API_${wrong}`]: 'x' });
+    expect(found).toEqual([
+      `OAUTH_API_${wrong} is not a variable of client "api"; did you mean OAUTH_API_${right}?`,
+    ]);
+  });
+
   it('61. a partner preset by OAUTH_<NAME>_PARTNER and _ENVIRONMENT; own variables win over it', async () => {
     const { symptoms, pharmacy } = await resolved({
       OAUTH_CLIENTS: 'symptoms,pharmacy',
@@ -219,13 +293,13 @@ describe('61. misconfiguration → boot fails with every problem of every client
       OAUTH_A_TOKEN_ENDPOINT: 'https://x.example',
     };
     expect(await problems({ OAUTH_CLIENTS: 'a', ...credentials, OAUTH_A_PARTNER: 'odd-value' })).toEqual([
-      'OAUTH_A_PARTNER must be one of buoy, honeybee.',
+      'Client "a": OAUTH_A_PARTNER must be one of buoy, honeybee.',
     ]);
     expect(await problems({ OAUTH_A_PARTNER: 'honeybee', OAUTH_A_ENVIRONMENT: 'odd-value' })).toEqual([
-      expect.stringMatching(/^OAUTH_A_ENVIRONMENT: Partner "honeybee" has no such environment/),
+      expect.stringMatching(/^Client "a": OAUTH_A_ENVIRONMENT: Partner "honeybee" has no such environment/),
     ]);
     expect(await problems({ OAUTH_A_PARTNER: '', OAUTH_A_ENVIRONMENT: 'sandbox' })).toEqual([
-      'OAUTH_A_ENVIRONMENT needs OAUTH_A_PARTNER.',
+      'Client "a": OAUTH_A_ENVIRONMENT needs OAUTH_A_PARTNER.',
     ]);
   });
 
@@ -276,7 +350,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
   it('61. variables that contradict each other: a value and its file; what is off stays off', async () => {
     const both = { OAUTH_API_TLS_CA: 'ca-value', OAUTH_API_TLS_CA_FILE: '/ca.pem' };
     expect(await problems({ OAUTH_CLIENTS: 'api', ...complete('api'), ...both })).toEqual([
-      'OAUTH_API_TLS_CA and OAUTH_API_TLS_CA_FILE exclude each other; keep one.',
+      'Client "api": OAUTH_API_TLS_CA and OAUTH_API_TLS_CA_FILE exclude each other; keep one.',
     ]);
     const tls = { OAUTH_API_TLS_CA: '', OAUTH_API_TLS_CA_FILE: '' };
     const proof = { OAUTH_API_DPOP_ALGORITHM: 'ES256' };

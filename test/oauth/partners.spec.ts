@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { OAuthConfigurationError } from 'nestjs-oauth-client';
 import { buoy, honeybee } from 'nestjs-oauth-client/partners';
 import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
+import { mergeClientOptions } from '../../lib/oauth/presets.js';
 import { Application } from './application.js';
 
 let server: FakeAuthorizationServer;
@@ -156,6 +157,16 @@ describe('presets', () => {
       baseURL: 'https://partners.honeybeehealth.com',
       http: { timeout: 5, headers: { Accept: 'application/json' } },
     });
+  });
+
+  it('of http the headers merge as well; a file takes the place of a secret', () => {
+    const options = honeybee({ clientId: 'x', http: { headers: { 'X-Trace': 'a' } } });
+    expect(options.http).toEqual({ headers: { Accept: 'application/json', 'X-Trace': 'a' } });
+    const merged = mergeClientOptions(
+      { clientSecret: 'a', privateKeyFile: '/k' },
+      { clientSecretFile: '/s' },
+    );
+    expect(merged).toEqual({ clientSecretFile: '/s', privateKeyFile: '/k' });
   });
 
   it.each([

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { TokenRequestError, TokenResponseError } from 'nestjs-oauth-client';
+import { TokenRequestError, TokenResponseError, type OAuthClientOptions } from 'nestjs-oauth-client';
 import { FakeAuthorizationServer, type FakeAnswer } from 'nestjs-oauth-client/testing';
 import { inspect } from 'node:util';
 import { Application } from './application.js';
@@ -152,6 +152,11 @@ describe('8. answers that are no token', () => {
     });
   });
 
+  it('8. 200 with an error that is no text is one as well', async () => {
+    const answer = { error: { code: 17 }, access_token: 't', token_type: 'Bearer' };
+    expect(await failureAfter(answer)).toMatchObject({ code: 'token_request_rejected', error: undefined });
+  });
+
   it.each<[string, FakeAnswer]>([
     ['HTML', 'html'],
     ['an empty body', 'empty'],
@@ -200,6 +205,7 @@ describe('33. and 33a. rejections', () => {
     ['control characters', 'bad\u0000\r\n\u001b[31mcode\u2028end', 'bad [31mcode end'],
     ['bidirectional overrides', 'user \u202Eevil\u2066', 'user  evil'],
     ['100 kB', 'x'.repeat(100_000), 'x'.repeat(256)],
+    ['a character cut in two', `a${'😀'.repeat(300)}`, `a${'😀'.repeat(127)}`],
   ])(
     '33. error_description with %s → cleaned and cut to 256 characters before it reaches a log',
     async (_, text, cleaned) => {
@@ -230,6 +236,39 @@ describe('33. and 33a. rejections', () => {
       for (const form of [secret, encodeURIComponent(secret), 'p%40ss+w%2Brd%2F%C3%BC', basic]) {
         expect(shown).not.toContain(form);
       }
+    },
+  );
+
+  it('33. The same as JSON, and as a form inside Basic', async () => {
+    const secret = 'quo"te\\+x/y=';
+    server.alwaysRespond(({ rawBody, headers }) => {
+      const basic = Buffer.from(headers.authorization?.slice(6) ?? '', 'base64').toString();
+      return { status: 401, body: { error: 'invalid_client', error_description: `${rawBody} ${basic}` } };
+    });
+    const asked: OAuthClientOptions[] = [
+      { requestFormat: 'json', tokenEndpointAuthMethod: 'client_secret_post' },
+      {},
+    ];
+    for (const options of asked) {
+      const app = await Application.client(client({ clientSecret: secret, ...options }));
+      const { errorDescription } = (await app.failure()) as TokenRequestError;
+      expect(errorDescription).toContain('[redacted]');
+      expect(errorDescription).not.toMatch(/quo/);
+    }
+  });
+
+  it.each(['s', 'secret', 'nonce', 'scope'])(
+    '33. A secret that is a plain short word (%s) makes no code or sentence illegible',
+    async (clientSecret) => {
+      server.alwaysRespond({
+        status: 400,
+        body: { error: 'invalid_scope', error_description: 'wrong secret, nonce or scope' },
+      });
+      const app = await Application.client(client({ clientSecret: () => clientSecret }));
+      expect(await app.failure()).toMatchObject({
+        error: 'invalid_scope',
+        errorDescription: 'wrong secret, nonce or scope',
+      });
     },
   );
 

@@ -59,7 +59,6 @@ const families: Record<string, () => Wrong[]> = {
     [{ ...right, tokenEndpointAuthMethod: 'none' }, /^clientSecret is not used by none; remove it, or choose another tokenEndpointAuthMethod\.$/],
     [{ ...right, basicEncoding: 'percent' }, /^basicEncoding must be one of form, raw\.$/],
     [{ ...right, basicEncoding: 'form', tokenEndpointAuthMethod: 'client_secret_post' }, /^basicEncoding is not used by client_secret_post; remove it\.$/],
-    [{ ...right, clientId: 'urn:me', basicEncoding: 'raw' }, /^basicEncoding cannot be raw with a colon in clientId; use form\.$/],
     [{ ...right, assertionAudience: 'https://as.example' }, /^assertionAudience is not used by client_secret_basic; remove it\.$/],
     [{ ...right, tokenEndpointAuthMethod: 'client_secret_jwt', assertionAudience: 'issuer' }, /^assertionAudience needs issuer; or give the value itself\.$/],
   ],

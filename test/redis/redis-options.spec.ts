@@ -10,6 +10,8 @@ const open = (options: unknown) =>
 
 describe('encryptionKeys of RedisTokenStore', () => {
   it.each<[string, unknown]>([
+    ['a text', 'NONE'],
+    ['a list with a hole', [null]],
     ['no options', undefined],
     ['no keys', {}],
     ['an empty list', { encryptionKeys: [] }],
