@@ -109,8 +109,12 @@ function timedRows(lanes, samples, measure) {
   const peers = rows.filter(({ name }) => !name.startsWith('ours'));
   const fastest = rows.indexOf(peers.toSorted((a, b) => a[measure] - b[measure])[0]);
   rows.forEach((row, i) => {
-    row.toFastestPeer = median(
-      samples[i].map((sample, round) => sample[measure] / samples[fastest][round][measure]),
+    const ratios = samples[i].map((sample, round) => sample[measure] / samples[fastest][round][measure]);
+    row.toFastestPeer = median(ratios);
+    row.toFastestPeerLow = median(ratios, 0.25);
+    row.toLimitLow = median(
+      samples[i].map(({ toLimit }) => toLimit),
+      0.25,
     );
   });
   return rows.toSorted((a, b) => a[measure] - b[measure]);

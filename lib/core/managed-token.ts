@@ -63,9 +63,8 @@ export class ManagedToken {
   current(): AccessToken | undefined {
     const held = this.held;
     if (held === undefined) return undefined;
-    const phase = held.phase;
-    if (phase === 'fresh') return held.token;
-    const decision = this.#decide(phase);
+    if (held.fresh) return held.token;
+    const decision = this.#decide(held.phase);
     if (decision === 'use_and_refresh') this.#join('refresh_ahead');
     return decision === 'use' || decision === 'use_and_refresh' ? held.token : undefined;
   }

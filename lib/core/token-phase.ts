@@ -38,6 +38,8 @@ export class HeldToken {
   readonly #refreshAge: number;
   readonly #reserveAge: number;
   readonly #lifetime: number;
+  readonly #freshUntil: number;
+  readonly #freshUntilMonotonic: number;
 
   /**
    * @param jitter factor on the refresh window, 0.9 to 1.1, drawn once per key and instance.
@@ -60,6 +62,14 @@ export class HeldToken {
     const window = Math.min(share * this.#lifetime, refreshAhead.maxMs * jitter);
     this.#refreshAge = Math.floor(this.#lifetime - window);
     this.#reserveAge = Math.floor(this.#lifetime - Math.min(RESERVE_RATIO * this.#lifetime, RESERVE_MAX_MS));
+    const freshAge = Math.min(this.#refreshAge, this.#reserveAge);
+    this.#freshUntil = stored.issuedAt + freshAge;
+    this.#freshUntilMonotonic = startedMonotonic + freshAge;
+  }
+
+  /** Whether the phase is `fresh`, in less time. */
+  get fresh(): boolean {
+    return this.#clock.now() < this.#freshUntil && this.#clock.monotonic() < this.#freshUntilMonotonic;
   }
 
   /** When a refresh falls due, epoch milliseconds. */
@@ -84,7 +94,7 @@ export class HeldToken {
 
   get phase(): TokenPhase {
     const age = this.ageMs;
-    if (age < this.#refreshAge && age < this.#reserveAge) return 'fresh';
+    if (age < Math.min(this.#refreshAge, this.#reserveAge)) return 'fresh';
     if (!(age < this.#lifetime)) return 'expired'; // so is a lifetime that is no number
     return age >= this.#reserveAge ? 'reserve' : 'refresh_due';
   }

@@ -12,6 +12,8 @@ export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationS
   /** @internal The clients whose prefetch is under way. */
   readonly prefetching = new Set<string>();
   readonly #registry: OAuthClientRegistry;
+  /** The client that was asked for last, likely to be the next one too. */
+  #last: OAuthClient | undefined;
 
   constructor(registry: OAuthClientRegistry) {
     this.#registry = registry;
@@ -51,7 +53,8 @@ export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationS
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */
   client(name: string): OAuthClient {
-    return this.#registry.get(name).client;
+    if (this.#last?.name === name) return this.#last;
+    return (this.#last = this.#registry.get(name).client);
   }
 
   /** How each client fares. Asks nobody. */
