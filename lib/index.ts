@@ -1,3 +1,9 @@
+/**
+ * The module, its injectables and decorators, options, errors, events and token stores.
+ *
+ * @module nestjs-oauth-client
+ */
+
 import './axios/request-config.js';
 
 export { AccessToken } from './core/access-token.js';

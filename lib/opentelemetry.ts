@@ -1,3 +1,9 @@
+/**
+ * Metrics and spans; needs `@opentelemetry/api`.
+ *
+ * @module nestjs-oauth-client/opentelemetry
+ */
+
 import { Injectable } from '@nestjs/common';
 import { SpanStatusCode, metrics, trace, type Meter, type ObservableResult } from '@opentelemetry/api';
 import { OAuthClientError } from './core/errors.js';

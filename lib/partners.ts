@@ -1,1 +1,7 @@
+/**
+ * Presets for partner APIs.
+ *
+ * @module nestjs-oauth-client/partners
+ */
+
 export { buoy, honeybee, type PartnerOptions } from './oauth/presets.js';

@@ -1,8 +1,16 @@
+/**
+ * A token store that a fleet shares; needs `ioredis`.
+ *
+ * @module nestjs-oauth-client/redis
+ */
+
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { Redis, type Cluster, type RedisOptions } from 'ioredis';
 import { TokenStore, type LockOutcome, type StoredToken } from './core/token-store.js';
 import { readKeys, seal, unseal, type EncryptionKey } from './redis/token-cipher.js';
+
+export type { EncryptionKey } from './redis/token-cipher.js';
 
 /** How a {@link RedisTokenStore} keeps tokens. */
 export interface RedisTokenStoreOptions {

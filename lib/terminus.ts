@@ -1,3 +1,9 @@
+/**
+ * Health of the clients; needs `@nestjs/terminus`.
+ *
+ * @module nestjs-oauth-client/terminus
+ */
+
 import { Injectable } from '@nestjs/common';
 import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
 import type { OAuthClientStatus } from './core/events.js';
@@ -48,6 +54,7 @@ export class OAuthClientHealthIndicator {
    * How the clients fare, each with its state, the token's expiry and the last failure's code.
    *
    * @param key the name in the health check's result
+   * @param options which clients count, and for which probe
    * @throws {OAuthClientError} `unknown_client`, listing the known ones
    */
   isHealthy<const Key extends string>(

@@ -1,3 +1,9 @@
+/**
+ * Fakes for an application's tests, and the contract that every token store must pass.
+ *
+ * @module nestjs-oauth-client/testing
+ */
+
 export { FakeAuthorizationServer } from './testing/fake-authorization-server.js';
 export type { FakeAuthorizationServerOptions } from './testing/fake-authorization-server.js';
 export type {

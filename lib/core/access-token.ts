@@ -44,6 +44,7 @@ export class AccessToken {
     return { tokenType: this.tokenType, scope: this.scope, expiresAt: this.expiresAt.toISOString() };
   }
 
+  /** @hidden */
   [inspect.custom](): string {
     return this.toString();
   }

@@ -6,7 +6,7 @@ export class MemoryTokenStore extends TokenStore {
   override readonly maxEntries: number;
   readonly #entries: LruMap<StoredToken>;
 
-  /** @param options.maxEntries how many keys are kept. Default 10,000. */
+  /** @param options `maxEntries`: how many keys are kept. Default 10,000. */
   constructor({ maxEntries = 10_000 }: { maxEntries?: number } = {}) {
     super();
     if (!Number.isInteger(maxEntries) || maxEntries < 1) {

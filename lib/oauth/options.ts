@@ -12,7 +12,7 @@ export const TOKEN_ENDPOINT_AUTH_METHODS = [
   'tls_client_auth', 'self_signed_tls_client_auth', 'none',
 ] as const; // prettier-ignore
 
-/** How the client proves itself at the token endpoint. */
+/** How the client proves itself at the token endpoint. @useDeclaredType */
 export type TokenEndpointAuthMethod = (typeof TOKEN_ENDPOINT_AUTH_METHODS)[number];
 
 /** The asymmetric algorithms of RFC 7518 §3.1 and RFC 8037 §3.1. */
@@ -20,7 +20,7 @@ export const SIGNING_ALGORITHMS = [
   'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA',
 ] as const; // prettier-ignore
 
-/** JWS algorithms for client assertions and DPoP proofs. */
+/** JWS algorithms for client assertions and DPoP proofs. @useDeclaredType */
 export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number];
 
 /** What the client presents for a token. Tokens and assertions are strings or functions. */

@@ -18,6 +18,7 @@ export interface TokenStoreContractOptions {
  * Registers the cases that every {@link TokenStore} must pass, with the `it` or `test` of any framework. Each case
  * asks `createStore` for an empty store.
  *
+ * @param options `exclusive`: also check locks and leases, as a shared store needs
  * @example
  * ```ts
  * describe('MyTokenStore', () => {

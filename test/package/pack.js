@@ -29,6 +29,21 @@ export function run(command, parameters, options = {}) {
 }
 
 /**
+ * Compares two files or two folders; the difference is the error.
+ *
+ * @param {string} kept
+ * @param {string} current
+ * @param {string} remedy what to do about a difference
+ */
+export function expectSame(kept, current, remedy) {
+  try {
+    run('git', ['diff', '--no-index', '--no-color', '--no-ext-diff', kept, current]);
+  } catch (error) {
+    throw new Error(`${error.message}\n${remedy}`, { cause: error });
+  }
+}
+
+/**
  * Makes a directory that is gone when the process ends.
  *
  * @param {string} prefix
