@@ -1,21 +1,67 @@
 import { randomUUID } from 'node:crypto';
-import type { InternalAxiosRequestConfig } from 'axios';
+import type { AxiosRequestTransformer, InternalAxiosRequestConfig } from 'axios';
 import type { AccessToken } from '../core/access-token.js';
+import { OriginNotAllowedError } from '../core/errors.js';
 import { targetOf } from './allowed-origins.js';
 import { guardRedirects } from './redirect-guard.js';
-import { SentRequest, type Attempt, type ProofMaker } from './sent-request.js';
+import {
+  SentRequest,
+  type ApiClient,
+  type Attempt,
+  type ProofMaker,
+  type TokenChoice,
+} from './sent-request.js';
 
 type Config = InternalAxiosRequestConfig;
 
-/** Puts the attempt's token on a request, and with it whatever proves that it is ours. */
-export function authorize(config: Config, attempt: Attempt): Config | Promise<Config> {
-  const { api, token } = attempt;
-  config.headers['Authorization'] = token.authorization;
+/** Puts a token on a request, and with it whatever proves that it is ours. */
+export function authorize(
+  config: Config,
+  { api, managed, strict }: TokenChoice,
+  token: AccessToken,
+): Config | Promise<Config> {
+  const { authorization } = token;
+  const attempt: Attempt = { api, managed, strict, token, authorization, astray: false };
+  config.headers['Authorization'] = authorization;
   if (api.tlsAgent) config.httpsAgent ??= api.tlsAgent;
-  if (config.data instanceof FormData) fixBoundary(config);
+  if (typeof config.data === 'object' && config.data instanceof FormData) fixBoundary(config);
   SentRequest.on(config, attempt);
+  guardTarget(config);
   guardRedirects(config, attempt);
   return api.dpop === undefined ? config : addProof(config, api.dpop, token);
+}
+
+/** A transform with a look at the target in front, by the one without; not one more, since Axios goes through all headers before each. */
+const guards = new WeakMap<AxiosRequestTransformer, AxiosRequestTransformer>();
+const unchanged: AxiosRequestTransformer = (data: unknown) => data;
+
+/** Transforms run after all interceptors, those that run after ours included: here it shows where the request really goes. */
+function guardTarget(config: Config): void {
+  const transforms = config.transformRequest ?? unchanged;
+  const first = (Array.isArray(transforms) ? transforms[0] : transforms) ?? unchanged;
+  let guard = guards.get(first);
+  if (guard === undefined) {
+    guard = function (data, headers) {
+      checkTarget(this);
+      return first.call(this, data, headers) as unknown;
+    };
+    guards.set(first, guard).set(guard, guard);
+  }
+  config.transformRequest = Array.isArray(transforms) ? [guard, ...transforms.slice(1)] : guard;
+}
+
+function checkTarget(config: Config): void {
+  const attempt = SentRequest.attemptOf(config);
+  if (attempt === undefined || attempt.api.origins.allow(config)) return;
+  if (attempt.strict) throw originNotAllowed(config, attempt.api);
+  config.headers.delete('Authorization');
+  config.headers.delete('DPoP');
+  attempt.astray = true;
+}
+
+/** The error of a request that would take a token astray. */
+export function originNotAllowed(config: Config, { client }: ApiClient): OriginNotAllowedError {
+  return new OriginNotAllowedError(client.name, targetOf(config)?.origin ?? 'an unknown origin');
 }
 
 /** A form is to be the same, byte by byte, when it is sent again; fetch adapters choose the boundary themselves. */

@@ -26,11 +26,19 @@ export interface ApiClient {
   readonly tlsAgent: Agent | undefined;
 }
 
-/** How a request was sent. */
-export interface Attempt {
+/** Whose tokens a request gets. */
+export interface TokenChoice {
   readonly api: ApiClient;
   readonly managed: ManagedToken;
+  /** Whether it is an error when the request leaves the client's origins, rather than sent without a token. */
+  readonly strict: boolean;
+}
+
+/** How a request was sent. */
+export interface Attempt extends TokenChoice {
   readonly token: AccessToken;
+  /** The header made of it. */
+  readonly authorization: string;
   /** Whether a redirect led it on without its token, so that the answer says nothing about that. */
   astray: boolean;
 }

@@ -1,10 +1,7 @@
 import axios, { type AxiosInstance, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
-import { OriginNotAllowedError } from '../core/errors.js';
-import type { ManagedToken } from '../core/managed-token.js';
-import { targetOf } from './allowed-origins.js';
-import { authorize } from './authorize.js';
+import { authorize, originNotAllowed } from './authorize.js';
 import { fail, isMasked } from './masking.js';
-import { SentRequest, type ApiClient, type Attempt } from './sent-request.js';
+import { SentRequest, type ApiClient, type Attempt, type TokenChoice } from './sent-request.js';
 import { handleUnauthorized, noteAccepted, unlessCancelled } from './unauthorized.js';
 import './request-config.js';
 
@@ -44,13 +41,13 @@ function attachToken(config: Config, select: ClientSelector): Config | Promise<C
   const { api, strict } = selected;
   if (!api.origins.allow(config)) {
     if (!strict) return leave(config);
-    throw new OriginNotAllowedError(api.client.name, targetOf(config)?.origin ?? 'an unknown origin');
+    throw originNotAllowed(config, api);
   }
   const managed = api.client.managed(oauth || undefined);
   const ready = !api.client.closed && !(oauth && (oauth.forceRefresh || oauth.signal?.aborted));
   const token = ready ? managed.current() : undefined;
-  if (token === undefined) return waitForToken(config, api, managed);
-  return authorize(config, { api, managed, token, astray: false });
+  const choice = { api, managed, strict };
+  return token === undefined ? waitForToken(config, choice) : authorize(config, choice, token);
 }
 
 /** Without a token of ours; what was asked for may hold a subject token all the same, which an error would show. */
@@ -62,14 +59,14 @@ function leave(config: Config): Config {
 /** Whether an `Authorization` header is from an earlier sending of the request, masked or not. */
 function isOurs(config: Config, authorization: unknown): boolean {
   if (typeof authorization !== 'string') return false;
-  return isMasked(authorization) || authorization === SentRequest.attemptOf(config)?.token.authorization;
+  return isMasked(authorization) || authorization === SentRequest.attemptOf(config)?.authorization;
 }
 
-async function waitForToken(config: Config, api: ApiClient, managed: ManagedToken): Promise<Config> {
+async function waitForToken(config: Config, choice: TokenChoice): Promise<Config> {
   const request = config.oauth || undefined;
   SentRequest.on(config); // a wait that is cancelled ends in an error with this config
-  const token = await unlessCancelled(config, () => api.client.getToken(request));
-  return token ? authorize(config, { api, managed, token, astray: false }) : config;
+  const token = await unlessCancelled(config, () => choice.api.client.getToken(request));
+  return token ? authorize(config, choice, token) : config;
 }
 
 function handleResponse(response: AxiosResponse): AxiosResponse | Promise<AxiosResponse> {
@@ -95,7 +92,7 @@ async function handleError(error: unknown): Promise<AxiosResponse> {
 /** Unless an interceptor that ran after ours put something else in the token's place. */
 function attemptBehind(config: Config | undefined): Attempt | undefined {
   const attempt = SentRequest.attemptOf(config);
-  return attempt && config?.headers['Authorization'] === attempt.token.authorization ? attempt : undefined;
+  return attempt && config?.headers['Authorization'] === attempt.authorization ? attempt : undefined;
 }
 
 /** The client whose token an API rejected for good, if that is what `error` tells. */

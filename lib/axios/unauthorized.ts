@@ -7,10 +7,11 @@ import axios, {
 } from 'axios';
 import { firstValueFrom, from, merge, takeUntil, timer } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
+import type { AccessToken } from '../core/access-token.js';
 import { authorize } from './authorize.js';
 import { targetOf } from './allowed-origins.js';
 import { fail } from './masking.js';
-import type { Attempt, ProofMaker } from './sent-request.js';
+import { SentRequest, type Attempt, type ProofMaker, type TokenChoice } from './sent-request.js';
 
 type Config = InternalAxiosRequestConfig;
 
@@ -47,7 +48,7 @@ export async function handleUnauthorized(
   const newer = await unlessCancelled(config, () => managed.get(false));
   if (newer?.value === token.value) return surface();
   discard(rejection);
-  return replay(config, newer ? { ...attempt, token: newer } : attempt);
+  return settled(await replay(config, attempt, newer ?? token));
 }
 
 /** The answer to the same token, where the API may only have wanted its nonce, or not have known of the token yet. */
@@ -62,56 +63,61 @@ async function sameTokenAgain(
     if (!managed.mayBeLagging(token)) return undefined;
     await unlessCancelled(config, () => firstValueFrom(timer(LAG_WAIT_MS, api.clock.scheduler)));
   }
-  const answer = await unlessUnauthorized(() => replay(config, attempt));
-  if (answer) discard(rejection);
-  else if (!nonceIsNew) managed.ruleOutLag(token);
-  return answer;
+  const outcome = await replay(config, attempt, token);
+  if (outcome.response?.status === 401) {
+    discard(outcome.response);
+    if (!nonceIsNew) managed.ruleOutLag(token);
+    return undefined;
+  }
+  discard(rejection);
+  return settled(outcome);
 }
 
-async function unlessUnauthorized(send: () => Promise<AxiosResponse>): Promise<AxiosResponse | undefined> {
-  try {
-    const response = await send();
-    if (response.status !== 401) return response;
-    discard(response);
-  } catch (error) {
-    if (!axios.isAxiosError(error) || error.response?.status !== 401) throw error;
-    discard(error.response);
-  }
-  return undefined;
+/** A response, which Axios may take for an error, or only an error. */
+interface Outcome {
+  response?: AxiosResponse;
+  error?: unknown;
 }
 
 /**
- * Sends the request again as it went out: same method, URL, headers and bytes, with the attempt's token.
+ * Sends the request again as it went out: same method, URL, headers and bytes, with that token.
  *
  * @param nonceMayChange whether it may be sent once more with a nonce that the API asks for only now (RFC 9449 §9)
  */
-async function replay(config: Config, attempt: Attempt, nonceMayChange = true): Promise<AxiosResponse> {
-  const { dpop } = attempt.api;
+async function replay(
+  config: Config,
+  choice: TokenChoice,
+  token: AccessToken,
+  nonceMayChange = true,
+): Promise<Outcome> {
+  const { dpop } = choice.api;
   const again = {
     ...config,
     headers: new AxiosHeaders(config.headers),
     transformRequest: (data: unknown) => data,
   };
-  await authorize(again, attempt);
-  const { response, error } = await answerOf(replayer.request(again));
-  if (response && response.status !== 401) noteAccepted(attempt, response);
+  await authorize(again, choice, token);
+  const outcome = await outcomeOf(replayer.request(again));
+  const { response } = outcome;
+  if (response && response.status !== 401) noteAccepted(SentRequest.attemptOf(again)!, response);
   else if (response && dpop && noteNonce(dpop, response) && nonceMayChange) {
     discard(response);
-    return replay(config, attempt, false);
+    return replay(config, choice, token, false);
   }
-  return error === undefined ? response! : fail(error);
+  return outcome;
 }
 
-/** The response, whether Axios takes it for an error or not. */
-async function answerOf(
-  sent: Promise<AxiosResponse>,
-): Promise<{ response?: AxiosResponse; error?: unknown }> {
+async function outcomeOf(sent: Promise<AxiosResponse>): Promise<Outcome> {
   try {
     return { response: await sent };
   } catch (error) {
     const { response } = error as AxiosError;
     return { error, ...(response && { response }) };
   }
+}
+
+function settled({ response, error }: Outcome): AxiosResponse {
+  return error === undefined ? response! : fail(error);
 }
 
 /** A body that nobody will read keeps its connection. */

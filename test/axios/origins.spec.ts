@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import axios, { type AxiosInstance, type AxiosRequestConfig } from 'axios';
 import { OAuthConfigurationError, type OAuthClientOptions } from 'nestjs-oauth-client';
+import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { AllowedOrigins } from '../../lib/axios/allowed-origins.js';
 import { ApiClient } from './api-client.js';
 import { Recorder, loopbackAgent } from './recorder.js';
@@ -144,6 +145,25 @@ describe('Where a token goes', () => {
     expect(evil.requests).toHaveLength(1);
     expect(evil.credentials).toEqual([]);
   });
+
+  it.each(['named', 'unnamed'])(
+    '43. Nor to where an interceptor that runs after ours sends it: %s',
+    async (kind) => {
+      const api = await ApiClient.start();
+      await using elsewhere = await FakeAuthorizationServer.start();
+      elsewhere.onApiRequest = () => ({ status: 200 });
+      const instance = axios.create({ baseURL: api.server.apiURL });
+      instance.interceptors.request.use((config) => ({ ...config, baseURL: elsewhere.apiURL }));
+      api.interceptor.attach(instance, kind === 'named' ? 'api' : undefined);
+      const sent = instance.post('/x', { a: 1 });
+      if (kind === 'named')
+        await expect(sent).rejects.toMatchObject({ code: 'origin_not_allowed', origin: elsewhere.url });
+      else expect((await sent).status).toBe(200);
+      const [request] = elsewhere.apiRequests;
+      expect(elsewhere.apiRequests).toHaveLength(kind === 'named' ? 0 : 1);
+      expect(request?.headers.authorization).toBeUndefined();
+    },
+  );
 
   it('43. No token over plain http outside loopback: the boot fails', async () => {
     for (const insecure of [{ baseURL: 'http://api.test' }, { allowedOrigins: ['http://api.test'] }]) {
