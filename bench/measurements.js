@@ -2,12 +2,13 @@
 // moment of the machine meets everyone; the order turns from round to round.
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { contestants } from './contestants.js';
+import { installSize } from './install-size.js';
 import { median } from './median.js';
 import { start } from './rpc.js';
 
@@ -384,6 +385,26 @@ export async function fleet(bench) {
   } finally {
     redis.stop();
   }
+}
+
+/** Size of each package as installed. */
+export async function install() {
+  const here = new URL('.', import.meta.url).pathname;
+  const { files } = JSON.parse(readFileSync(join(here, '../package.json'), 'utf8'));
+  const rows = Object.values(contestants)
+    .filter(({ create }) => create.name !== 'oursInHandler')
+    .map(({ create, title }) => {
+      const folders = title.split(' + ').map((name) => join(here, 'node_modules', name));
+      const sizes =
+        create.name === 'ours'
+          ? [installSize(join(here, '..'), [...files, 'package.json', 'README.md', 'LICENSE'])]
+          : folders.map((folder) => installSize(folder));
+      const [bytes, packages] = ['bytes', 'packages'].map((what) =>
+        sizes.reduce((sum, size) => sum + size[what], 0),
+      );
+      return { name: create.name, title, bytes, packages };
+    });
+  return rows.toSorted((one, other) => one.bytes - other.bytes);
 }
 
 /** A Redis of the run's own; throws when redis-server is not installed. */

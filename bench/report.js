@@ -119,6 +119,14 @@ const sections = {
       rows.map((row) => [bold(row, row.title), us(row.ns), times(row.toLimit), times(row.toBare)]),
     ),
   ],
+  install: (rows) => [
+    '## What an installation adds',
+    'The package and its dependencies on disk, without peers.',
+    table(
+      ['', 'kB', 'packages'],
+      rows.map((row) => [bold(row, row.title), number(Math.round(row.bytes / 1_000)), row.packages]),
+    ),
+  ],
   fleet: ({ rows, waiters }) => [
     '## Eight processes, 1,000 cold callers each',
     'Wall time of the slowest process, connecting to Redis included.',

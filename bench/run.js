@@ -32,6 +32,7 @@ const names = [
   'keys',
   'dpop',
   'fleet',
+  'install',
 ];
 const chosen = options.only?.split(',') ?? names;
 const unknown = chosen.filter((name) => !names.includes(name));

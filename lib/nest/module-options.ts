@@ -6,7 +6,7 @@ import type { OAuthClientOptions } from '../oauth/options.js';
 export interface OAuthClientModuleOptions {
   /** The clients by name. Default: those that the `OAUTH_*` variables describe. */
   clients?: Record<string, OAuthClientOptions>;
-  /** Options under each client's own; `http`, `retry` and `refreshAhead` merge one level deep. */
+  /** Options under each client's own; `http` with its headers, `retry` and `refreshAhead` merge one level deep. */
   defaults?: OAuthClientOptions;
   /** Where tokens are kept. Default: a `MemoryTokenStore`. */
   store?: TokenStore;
