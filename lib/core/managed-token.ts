@@ -18,7 +18,7 @@ export class ManagedToken {
   readonly #details: TokenRequestDetails;
   readonly #jitter: number;
   readonly #coolDown: CoolDown;
-  readonly #refused: RefusedTokens;
+  #refused: RefusedTokens | undefined;
   #rejections: RejectionLimit | undefined;
   held: HeldToken | undefined;
   #promise: Promise<AccessToken> | undefined;
@@ -33,7 +33,6 @@ export class ManagedToken {
     this.#details = details;
     this.#jitter = 0.9 + 0.2 * context.clock.random();
     this.#coolDown = new CoolDown(context.clock);
-    this.#refused = new RefusedTokens(context.clock);
   }
 
   /** Whether a token was ever asked for. */
@@ -132,17 +131,17 @@ export class ManagedToken {
 
   /** Gives up whatever there is: the token in hand, one in the store, and one on its way. */
   giveUp(): void {
-    this.#refused.giveUp(this.inFlight);
+    (this.#refused ??= new RefusedTokens(this.#context.clock)).giveUp(this.inFlight);
     this.#flight = undefined;
     this.invalidate('forced');
   }
 
   /** Forgets the token in hand, here and in the store. */
   invalidate(reason: 'rejected' | 'forced'): void {
-    const { client, store, emit } = this.#context;
+    const { client, clock, store, emit } = this.#context;
     const held = this.held;
     this.#missing = reason;
-    this.#refused.reject(held);
+    if (held) (this.#refused ??= new RefusedTokens(clock)).reject(held);
     this.held = this.#promise = undefined;
     this.#forgotten = tokenKeys(this.#context.endpoint, this.#details)
       .then(({ key }) => store.delete(key, held?.token.value))
@@ -187,7 +186,7 @@ export class ManagedToken {
       },
       ({ stored, source, startedMonotonic }) => {
         // What was asked for before it was given up serves those who wait for it, and nobody else.
-        const wanted = this.#end(flight) || !this.#refused.gaveUp(startedMonotonic);
+        const wanted = this.#end(flight) || this.#refused?.gaveUp(startedMonotonic) === false;
         const token = wanted ? this.#land(stored, startedMonotonic) : new AccessToken(stored);
         const { expiresAt, scope } = token;
         emit({ type: 'token_acquired', ...about(), source, expiresAt, scope });
@@ -221,7 +220,7 @@ export class ManagedToken {
 
   #land(stored: StoredToken, startedMonotonic: number | undefined): AccessToken {
     const { clock, refreshAhead } = this.#context;
-    this.#refused.renewed();
+    this.#refused?.renewed();
     const previous = this.#unexpired;
     const fresher = previous === undefined || stored.expiresAt > previous.token.expiresAt.getTime();
     const same = previous?.token.value === stored.value;
@@ -241,7 +240,7 @@ export class ManagedToken {
   }
 
   #acceptable(stored: StoredToken, replaced: HeldToken | undefined, after: number): boolean {
-    if (stored.failure || !this.#refused.allow(stored)) return false;
+    if (stored.failure || this.#refused?.allow(stored) === false) return false;
     const { phase } = new HeldToken(stored, this.#context.clock, this.#context.refreshAhead, this.#jitter);
     if (phase === 'expired' || phase === 'reserve') return false;
     return stored.issuedAt > after && stored.value !== replaced?.token.value;

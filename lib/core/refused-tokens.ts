@@ -15,8 +15,8 @@ export class RefusedTokens {
     this.#clock = clock;
   }
 
-  reject(held: HeldToken | undefined): void {
-    this.#rejected = held ?? this.#rejected;
+  reject(held: HeldToken): void {
+    this.#rejected = held;
   }
 
   /** @param onItsWay whether another one is on its way, which the store will hold some time from now */
