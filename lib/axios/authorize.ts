@@ -17,16 +17,16 @@ type Config = InternalAxiosRequestConfig;
 /** Puts a token on a request, and with it whatever proves that it is ours. */
 export function authorize(
   config: Config,
-  { api, managed, strict }: TokenChoice,
+  { api, managed, strict, rewritable }: TokenChoice,
   token: AccessToken,
 ): Config | Promise<Config> {
   const { authorization } = token;
-  const attempt: Attempt = { api, managed, strict, token, authorization, astray: false };
+  const attempt: Attempt = { api, managed, strict, rewritable, token, authorization, astray: false };
   config.headers['Authorization'] = authorization;
   if (api.tlsAgent) config.httpsAgent ??= api.tlsAgent;
   if (typeof config.data === 'object' && config.data instanceof FormData) fixBoundary(config);
   SentRequest.on(config, attempt);
-  guardTarget(config);
+  if (rewritable) guardTarget(config);
   guardRedirects(config, attempt);
   return api.dpop === undefined ? config : addProof(config, api.dpop, token);
 }
@@ -37,8 +37,9 @@ const unchanged: AxiosRequestTransformer = (data: unknown) => data;
 
 /** Transforms run after all interceptors, those that run after ours included: here it shows where the request really goes. */
 function guardTarget(config: Config): void {
-  const transforms = config.transformRequest ?? unchanged;
-  const first = (Array.isArray(transforms) ? transforms[0] : transforms) ?? unchanged;
+  const { transformRequest } = config;
+  const transforms = Array.isArray(transformRequest) ? transformRequest.slice() : [transformRequest];
+  const first = transforms[0] ?? unchanged;
   let guard = guards.get(first);
   if (guard === undefined) {
     guard = function (data, headers) {
@@ -47,7 +48,8 @@ function guardTarget(config: Config): void {
     };
     guards.set(first, guard).set(guard, guard);
   }
-  config.transformRequest = Array.isArray(transforms) ? [guard, ...transforms.slice(1)] : guard;
+  transforms[0] = guard;
+  config.transformRequest = transforms as AxiosRequestTransformer[];
 }
 
 function checkTarget(config: Config): void {

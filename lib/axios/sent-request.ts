@@ -32,6 +32,8 @@ export interface TokenChoice {
   readonly managed: ManagedToken;
   /** Whether it is an error when the request leaves the client's origins, rather than sent without a token. */
   readonly strict: boolean;
+  /** Whether interceptors run after ours, which might send it elsewhere. */
+  readonly rewritable: boolean;
 }
 
 /** How a request was sent. */

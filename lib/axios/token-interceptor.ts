@@ -17,7 +17,9 @@ type Config = InternalAxiosRequestConfig;
 /** Puts tokens on the requests of `instance`; returns what takes the interceptors off again. */
 export function interceptTokens(instance: AxiosInstance, select: ClientSelector): () => void {
   const { request, response } = instance.interceptors;
-  const onRequest = request.use((config) => attachToken(config, select));
+  // Of request interceptors the one that was there first runs last.
+  const rewritable = !isEmpty(request);
+  const onRequest = request.use((config) => attachToken(config, select, rewritable));
   const onResponse = response.use(
     (answer) => handleResponse(answer),
     (error: unknown) => handleError(error),
@@ -28,8 +30,14 @@ export function interceptTokens(instance: AxiosInstance, select: ClientSelector)
   };
 }
 
+function isEmpty(interceptors: object): boolean {
+  let empty = true;
+  (interceptors as { forEach(each: () => void): void }).forEach(() => (empty = false));
+  return empty;
+}
+
 /** Returns the config itself when the token is at hand: a promise would cost the request a turn. */
-function attachToken(config: Config, select: ClientSelector): Config | Promise<Config> {
+function attachToken(config: Config, select: ClientSelector, rewritable: boolean): Config | Promise<Config> {
   const { headers, oauth } = config;
   const present: unknown = headers.get('Authorization');
   if (isOurs(config, present)) {
@@ -46,7 +54,7 @@ function attachToken(config: Config, select: ClientSelector): Config | Promise<C
   const managed = api.client.managed(oauth || undefined);
   const ready = !api.client.closed && !(oauth && (oauth.forceRefresh || oauth.signal?.aborted));
   const token = ready ? managed.current() : undefined;
-  const choice = { api, managed, strict };
+  const choice = { api, managed, strict, rewritable };
   return token === undefined ? waitForToken(config, choice) : authorize(config, choice, token);
 }
 

@@ -40,6 +40,8 @@ export class HeldToken {
   readonly #lifetime: number;
   readonly #freshUntil: number;
   readonly #freshUntilMonotonic: number;
+  /** Seen to have expired: ten thousand who wait for the next one need not look again. */
+  #over = false;
 
   /**
    * @param jitter factor on the refresh window, 0.9 to 1.1, drawn once per key and instance.
@@ -69,6 +71,7 @@ export class HeldToken {
 
   /** Whether the phase is `fresh`, in less time. */
   get fresh(): boolean {
+    if (this.#over) return false;
     return this.#clock.now() < this.#freshUntil && this.#clock.monotonic() < this.#freshUntilMonotonic;
   }
 
@@ -93,9 +96,11 @@ export class HeldToken {
   }
 
   get phase(): TokenPhase {
+    if (this.#over) return 'expired';
     const age = this.ageMs;
     if (age < Math.min(this.#refreshAge, this.#reserveAge)) return 'fresh';
-    if (!(age < this.#lifetime)) return 'expired'; // so is a lifetime that is no number
+    this.#over = !(age < this.#lifetime); // so is a lifetime that is no number
+    if (this.#over) return 'expired';
     return age >= this.#reserveAge ? 'reserve' : 'refresh_due';
   }
 }
