@@ -57,7 +57,7 @@ export interface Acquired {
 }
 
 const POLL_MIN_MS = 20;
-const POLL_MAX_MS = 60;
+const POLL_MAX_MS = 50;
 const POLL_BUSY_MAX_MS = 250;
 
 /**
