@@ -110,12 +110,8 @@ function timedRows(lanes, samples, measure) {
   const peers = rows.filter(({ name }) => !name.startsWith('ours'));
   const fastest = rows.indexOf(peers.toSorted((a, b) => a[measure] - b[measure])[0]);
   rows.forEach((row, i) => {
-    const ratios = samples[i].map((sample, round) => sample[measure] / samples[fastest][round][measure]);
-    row.toFastestPeer = median(ratios);
-    row.toFastestPeerLow = median(ratios, 0.25);
-    row.toLimitLow = median(
-      samples[i].map(({ toLimit }) => toLimit),
-      0.25,
+    row.toFastestPeer = median(
+      samples[i].map((sample, round) => sample[measure] / samples[fastest][round][measure]),
     );
   });
   return rows.toSorted((a, b) => a[measure] - b[measure]);

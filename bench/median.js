@@ -1,6 +1,6 @@
-/** The middle of `values`; with `share` another place in their order, 0.25 for the first quartile. */
-export function median(values, share = 0.5) {
+/** The middle one; of an even number, between the middle two. */
+export function median(values) {
   const sorted = values.toSorted((a, b) => a - b);
-  const at = (sorted.length - 1) * share;
-  return (sorted[Math.floor(at)] + sorted[Math.ceil(at)]) / 2;
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }

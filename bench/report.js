@@ -166,7 +166,6 @@ export function markdown(results) {
         met ? 'met' : '**missed**',
       ]),
     ),
-    'A ratio of times is its median over the rounds, and counts as missed when three of four rounds miss it.',
     ...Object.entries(sections).flatMap(([name, section]) => (results[name] ? section(results[name]) : [])),
     '## Versions',
     Object.entries(versions)
