@@ -41,7 +41,7 @@ export interface Attempt extends TokenChoice {
   readonly token: AccessToken;
   /** The header made of it. */
   readonly authorization: string;
-  /** Whether a redirect led it on without its token, so that the answer says nothing about that. */
+  /** Whether it went on without its token, by a redirect or rewritten, so that the answer says nothing about that. */
   astray: boolean;
 }
 

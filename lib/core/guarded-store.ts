@@ -1,9 +1,12 @@
 import { EMPTY, type Subscription, catchError, defer, exhaustMap, filter, take, timer } from 'rxjs';
 import type { Clock } from './clock.js';
-import type { StoredToken, TokenStore } from './token-store.js';
+import type { LockOutcome, StoredToken, TokenStore } from './token-store.js';
 
 const PROBE_INTERVAL_MS = 1_000;
 const PROBE_KEY = 'probe';
+
+/** A store that failed is no outcome here: the work is done without it. */
+type GuardedOutcome<T> = Exclude<LockOutcome<T>, { outcome: 'error' }>;
 
 /**
  * A store that cannot hurt: once an operation fails it counts as down and is skipped, so a call pays for the
@@ -63,11 +66,7 @@ export class GuardedStore {
    * Runs `work` under the lock of `key`, one after the other in this process; without the store's part while that
    * is down. Rejects only with what `work` rejects with.
    */
-  async withLock<T>(
-    key: string,
-    ttlMs: number,
-    work: () => Promise<T>,
-  ): Promise<{ outcome: 'acquired'; result: T } | { outcome: 'held' }> {
+  async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<GuardedOutcome<T>> {
     const before = this.#turns.get(key);
     const locked = (before ?? Promise.resolve()).then(() => this.#lock(key, ttlMs, work));
     const over = () => {
@@ -84,11 +83,7 @@ export class GuardedStore {
     await this.#store.close?.().catch(() => undefined); // it is of no use to anybody any more
   }
 
-  async #lock<T>(
-    key: string,
-    ttlMs: number,
-    work: () => Promise<T>,
-  ): Promise<{ outcome: 'acquired'; result: T } | { outcome: 'held' }> {
+  async #lock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<GuardedOutcome<T>> {
     let working: Promise<T> | undefined;
     if (!this.down) {
       try {

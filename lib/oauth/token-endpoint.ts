@@ -55,9 +55,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
 
   /** A refresh token has to be found again after the keys that its access tokens are bound to were replaced. */
   get grant(): string | undefined {
-    const { issuer, tokenEndpoint, clientId, grant } = this.#options;
-    if (grant.type !== 'refresh_token') return undefined;
-    return JSON.stringify([issuer, tokenEndpoint, clientId, grantIdentity(this.#client, grant)]);
+    return this.#options.grant.type === 'refresh_token' ? JSON.stringify(this.#registration) : undefined;
   }
 
   /**
@@ -65,10 +63,14 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
    * example, so that each has tokens of its own; those of a fleet have the same name.
    */
   async identity(): Promise<string> {
-    const { issuer, tokenEndpoint, clientId, grant } = this.#options;
     const keys = [await this.#proving(async (key) => key?.thumbprint()), await this.#parts.certificate()];
-    const client = this.#client;
-    return JSON.stringify([client, issuer, tokenEndpoint, clientId, grantIdentity(client, grant), ...keys]);
+    return JSON.stringify([this.#client, ...this.#registration, ...keys]);
+  }
+
+  /** Where the client is registered, as whom, and what it presents. */
+  get #registration(): unknown[] {
+    const { issuer, tokenEndpoint, clientId, grant } = this.#options;
+    return [issuer, tokenEndpoint, clientId, grantIdentity(this.#client, grant)];
   }
 
   /**
@@ -166,7 +168,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
       exchange: grant.type === 'token_exchange',
       defaultLifetimeMs,
       now: this.#parts.clock.now(),
-      secrets: secrets.filter((secret) => secret !== undefined && secret !== '') as string[],
+      secrets: secrets.filter((secret) => secret !== undefined),
       warn: (what) => this.#warnOnce(`its token response has ${what}`),
     });
   }
