@@ -20,7 +20,7 @@ export function authorize(
   { api, managed, strict, rewritable }: TokenChoice,
   token: AccessToken,
 ): Config | Promise<Config> {
-  const { authorization } = token;
+  const authorization = api.client.authorizationOf(token);
   const attempt: Attempt = { api, managed, strict, rewritable, token, authorization, astray: false };
   config.headers['Authorization'] = authorization;
   if (api.tlsAgent) config.httpsAgent ??= api.tlsAgent;

@@ -54,7 +54,7 @@ export class SentRequest {
   readonly #attempt: Attempt | undefined;
 
   private constructor(asked: OAuthRequestConfig | undefined, attempt: Attempt | undefined) {
-    Object.assign(this, asked);
+    if (asked) Object.assign(this, asked);
     this.#attempt = attempt;
   }
 

@@ -1,4 +1,5 @@
 import axios, { type AxiosInstance, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
+import type { AccessToken } from '../core/access-token.js';
 import { authorize, originNotAllowed } from './authorize.js';
 import { fail, isMasked } from './masking.js';
 import { SentRequest, type ApiClient, type Attempt, type TokenChoice } from './sent-request.js';
@@ -17,9 +18,13 @@ type Config = InternalAxiosRequestConfig;
 /** Puts tokens on the requests of `instance`; returns what takes the interceptors off again. */
 export function interceptTokens(instance: AxiosInstance, select: ClientSelector): () => void {
   const { request, response } = instance.interceptors;
-  // Of request interceptors the one that was there first runs last.
-  const rewritable = !isEmpty(request);
-  const onRequest = request.use((config) => attachToken(config, select, rewritable));
+  const isAlone = aloneIn(request);
+  const onRequest = request.use(
+    (config) => attachToken(config, select, !isAlone()),
+    undefined,
+    // Axios sends at once what no interceptor has to run for, and anything else three turns later.
+    { runWhen: (config) => !(isAlone() && isDoneAtOnce(config, select)) },
+  );
   const onResponse = response.use(
     (answer) => handleResponse(answer),
     (error: unknown) => handleError(error),
@@ -30,32 +35,63 @@ export function interceptTokens(instance: AxiosInstance, select: ClientSelector)
   };
 }
 
-function isEmpty(interceptors: object): boolean {
-  let empty = true;
-  (interceptors as { forEach(each: () => void): void }).forEach(() => (empty = false));
-  return empty;
+/** Tells whether there is one interceptor only: what that decides, no other changes before or after. */
+function aloneIn(interceptors: object): () => boolean {
+  const each = interceptors as { forEach(count: () => void): void };
+  let count = 0;
+  const increment = () => void count++;
+  return () => {
+    count = 0;
+    each.forEach(increment);
+    return count === 1;
+  };
+}
+
+/** Prepares a request that has nothing to wait for. What is wrong with another one, the interceptor tells. */
+function isDoneAtOnce(config: Config, select: ClientSelector): boolean {
+  try {
+    const choice = choose(config, select, false);
+    if (choice === undefined) leave(config);
+    else {
+      const token = choice.api.dpop ? undefined : atHand(config, choice);
+      if (token === undefined) return false;
+      void authorize(config, choice, token);
+    }
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Returns the config itself when the token is at hand: a promise would cost the request a turn. */
 function attachToken(config: Config, select: ClientSelector, rewritable: boolean): Config | Promise<Config> {
+  const choice = choose(config, select, rewritable);
+  if (choice === undefined) return leave(config);
+  const token = atHand(config, choice);
+  return token === undefined ? waitForToken(config, choice) : authorize(config, choice, token);
+}
+
+/** Whose token the request gets; `undefined` when it gets none. */
+function choose(config: Config, select: ClientSelector, rewritable: boolean): TokenChoice | undefined {
   const { headers, oauth } = config;
   const present: unknown = headers.get('Authorization');
   if (isOurs(config, present)) {
     headers.delete('Authorization');
     headers.delete('DPoP');
-  } else if (present !== undefined || config.auth) return leave(config);
+  } else if (present !== undefined || config.auth) return undefined;
   const selected = oauth === false ? undefined : select(config);
-  if (selected === undefined) return leave(config);
+  if (selected === undefined) return undefined;
   const { api, strict } = selected;
   if (!api.origins.allow(config)) {
-    if (!strict) return leave(config);
+    if (!strict) return undefined;
     throw originNotAllowed(config, api);
   }
-  const managed = api.client.managed(oauth || undefined);
+  return { api, managed: api.client.managed(oauth || undefined), strict, rewritable };
+}
+
+function atHand({ oauth }: Config, { api, managed }: TokenChoice): AccessToken | undefined {
   const ready = !api.client.closed && !(oauth && (oauth.forceRefresh || oauth.signal?.aborted));
-  const token = ready ? managed.current() : undefined;
-  const choice = { api, managed, strict, rewritable };
-  return token === undefined ? waitForToken(config, choice) : authorize(config, choice, token);
+  return ready ? managed.current() : undefined;
 }
 
 /** Without a token of ours; what was asked for may hold a subject token all the same, which an error would show. */

@@ -1,5 +1,4 @@
-// The global of that name is a getter, which takes half as long as reading the clock.
-import { performance } from 'node:perf_hooks';
+import { hrtime } from 'node:process';
 import { asyncScheduler, type SchedulerLike } from 'rxjs';
 
 /**
@@ -21,6 +20,9 @@ export interface Clock {
 export const systemClock: Clock = {
   scheduler: asyncScheduler,
   now: () => Date.now(),
-  monotonic: () => performance.now(),
+  monotonic: () => {
+    const [seconds, nanoseconds] = hrtime(); // of Node's ways to read this clock the cheapest
+    return seconds * 1_000 + nanoseconds / 1_000_000;
+  },
   random: () => Math.random(),
 };

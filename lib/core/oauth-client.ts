@@ -32,6 +32,7 @@ export class OAuthClient {
   readonly #default: ManagedToken;
   readonly #defaultKey: string;
   #recent: ManagedToken;
+  #sent: { token: AccessToken; authorization: string } | undefined;
   #tokenRequests = 0;
 
   constructor(
@@ -120,6 +121,15 @@ export class OAuthClient {
       ...(coolDown.error && { lastError: { code: coolDown.error.code, at: new Date(coolDown.failedAt) } }),
       tokenRequests: this.#tokenRequests,
     };
+  }
+
+  /**
+   * @internal The token's `Authorization` header. The one sent last is kept: to join its pieces again would take longer
+   * than everything else a request needs of us.
+   */
+  authorizationOf(token: AccessToken): string {
+    if (this.#sent?.token !== token) this.#sent = { token, authorization: token.authorization };
+    return this.#sent.authorization;
   }
 
   /** @internal */

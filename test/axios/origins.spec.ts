@@ -165,6 +165,18 @@ describe('Where a token goes', () => {
     },
   );
 
+  it('43. Nor when Axios runs those that were added later last', async () => {
+    const api = await ApiClient.start();
+    const evil = await Recorder.start();
+    const transitional = { legacyInterceptorReqResOrdering: false };
+    const instance = axios.create({ baseURL: api.server.apiURL, transitional });
+    api.interceptor.attach(instance, 'api');
+    await instance.get('/warm-up');
+    instance.interceptors.request.use((config) => ({ ...config, baseURL: evil.origin }));
+    await expect(instance.get('/x')).rejects.toMatchObject({ code: 'origin_not_allowed' });
+    expect(evil.requests).toHaveLength(0);
+  });
+
   it('43. No token over plain http outside loopback: the boot fails', async () => {
     for (const insecure of [{ baseURL: 'http://api.test' }, { allowedOrigins: ['http://api.test'] }]) {
       await expect(ApiClient.start(insecure)).rejects.toThrow(OAuthConfigurationError);

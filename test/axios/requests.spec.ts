@@ -3,7 +3,7 @@ import { HttpModule, HttpService } from '@nestjs/axios';
 import { Inject, Injectable, Module, Scope } from '@nestjs/common';
 import { ContextIdFactory } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
-import axios from 'axios';
+import axios, { type AxiosAdapter, type InternalAxiosRequestConfig } from 'axios';
 import { OAuthAxiosInterceptor, OAuthClientModule } from 'nestjs-oauth-client';
 import { merge, lastValueFrom, toArray } from 'rxjs';
 import { Agent } from 'node:http';
@@ -74,6 +74,71 @@ describe('Many requests at once', () => {
       'Bearer access-token-1',
       'Bearer access-token-held',
     ]);
+  });
+});
+
+describe('Beside other interceptors', () => {
+  it('12. A request whose token is at hand leaves in the turn it was made in, as without an interceptor', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    const sent: unknown[] = [];
+    const adapter: AxiosAdapter = (config) => {
+      sent.push(config.headers.get('Authorization'));
+      return Promise.resolve({ status: 200, statusText: 'OK', headers: {}, data: '', config });
+    };
+    const answer = api.axios.get('/x', { adapter });
+    expect(sent).toEqual(['Bearer access-token-1']);
+    await answer;
+  });
+
+  it.each([true, false])(
+    '40. One that runs before ours has its say, synchronous: %s',
+    async (synchronous) => {
+      const api = await ApiClient.start();
+      await api.warmUp();
+      const instance = axios.create({ baseURL: api.server.apiURL });
+      api.interceptor.attach(instance, 'api');
+      // Of request interceptors the one that was added last runs first.
+      const askFor = (config: InternalAxiosRequestConfig) =>
+        Object.assign(config, { oauth: { scope: config.url } });
+      instance.interceptors.request.use(askFor, undefined, { synchronous });
+      for (const path of ['one', 'one', 'two', 'one']) await instance.get(path);
+      expect(api.server.tokenRequests.map(({ form }) => form?.get('scope'))).toEqual([null, 'one', 'two']);
+      expect(api.authorizations.map((token) => token?.slice(-1))).toEqual(['1', '2', '2', '3', '2']);
+    },
+  );
+
+  it.each([true, false])(
+    '40. One that runs after ours sees the token, synchronous: %s',
+    async (synchronous) => {
+      const api = await ApiClient.start();
+      const instance = axios.create({ baseURL: api.server.apiURL });
+      const seen: unknown[] = [];
+      const look = (config: InternalAxiosRequestConfig) => {
+        seen.push(config.headers.get('Authorization'));
+        return config;
+      };
+      instance.interceptors.request.use(look, undefined, { synchronous });
+      api.interceptor.attach(instance, 'api');
+      await instance.get('/x');
+      await instance.get('/x');
+      expect(seen).toEqual(['Bearer access-token-1', 'Bearer access-token-1']);
+    },
+  );
+
+  it('41. What is wrong with a request passes the interceptors of responses', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    const instance = axios.create({ baseURL: api.server.apiURL });
+    api.interceptor.attach(instance, 'api');
+    const seen: unknown[] = [];
+    instance.interceptors.response.use(undefined, (error: unknown) => {
+      seen.push((error as { code: string }).code);
+      throw error;
+    });
+    const failure = expect.objectContaining({ code: 'origin_not_allowed' }) as unknown;
+    await expect(instance.get('http://127.0.0.2/x')).rejects.toEqual(failure);
+    expect(seen).toEqual(['origin_not_allowed']);
   });
 });
 
