@@ -9,18 +9,14 @@ import type { AccessToken } from '../core/access-token.js';
 import { OAuthClientError } from '../core/errors.js';
 import { ambientToken } from './ambient-token-requests.js';
 import { RpcPartnerFailureFilter } from './partner-failure.js';
-import {
-  UseOAuthClientInterceptor,
-  addUse,
-  type HandlerTokenRequest,
-} from './use-oauth-client.interceptor.js';
+import { addUse, interceptorFor, type HandlerTokenRequest } from './use-oauth-client.interceptor.js';
 
 /**
  * For controllers and handlers that call a partner: the token is there before the handler runs, `request` holds
  * for every call of that client inside it, and failures become 502, 503 or 504. Stack it for several clients; for
  * the same client the handler's request replaces the controller's. Message handlers answer with the same problem,
  * GraphQL resolvers with an error that has client, code and status as `extensions`; on field resolvers Nest runs it
- * only with `fieldResolverEnhancers: ['interceptors']`.
+ * only with `fieldResolverEnhancers: ['interceptors']`. An unknown name fails at boot.
  *
  * @example
  * `@UseOAuthClient('buoy', (context) => ({ scope: scopeOf(context.switchToHttp().getRequest()) }))`
@@ -31,7 +27,7 @@ export function UseOAuthClient(
 ): ClassDecorator & MethodDecorator {
   return applyDecorators(
     addUse(name, request),
-    UseInterceptors(UseOAuthClientInterceptor),
+    UseInterceptors(interceptorFor(name)),
     UseFilters(RpcPartnerFailureFilter),
   );
 }

@@ -1,4 +1,10 @@
-import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import {
+  Injectable,
+  type CallHandler,
+  type ExecutionContext,
+  type NestInterceptor,
+  type Type,
+} from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { catchError, type Observable } from 'rxjs';
 import type { TokenRequest } from '../core/token-request.js';
@@ -33,9 +39,22 @@ function usesOf(subject: object): Uses {
 /** Express sends objects by `json`, Fastify by `send`. */
 type HttpResponse = Partial<Record<'json' | 'send', (body: unknown) => unknown>>;
 
-/** What `@UseOAuthClient` does around a handler; once, however often it is stacked. */
+/** What `@UseOAuthClient(name)` does around a handler, in a class of its own, so that an unknown name fails at boot. */
+export function interceptorFor(name: string): Type<NestInterceptor> {
+  class Interceptor extends UseOAuthClientInterceptor {
+    constructor(tokens: OAuthTokenService, registry: OAuthClientRegistry, adapter: HttpAdapterHost) {
+      super(tokens, registry, adapter);
+      registry.get(name);
+    }
+  }
+  // Nest shows it when a dependency is missing.
+  Object.defineProperty(Interceptor, 'name', { value: `@UseOAuthClient('${name}')` });
+  return Interceptor;
+}
+
+/** Runs once, however often the decorator is stacked. */
 @Injectable()
-export class UseOAuthClientInterceptor implements NestInterceptor {
+class UseOAuthClientInterceptor implements NestInterceptor {
   readonly #tokens: OAuthTokenService;
   readonly #registry: OAuthClientRegistry;
   readonly #adapter: HttpAdapterHost;

@@ -266,6 +266,37 @@ describe.each(platformNames)('62. @UseOAuthClient on %s', (platform) => {
     expect(await test.answer('/retried')).toEqual([200, { attempts: 2, token, called: token }]);
   });
 
+  it('62. an unknown name fails at boot, on a class and on a method', async () => {
+    @UseOAuthClient('bouy')
+    @Controller()
+    class Misspelt {}
+
+    @Controller()
+    class MisspeltInside {
+      @Get('x')
+      @UseOAuthClient('buoy')
+      @UseOAuthClient('bouy')
+      handle(): void {}
+    }
+    for (const controller of [Misspelt, MisspeltInside]) {
+      const imports = [OAuthClientModule.forRoot({ clients: { buoy: clientOf(server) } })];
+      const compiled = Test.createTestingModule({ imports, controllers: [controller] }).compile();
+      await expect(compiled).rejects.toMatchObject({
+        code: 'unknown_client',
+        message: 'There is no OAuth client "bouy"; configured are: buoy.',
+      });
+    }
+  });
+
+  it('62. without a registration in sight the boot says what is missing', async () => {
+    @UseOAuthClient('buoy')
+    @Controller()
+    class Alone {}
+    await expect(Test.createTestingModule({ controllers: [Alone] }).compile()).rejects.toThrow(
+      /@UseOAuthClient\('buoy'\).*OAuthTokenService/,
+    );
+  });
+
   it('62. @OAuthToken without @UseOAuthClient says what is missing', async () => {
     expect((await test.answer('/plain/missing'))[0]).toBe(500);
     const logged = test.log.lines
