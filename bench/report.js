@@ -154,7 +154,7 @@ export function markdown(results) {
   const found = targets(results);
   return [
     '# Ours beside its peers',
-    `Made by \`npm run bench\` on ${date}: Node ${node}, ${cores} × ${cpu}, loopback only. Medians of interleaved rounds, each contestant in a process of its own; ratios are taken within a round. Absolute times drift from machine to machine. Times in ns and µs are CPU time of the whole process, but over loopback the wall clock's.`,
+    `Made by \`npm run bench\` on ${date}: Node ${node}, ${cores} × ${cpu}, loopback only. Medians of interleaved rounds, each contestant in processes of its own; ratios are taken within a round. Absolute times drift from machine to machine. Times in ns and µs are CPU time of the whole process, but over loopback the wall clock's.`,
     ...(results.cached ? ['![Cached getToken](cached.svg)'] : []),
     '## Targets',
     table(

@@ -17,16 +17,17 @@ type Config = InternalAxiosRequestConfig;
 /** Puts a token on a request, and with it whatever proves that it is ours. */
 export function authorize(
   config: Config,
-  { api, managed, strict, rewritable }: TokenChoice,
+  { api, managed, strict }: TokenChoice,
   token: AccessToken,
 ): Config | Promise<Config> {
   const authorization = api.client.authorizationOf(token);
-  const attempt: Attempt = { api, managed, strict, rewritable, token, authorization, astray: false };
+  const { adapter } = config;
+  const attempt: Attempt = { api, managed, strict, token, authorization, adapter, astray: false };
   config.headers['Authorization'] = authorization;
   if (api.tlsAgent) config.httpsAgent ??= api.tlsAgent;
   if (typeof config.data === 'object' && config.data instanceof FormData) fixBoundary(config);
   SentRequest.on(config, attempt);
-  if (rewritable) guardTarget(config);
+  guardTarget(config);
   guardRedirects(config, attempt);
   return api.dpop === undefined ? config : addProof(config, api.dpop, token);
 }
@@ -35,7 +36,7 @@ export function authorize(
 const guards = new WeakMap<AxiosRequestTransformer, AxiosRequestTransformer>();
 const unchanged: AxiosRequestTransformer = (data: unknown) => data;
 
-/** Transforms run after all interceptors, those that run after ours included: here it shows where the request really goes. */
+/** Transforms run after all interceptors, wherever those stand: here it shows where the request really goes. */
 function guardTarget(config: Config): void {
   const { transformRequest } = config;
   const transforms = Array.isArray(transformRequest) ? transformRequest.slice() : [transformRequest];
@@ -63,7 +64,7 @@ function checkTarget(config: Config): void {
 
 /** The error of a request that would take a token astray. */
 export function originNotAllowed(config: Config, { client }: ApiClient): OriginNotAllowedError {
-  return new OriginNotAllowedError(client.name, targetOf(config)?.origin ?? 'an unknown origin');
+  return new OriginNotAllowedError(client.name, targetOf(config)?.origin);
 }
 
 /** A form is to be the same, byte by byte, when it is sent again; fetch adapters choose the boundary themselves. */

@@ -20,12 +20,13 @@ export function isMasked(authorization: string): boolean {
 function maskError(error: AxiosError, ours: boolean): void {
   const { config, response } = error;
   if (config) maskConfig(config, ours);
+  // A stream knows what it is piped to: the request, headers and all.
+  if (config?.data instanceof Stream) hide(config, 'data');
   hide(error, 'request');
   if (axios.isAxiosError(error.cause)) maskError(error.cause, ours); // some versions wrap one in another
   if (!response) return;
   if (response.config !== config) maskConfig(response.config, ours);
   hide(response, 'request');
-  // A response's stream knows its socket, which knows the request, headers and all.
   if (response.data instanceof Stream) hide(response, 'data');
 }
 
@@ -57,8 +58,10 @@ function seal(agent: object): void {
   }
 }
 
-/** Throws `error`, as far as it is Axios's masked. */
+/** Throws `error`, masked when it is Axios's, or anybody's that shows a request of ours. */
 export function fail(error: unknown): never {
-  if (axios.isAxiosError(error)) maskError(error, SentRequest.attemptOf(error.config) !== undefined);
+  const { config } = (error ?? {}) as Partial<AxiosError>;
+  const ours = SentRequest.attemptOf(config) !== undefined;
+  if (ours || axios.isAxiosError(error)) maskError(error as AxiosError, ours);
   throw error;
 }

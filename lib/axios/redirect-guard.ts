@@ -31,6 +31,12 @@ export function guardRedirects(config: InternalAxiosRequestConfig, attempt: Atte
   config.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
 }
 
+/** Takes the guard of an earlier sending off a request that gets no token this time. */
+export function releaseRedirects(config: InternalAxiosRequestConfig): void {
+  const present = config.beforeRedirect as Guard | undefined;
+  if (present && OWN in present) config.beforeRedirect = present[OWN] as BeforeRedirect;
+}
+
 function setCredentials(options: Record<string, unknown>, authorization: string | undefined): void {
   const headers = (options['headers'] ??= {}) as Record<string, string>;
   for (const name of Object.keys(headers)) if (/^(authorization|dpop)$/i.test(name)) delete headers[name];

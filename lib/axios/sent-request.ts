@@ -32,8 +32,6 @@ export interface TokenChoice {
   readonly managed: ManagedToken;
   /** Whether it is an error when the request leaves the client's origins, rather than sent without a token. */
   readonly strict: boolean;
-  /** Whether interceptors run after ours, which might send it elsewhere. */
-  readonly rewritable: boolean;
 }
 
 /** How a request was sent. */
@@ -41,6 +39,8 @@ export interface Attempt extends TokenChoice {
   readonly token: AccessToken;
   /** The header made of it. */
   readonly authorization: string;
+  /** What sends it; some adapters take themselves out of the config. */
+  readonly adapter: InternalAxiosRequestConfig['adapter'];
   /** Whether it went on without its token, by a redirect or rewritten, so that the answer says nothing about that. */
   astray: boolean;
 }

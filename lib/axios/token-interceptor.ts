@@ -2,6 +2,7 @@ import axios, { type AxiosInstance, type AxiosResponse, type InternalAxiosReques
 import type { AccessToken } from '../core/access-token.js';
 import { authorize, originNotAllowed } from './authorize.js';
 import { fail, isMasked } from './masking.js';
+import { releaseRedirects } from './redirect-guard.js';
 import { SentRequest, type ApiClient, type Attempt, type TokenChoice } from './sent-request.js';
 import { handleUnauthorized, noteAccepted, unlessCancelled } from './unauthorized.js';
 import './request-config.js';
@@ -18,13 +19,14 @@ type Config = InternalAxiosRequestConfig;
 /** Puts tokens on the requests of `instance`; returns what takes the interceptors off again. */
 export function interceptTokens(instance: AxiosInstance, select: ClientSelector): () => void {
   const { request, response } = instance.interceptors;
-  const isAlone = aloneIn(request);
-  const onRequest = request.use(
-    (config) => attachToken(config, select, !isAlone()),
-    undefined,
+  const mayGoAtOnce = FAILS_LIKE_ANY && request.constructor === axios.interceptors.request.constructor;
+  // Where ours is the only one, no other interceptor changes the request before or after.
+  const isDone = (config: Config) =>
+    mayGoAtOnce && request.handlers?.length === 1 && isDoneAtOnce(config, select);
+  const onRequest = request.use((config) => attachToken(config, select), undefined, {
     // Axios sends at once what no interceptor has to run for, and anything else three turns later.
-    { runWhen: (config) => !(isAlone() && isDoneAtOnce(config, select)) },
-  );
+    runWhen: (config) => !isDone(config),
+  });
   const onResponse = response.use(
     (answer) => handleResponse(answer),
     (error: unknown) => handleError(error),
@@ -35,22 +37,17 @@ export function interceptTokens(instance: AxiosInstance, select: ClientSelector)
   };
 }
 
-/** Tells whether there is one interceptor only: what that decides, no other changes before or after. */
-function aloneIn(interceptors: object): () => boolean {
-  const each = interceptors as { forEach(count: () => void): void };
-  let count = 0;
-  const increment = () => void count++;
-  return () => {
-    count = 0;
-    each.forEach(increment);
-    return count === 1;
-  };
-}
+/**
+ * Whether what fails in a request that is sent at once reaches the interceptors of responses, where errors are masked:
+ * since Axios 1.19. An instance of another copy of Axios may be of another version.
+ */
+const [MAJOR = 0, MINOR = 0] = axios.VERSION.split('.').map(Number);
+const FAILS_LIKE_ANY = MAJOR > 1 || MINOR >= 19;
 
 /** Prepares a request that has nothing to wait for. What is wrong with another one, the interceptor tells. */
 function isDoneAtOnce(config: Config, select: ClientSelector): boolean {
   try {
-    const choice = choose(config, select, false);
+    const choice = choose(config, select);
     if (choice === undefined) leave(config);
     else {
       const token = choice.api.dpop ? undefined : atHand(config, choice);
@@ -64,15 +61,15 @@ function isDoneAtOnce(config: Config, select: ClientSelector): boolean {
 }
 
 /** Returns the config itself when the token is at hand: a promise would cost the request a turn. */
-function attachToken(config: Config, select: ClientSelector, rewritable: boolean): Config | Promise<Config> {
-  const choice = choose(config, select, rewritable);
+function attachToken(config: Config, select: ClientSelector): Config | Promise<Config> {
+  const choice = choose(config, select);
   if (choice === undefined) return leave(config);
   const token = atHand(config, choice);
   return token === undefined ? waitForToken(config, choice) : authorize(config, choice, token);
 }
 
 /** Whose token the request gets; `undefined` when it gets none. */
-function choose(config: Config, select: ClientSelector, rewritable: boolean): TokenChoice | undefined {
+function choose(config: Config, select: ClientSelector): TokenChoice | undefined {
   const { headers, oauth } = config;
   const present: unknown = headers.get('Authorization');
   if (isOurs(config, present)) {
@@ -86,7 +83,7 @@ function choose(config: Config, select: ClientSelector, rewritable: boolean): To
     if (!strict) return undefined;
     throw originNotAllowed(config, api);
   }
-  return { api, managed: api.client.managed(oauth || undefined), strict, rewritable };
+  return { api, managed: api.client.managed(oauth || undefined), strict };
 }
 
 function atHand({ oauth }: Config, { api, managed }: TokenChoice): AccessToken | undefined {
@@ -96,6 +93,7 @@ function atHand({ oauth }: Config, { api, managed }: TokenChoice): AccessToken |
 
 /** Without a token of ours; what was asked for may hold a subject token all the same, which an error would show. */
 function leave(config: Config): Config {
+  releaseRedirects(config);
   if (config.oauth) SentRequest.on(config);
   return config;
 }
@@ -123,7 +121,7 @@ function handleResponse(response: AxiosResponse): AxiosResponse | Promise<AxiosR
 }
 
 async function handleError(error: unknown): Promise<AxiosResponse> {
-  if (!axios.isAxiosError(error)) throw error;
+  if (!axios.isAxiosError(error)) return fail(error);
   const { config, response } = error;
   const attempt = attemptBehind(config);
   if (attempt && response?.status === 401) {

@@ -11,7 +11,7 @@ import type { AccessToken } from '../core/access-token.js';
 import { authorize } from './authorize.js';
 import { targetOf } from './allowed-origins.js';
 import { fail } from './masking.js';
-import { SentRequest, type Attempt, type ProofMaker, type TokenChoice } from './sent-request.js';
+import { SentRequest, type Attempt, type ProofMaker } from './sent-request.js';
 
 type Config = InternalAxiosRequestConfig;
 
@@ -86,23 +86,24 @@ interface Outcome {
  */
 async function replay(
   config: Config,
-  choice: TokenChoice,
+  attempt: Attempt,
   token: AccessToken,
   nonceMayChange = true,
 ): Promise<Outcome> {
-  const { dpop } = choice.api;
-  const again = {
+  const { dpop } = attempt.api;
+  const again: Config = {
     ...config,
+    ...(attempt.adapter && { adapter: attempt.adapter }),
     headers: new AxiosHeaders(config.headers),
     transformRequest: (data: unknown) => data,
   };
-  await authorize(again, choice, token);
+  await authorize(again, attempt, token);
   const outcome = await outcomeOf(replayer.request(again));
   const { response } = outcome;
   if (response && response.status !== 401) noteAccepted(SentRequest.attemptOf(again)!, response);
   else if (response && dpop && noteNonce(dpop, response) && nonceMayChange) {
     discard(response);
-    return replay(config, choice, token, false);
+    return replay(config, attempt, token, false);
   }
   return outcome;
 }

@@ -94,6 +94,35 @@ describe('Axios’s own errors show no token', () => {
     ],
     ['a body too large', ({ axios: http }) => http.post('/x', 'x'.repeat(100), { maxBodyLength: 3 })],
     [
+      'a streamed body',
+      ({ server, axios: http }) => (
+        server.respondToApiWith({ status: 500 }),
+        http.post('/x', Readable.from(['abc']))
+      ),
+    ],
+    [
+      'a request that is cancelled already',
+      ({ axios: http }) => http.get('/x', { signal: AbortSignal.abort() }),
+    ],
+    [
+      'a transform of the caller that throws',
+      ({ axios: http }) =>
+        http.post('/x', 'a', {
+          transformRequest(this: InternalAxiosRequestConfig) {
+            throw new AxiosError('no', 'ERR_NO', this);
+          },
+        }),
+    ],
+    [
+      'an adapter of the caller that throws',
+      ({ axios: http }) =>
+        http.get('/x', {
+          adapter: (config) => {
+            throw new AxiosError('no', 'ERR_NO', config);
+          },
+        }),
+    ],
+    [
       'a cancelled request',
       ({ server, axios: http }) => (
         server.respondToApiWith('hang'),
@@ -106,6 +135,20 @@ describe('Axios’s own errors show no token', () => {
     await api.warmUp();
     const error = await api.failure(fail(api));
     expect(error).toBeInstanceOf(AxiosError);
+    watch.add(error);
+    expect((error as AxiosError).config?.headers.get('Authorization')).toBe('Bearer [masked]');
+  });
+
+  it('66. An error that is not Axios’s, but shows the request', async () => {
+    const watch = watching();
+    const api = await ApiClient.start({}, {}, watch);
+    const instance = axios.create({ baseURL: api.server.apiURL });
+    instance.interceptors.request.use((config) => {
+      throw Object.assign(new Error('not today'), { config });
+    });
+    api.interceptor.attach(instance, 'api');
+    const error = await api.failure(instance.get('/x'));
+    expect(error).toMatchObject({ message: 'not today' });
     watch.add(error);
     expect((error as AxiosError).config?.headers.get('Authorization')).toBe('Bearer [masked]');
   });

@@ -165,6 +165,21 @@ describe('Where a token goes', () => {
     },
   );
 
+  it.each(['ejected', 'detached'])('43. Nor when the one or the other is %s meanwhile', async (kind) => {
+    const api = await ApiClient.start();
+    const evil = await Recorder.start();
+    const instance = axios.create({ baseURL: api.server.apiURL });
+    const redirecting = instance.interceptors.request.use((config) => ({ ...config, baseURL: evil.origin }));
+    const detach = api.interceptor.attach(instance, 'api');
+    await api.warmUp();
+    const sent = instance.get('/x');
+    if (kind === 'ejected') instance.interceptors.request.eject(redirecting);
+    else detach();
+    await sent.catch(() => undefined); // without ours the request goes on, and its token does not
+    expect(evil.credentials).toEqual([]);
+    expect(api.authorizations).toEqual(['Bearer access-token-1']);
+  });
+
   it('43. Nor when Axios runs those that were added later last', async () => {
     const api = await ApiClient.start();
     const evil = await Recorder.start();
@@ -175,6 +190,18 @@ describe('Where a token goes', () => {
     instance.interceptors.request.use((config) => ({ ...config, baseURL: evil.origin }));
     await expect(instance.get('/x')).rejects.toMatchObject({ code: 'origin_not_allowed' });
     expect(evil.requests).toHaveLength(0);
+  });
+
+  it('43. A path without a baseURL goes nowhere, and the error says what is missing', async () => {
+    const api = await ApiClient.start();
+    const instance = axios.create();
+    api.interceptor.attach(instance, 'api');
+    await expect(instance.get('/x')).rejects.toMatchObject({
+      code: 'origin_not_allowed',
+      origin: 'unknown',
+      message:
+        'OAuth client "api" may not send its token to an unknown origin: set a baseURL, or give the request an absolute URL.',
+    });
   });
 
   it('43. No token over plain http outside loopback: the boot fails', async () => {

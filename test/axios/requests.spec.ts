@@ -3,7 +3,7 @@ import { HttpModule, HttpService } from '@nestjs/axios';
 import { Inject, Injectable, Module, Scope } from '@nestjs/common';
 import { ContextIdFactory } from '@nestjs/core';
 import { Test } from '@nestjs/testing';
-import axios, { type AxiosAdapter, type InternalAxiosRequestConfig } from 'axios';
+import axios, { type AxiosAdapter, type AxiosRequestConfig, type InternalAxiosRequestConfig } from 'axios';
 import { OAuthAxiosInterceptor, OAuthClientModule } from 'nestjs-oauth-client';
 import { merge, lastValueFrom, toArray } from 'rxjs';
 import { Agent } from 'node:http';
@@ -164,6 +164,17 @@ describe('Requests without a token of ours', () => {
     await expect(instance.get('/x')).rejects.toMatchObject({ response: { status: 401 } });
     expect(api.authorizations).toEqual(['Custom mine']);
     expect(api.eventTypes()).toEqual(['token_acquired']);
+  });
+
+  it.each<[string, AxiosRequestConfig, string | undefined]>([
+    ['with another Authorization', { headers: { Authorization: 'Own x' } }, 'Own x'],
+    ['with `oauth: false`', { oauth: false, headers: {} }, undefined],
+  ])('40. A response’s config, sent again %s, gets no token by a redirect either', async (_, own, header) => {
+    const api = await ApiClient.start();
+    const { config } = await api.axios.get('/x');
+    api.server.onApiRequest = ({ url }) => (url === '/api/x' ? { redirectTo: '/api/y' } : { status: 200 });
+    await api.axios.request({ ...config, ...own });
+    expect(api.authorizations).toEqual(['Bearer access-token-1', header, header]);
   });
 
   it('40. Axios’s `auth` is an Authorization of the caller too', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import axios, { type AxiosRequestConfig } from 'axios';
+import axios, { AxiosError, type AxiosAdapter, type AxiosRequestConfig } from 'axios';
 import MultipartForm from 'form-data';
 import type { OAuthClientModuleOptions } from 'nestjs-oauth-client';
 import type { FakeAnswer, RecordedRequest } from 'nestjs-oauth-client/testing';
@@ -32,6 +32,22 @@ function sent({ method, url, headers, rawBody }: RecordedRequest) {
 }
 
 describe('An API that answers 401', () => {
+  it('34. The replay goes through the same adapter, also one that takes itself out of the request', async () => {
+    const api = await ApiClient.start();
+    await api.warmUp();
+    const statuses = [401, 200];
+    // As mock adapters do.
+    const adapter: AxiosAdapter = async (config) => {
+      delete config.adapter;
+      const answer = { status: statuses.shift()!, statusText: '', headers: {}, data: 'mocked', config };
+      if (answer.status === 401) throw new AxiosError('no', 'ERR_BAD_REQUEST', config, undefined, answer);
+      return answer;
+    };
+    expect((await api.axios.get('/x', { adapter })).data).toBe('mocked');
+    expect(statuses).toEqual([]);
+    expect(api.server.apiRequests).toHaveLength(1);
+  });
+
   it.each<[string, AxiosRequestConfig]>([
     ['GET', { method: 'get', params: { q: 'a b&c', list: [1, 2] }, headers: { 'X-Trace': 'abc' } }],
     ['HEAD', { method: 'head' }],
