@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { Redis, type Cluster, type RedisOptions } from 'ioredis';
+import { OAuthConfigurationError } from './core/errors.js';
 import { TokenStore, type LockOutcome, type StoredToken } from './core/token-store.js';
 import { readKeys, seal, unseal, type EncryptionKey } from './redis/token-cipher.js';
 
@@ -79,10 +80,14 @@ export class RedisTokenStore extends TokenStore {
   /**
    * @param redis an ioredis client, which is never closed here, or the options or URL of a connection of the store's
    * own: opened at the first operation, ended by {@link close}.
-   * @throws {OAuthConfigurationError} when an encryption key is missing or malformed.
+   * @throws {OAuthConfigurationError} without any of these, and when an encryption key is missing or malformed.
    */
   constructor(redis: Redis | Cluster | RedisOptions | string, options: RedisTokenStoreOptions) {
     super();
+    if (!redis)
+      throw new OAuthConfigurationError([
+        'RedisTokenStore needs an ioredis client, its options or a URL, and was given none of them.',
+      ]);
     this.#keys = readKeys(options?.encryptionKeys);
     ({ keyPrefix: this.#keyPrefix = 'oauth:', timeoutMs: this.#timeoutMs = 100 } = options);
     const given = typeof redis === 'object' && 'defineCommand' in redis;

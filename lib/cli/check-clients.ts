@@ -37,7 +37,7 @@ export async function checkClients(
   onProgress: (client: string) => void,
 ): Promise<{ problems: string[]; checks: ClientCheck[] }> {
   const source = { get: (variable: string) => environment[variable], names: () => Object.keys(environment) };
-  const { clients, problems } = clientsFromEnvironment(source);
+  const { clients, problems } = clientsFromEnvironment(source, 'or name the file that does: --env-file .env');
   const names = Object.keys(clients);
   if (only !== undefined && !names.includes(only)) {
     problems.push(`There is no client "${only}"; OAUTH_CLIENTS lists: ${names.join(', ') || 'none'}.`);
@@ -95,10 +95,11 @@ function watch(check: ClientCheck): (transport: HttpTransport) => HttpTransport 
     const startedAt = Date.now();
     const started = performance.now();
     const response = await transport(url, request);
-    check.roundTripMs = performance.now() - started;
+    check.roundTripMs = Math.round(performance.now() - started);
     const date = Date.parse(response.headers.get('date') ?? '');
     // The header has whole seconds; on average half of one has passed.
-    if (!Number.isNaN(date)) check.clockDifferenceMs = date + 500 - (startedAt + check.roundTripMs / 2);
+    if (!Number.isNaN(date))
+      check.clockDifferenceMs = Math.round(date + 500 - (startedAt + check.roundTripMs / 2));
     return response;
   };
 }
@@ -120,7 +121,10 @@ function codeOf(error: OAuthClientError): string {
 
 function remedyFor(client: string, options: ResolvedClientOptions, error: OAuthClientError): string {
   const variable = (path: string) => variableOf(client, path);
+  const endpoint = variable(options.issuer === undefined ? 'tokenEndpoint' : 'issuer');
   if (error instanceof TokenRequestError) {
+    if (error.error === undefined && (error.status === 404 || error.status === 405))
+      return `Check ${endpoint}: nothing there takes token requests.`;
     switch (error.error) {
       case 'invalid_scope':
         return `Check ${variable('scope')} against what the partner granted you.`;
@@ -138,11 +142,13 @@ function remedyFor(client: string, options: ResolvedClientOptions, error: OAuthC
   }
   if (error instanceof AuthorizationServerUnavailableError) {
     const { code } = (error.cause ?? {}) as { code?: string };
-    if (code !== undefined && /CERT|TLS|SSL|SELF_SIGNED|ISSUER|EPROTO/.test(code)) {
+    if (code === 'EPROTO') return `Check scheme and port of ${endpoint}: what answers there is not https.`;
+    if (code !== undefined && /CERT|TLS|SSL|SELF_SIGNED|ISSUER/.test(code)) {
       return `The server's certificate is not trusted (${code}): set ${variable('tls.ca')}_FILE to the authority's certificate, or NODE_EXTRA_CA_CERTS.`;
     }
     if (error.status !== undefined) return 'Try again later, or ask the partner.';
-    return `Check ${variable(options.issuer === undefined ? 'tokenEndpoint' : 'issuer')}, the network and the proxy.`;
+    return `Check ${endpoint}, the network and the proxy.`;
   }
-  return `Check ${variable(options.issuer === undefined ? 'tokenEndpoint' : 'issuer')} and the option that the message names.`;
+  if (error.code === 'credentials_unavailable') return 'Check the option that the message names.';
+  return `Check ${endpoint} and the option that the message names.`;
 }

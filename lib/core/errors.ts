@@ -115,15 +115,16 @@ export class TokenResponseError extends OAuthClientError {
 /** A request would have carried a token to an origin outside the client's allow-list (`origin_not_allowed`); it was not sent. */
 export class OriginNotAllowedError extends OAuthClientError {
   override readonly name = 'OriginNotAllowedError';
-  /** Where the request was going. */
+  /** Where the request was going; `unknown` when that cannot be told. */
   readonly origin: string;
 
-  constructor(client: string, origin: string) {
-    super(
-      'origin_not_allowed',
-      `OAuth client "${client}" may not send its token to ${origin}: add that origin to its allowedOrigins, or send the request with oauth: false.`,
-      { client },
-    );
-    this.origin = origin;
+  /** @param origin left out when the request has no absolute URL that could be told */
+  constructor(client: string, origin?: string) {
+    const remedy =
+      origin === undefined
+        ? 'an unknown origin: set a baseURL, or give the request an absolute URL'
+        : `${origin}: add that origin to its allowedOrigins, or send the request with oauth: false`;
+    super('origin_not_allowed', `OAuth client "${client}" may not send its token to ${remedy}.`, { client });
+    this.origin = origin ?? 'unknown';
   }
 }

@@ -51,13 +51,20 @@ function ownerOf(variable: string, prefixes: Iterable<string>): string | undefin
   return longestFirst.find((prefix) => KNOWN.includes(variable.slice(prefix.length))) ?? longestFirst[0];
 }
 
-/** Reads `OAUTH_CLIENTS` and each client's `OAUTH_<NAME>_…` variables. Empty variables count as absent. */
-export function clientsFromEnvironment(source: EnvironmentSource): EnvironmentClients {
+/**
+ * Reads `OAUTH_CLIENTS` and each client's `OAUTH_<NAME>_…` variables. Empty variables count as absent.
+ *
+ * @param otherwise where else clients may come from, when none is listed
+ */
+export function clientsFromEnvironment(
+  source: EnvironmentSource,
+  otherwise = 'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global',
+): EnvironmentClients {
   const problems: string[] = [];
   const names = [...new Set(split(text(source, 'OAUTH_CLIENTS') ?? ''))];
   if (names.length === 0) {
     problems.push(
-      'No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global.',
+      `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`,
     );
   }
   const owners = new Map<string, string>();

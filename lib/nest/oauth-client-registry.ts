@@ -50,6 +50,10 @@ export class OAuthClientRegistry {
     store: TokenStore,
     environment: EnvironmentSource,
   ): Promise<OAuthClientRegistry> {
+    if (!isRecord(options))
+      throw new OAuthConfigurationError([
+        'OAuthClientModule: what the factory returns must be an object of options.',
+      ]);
     return new OAuthClientRegistry(options, await validClients(options, environment), store);
   }
 

@@ -29,7 +29,7 @@ import { OAuthTokenService } from './oauth-token.service.js';
     {
       provide: TokenStore,
       inject: [MODULE_OPTIONS_TOKEN],
-      useFactory: ({ store }: OAuthClientModuleOptions) => store ?? new MemoryTokenStore(),
+      useFactory: (options?: OAuthClientModuleOptions) => options?.store ?? new MemoryTokenStore(),
     },
     {
       provide: OAuthClientRegistry,

@@ -35,7 +35,7 @@ export async function problemsOf(
   label: OptionLabel,
   own: OAuthClientOptions = options,
 ): Promise<string[]> {
-  const wrong = (path: string, what: string) => `Client "${name}": ${label(path)} ${what}.`;
+  const wrong = (path: string, what: string) => `Client "${name}": ${label(path)} ${ended(what)}`;
   const unfit = [...flatten(options)].flatMap(([path, value]): [string, string][] => {
     const kind = OPTION_SCHEMA[path];
     if (kind === undefined) return [[path, unknown(path)]];
@@ -48,7 +48,7 @@ export async function problemsOf(
     ...unfit.map(([path, what]) => wrong(path, what)),
     ...missing(options, wrong, label),
     ...insecure(sound, wrong),
-    ...unused(sound, own, paths, wrong),
+    ...unused(sound, own, paths, wrong, label),
     ...clashes(sound, wrong),
     ...(await unfitKeys(sound, wrong)),
   ];
@@ -58,7 +58,7 @@ export async function problemsOf(
 export function moduleProblemsOf(options: OAuthClientModuleOptions): string[] {
   const problems = Object.keys(options)
     .filter((name) => !MODULE_OPTIONS.includes(name))
-    .map((name) => `${name} is not a module option; did you mean ${nearest(name, MODULE_OPTIONS)}.`);
+    .map((name) => `${name} is not a module option; did you mean ${nearest(name, MODULE_OPTIONS)}?`);
   const { clients, defaults, store, shutdownGraceMs = 0 } = options;
   for (const [name, value] of Object.entries({ clients, defaults, store }))
     if (value !== undefined && !isRecord(value)) problems.push(`${name} must be an object.`);
@@ -76,7 +76,12 @@ function unknown(path: string): string {
   const members = under(path).map((known) => known.slice(path.length + 1));
   if (members.length > 0) return `must be an object with the members ${members.join(', ')}`;
   const siblings = under(path.replace(/\..*/, ''));
-  return `is not an option; did you mean ${nearest(path, siblings.length > 0 ? siblings : Object.keys(OPTION_SCHEMA))}`;
+  return `is not an option; did you mean ${nearest(path, siblings.length > 0 ? siblings : Object.keys(OPTION_SCHEMA))}?`;
+}
+
+/** A question has its mark already. */
+function ended(sentence: string): string {
+  return sentence.endsWith('?') ? sentence : `${sentence}.`;
 }
 
 type Wrong = (path: string, what: string) => string;
@@ -144,6 +149,7 @@ function unused(
   own: OAuthClientOptions,
   unfit: readonly string[],
   wrong: Wrong,
+  label: OptionLabel,
 ): string[] {
   const problems: string[] = [];
   const { tokenEndpointAuthMethod: method, grant, retry, refreshAhead: _, ...rest } = withDefaults(options);
@@ -157,7 +163,7 @@ function unused(
     ['privateKey', 'privateKeyFile'],
   ] as const) {
     if (rest[one] !== undefined && rest[other] !== undefined)
-      problems.push(wrong(one, `and ${other} exclude each other; keep one`));
+      problems.push(wrong(one, `and ${label(other)} exclude each other; keep one`));
   }
   const secret = SECRET_METHODS.includes(method);
   for (const path of ['clientSecret', 'clientSecretFile'])

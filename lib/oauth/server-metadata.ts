@@ -107,7 +107,8 @@ export class ServerMetadataSource {
         { client, status, retryAfterMs },
       );
     }
-    const document = status === 200 ? parseObject(await response.text()) : undefined;
+    if (status !== 200) throw this.#unusable(`is not a metadata document: ${url} answered ${status}`, true);
+    const document = parseObject(await response.text());
     if (document === undefined) throw this.#unusable('is not a metadata document', true);
     return Response.json(document);
   }

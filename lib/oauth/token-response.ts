@@ -116,8 +116,10 @@ function rejection(
 ): TokenRequestError {
   const reason =
     error === undefined ? '' : `: ${error}${errorDescription === undefined ? '' : ` (${errorDescription})`}`;
+  const elsewhere = error === undefined && (status === 404 || status === 405);
+  const remedy = elsewhere ? 'its token endpoint' : 'its credentials, grant, scope and audience';
   return new TokenRequestError(
-    `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check its credentials, grant, scope and audience.`,
+    `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check ${remedy}.`,
     { client, status, error, errorDescription },
   );
 }

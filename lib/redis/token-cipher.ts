@@ -16,9 +16,11 @@ export function readKeys(keys: readonly EncryptionKey[] | 'none' | undefined): K
   );
   const ring = new Map(sound.map(({ id, key }) => [id, Buffer.from(key, 'base64url')]));
   if (ring.size === list.length && (ring.size > 0 || keys === 'none')) return ring;
+  const unset = list.find((it) => it?.id && !it.key);
+  const which = unset ? `the key "${unset.id}" is not set; ` : '';
   throw new OAuthConfigurationError([
-    "RedisTokenStore: encryptionKeys must list { id, key }, each id its own and each key 32 bytes in base64url, or be 'none' to store " +
-      `in clear. Make a key: node -e "console.log(require('node:crypto').randomBytes(32).toString('base64url'))"`,
+    `RedisTokenStore: ${which}encryptionKeys must list { id, key }, each id its own and each key 32 bytes in base64url, or be 'none' to ` +
+      `store in clear. Make a key: node -e "console.log(require('node:crypto').randomBytes(32).toString('base64url'))"`,
   ]);
 }
 

@@ -117,6 +117,39 @@ describe('nestjs-oauth-client check', () => {
     );
   });
 
+  it.each<[string, Record<string, string>, string]>([
+    [
+      'that http is no https',
+      { OAUTH_LAB_TOKEN_ENDPOINT: 'https:<host>/oauth/token' },
+      'Check scheme and port of OAUTH_LAB_TOKEN_ENDPOINT: what answers there is not https.',
+    ],
+    [
+      'a wrong path',
+      { OAUTH_LAB_TOKEN_ENDPOINT: 'http:<host>/elsewhere' },
+      'Check OAUTH_LAB_TOKEN_ENDPOINT: nothing there takes token requests.',
+    ],
+    [
+      'a secret that cannot be read',
+      { OAUTH_LAB_CLIENT_SECRET: '', OAUTH_LAB_CLIENT_SECRET_FILE: '/nowhere' },
+      'Check the option that the message names.',
+    ],
+  ])('tells %s', async (_, variables, remedy) => {
+    const host = server.url.replace(/^http:/, '');
+    const filled = Object.entries(variables).map(([name, value]) => [name, value.replace('<host>', host)]);
+    const { output, code } = await check(Object.fromEntries(filled) as Record<string, string>);
+    expect(code).toBe(1);
+    expect(output.at(-1)).toBe(`  → ${remedy}`);
+  });
+
+  it('tells where clients may be listed', async () => {
+    expect(await check({ OAUTH_CLIENTS: '' })).toEqual({
+      code: 2,
+      output: [
+        'problem  No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, or name the file that does: --env-file .env.',
+      ],
+    });
+  });
+
   it('tells a clock that is an hour off', async () => {
     const date = new Date(Date.now() + 3_600_000).toUTCString();
     server.respondWith({

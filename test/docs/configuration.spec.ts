@@ -38,10 +38,10 @@ In code each client is a member of \`clients\`; in the environment \`OAUTH_CLIEN
 each client \`x\` reads \`OAUTH_X_…\`. A name's other characters become underscores: \`my-api\` reads \`OAUTH_MY_API_…\`. Of names
 that prefix each other the longest owns a variable. Lists are separated by commas, \`scope\` by spaces, \`PARAMETERS\` is a
 query string, durations are milliseconds. Files are read without their trailing newline. Empty variables count as absent;
-a variable that no option knows is a problem at boot, reported with the nearest right name.
+a variable of a listed client that no option knows is a problem at boot, reported with the nearest right name.
 
-\`OAUTH_X_PARTNER\` (\`buoy\` or \`honeybee\`) puts a preset underneath, \`OAUTH_X_ENVIRONMENT\` (\`production\` or \`sandbox\`) picks
-its environment. The order is: module \`defaults\`, then the preset, then the client's own options.
+\`OAUTH_X_PARTNER\` (\`buoy\` or \`honeybee\`) puts a preset underneath, \`OAUTH_X_ENVIRONMENT\` (\`production\`, for Buoy also
+\`sandbox\`) picks its environment. The order is: module \`defaults\`, then the preset, then the client's own options.
 
 | option | variable | meaning |
 | --- | --- | --- |
@@ -52,7 +52,10 @@ ${rows.join('\n')}
 | option | meaning |
 | --- | --- |
 ${[...membersOf('lib/nest/module-options.ts', 'OAuthClientModuleOptions')].map(([name, text]) => `| \`${name}\` | ${text} |`).join('\n')}
-| \`isGlobal\` | Whether the services are visible in every module. Default true. |
+| \`isGlobal\` | Whether the services are visible in every module. Default true. Without it \`forFeature\` finds nothing: give \`clients\` to \`forRoot\`, and import what that returns. |
+
+One registration serves an application; a second one would have clients and tokens of its own, and which of
+the two is injected would depend on the module.
 `;
 }
 

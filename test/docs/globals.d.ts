@@ -15,11 +15,16 @@ declare global {
   const Injectable: typeof NestCommon.Injectable;
   const Module: typeof NestCommon.Module;
   const Param: typeof NestCommon.Param;
+  const UnauthorizedException: typeof NestCommon.UnauthorizedException;
   type ExecutionContext = NestCommon.ExecutionContext;
   type HttpService = NestAxios.HttpService;
   const HttpService: typeof NestAxios.HttpService;
   const ConfigModule: typeof NestConfig.ConfigModule;
+  type ConfigService = NestConfig.ConfigService;
+  const ConfigService: typeof NestConfig.ConfigService;
   const Test: typeof NestTesting.Test;
+  const map: typeof Rxjs.map;
+  type Observable<T> = Rxjs.Observable<T>;
   const of: typeof Rxjs.of;
   const firstValueFrom: typeof Rxjs.firstValueFrom;
   const lastValueFrom: typeof Rxjs.lastValueFrom;
@@ -33,6 +38,7 @@ declare global {
   const getOAuthClientToken: typeof Lib.getOAuthClientToken;
   const getOAuthHttpToken: typeof Lib.getOAuthHttpToken;
   type AccessToken = Lib.AccessToken;
+  type OAuthClientOptionsFactory = Lib.OAuthClientOptionsFactory;
   type OAuthAxiosInterceptor = Lib.OAuthAxiosInterceptor;
   const OAuthAxiosInterceptor: typeof Lib.OAuthAxiosInterceptor;
   type OAuthClient = Lib.OAuthClient;
@@ -47,7 +53,7 @@ declare global {
   /** The application that the blocks belong to. */
   class AppModule {}
   class TriageService {
-    queries(): Rxjs.Observable<AxiosModule.AxiosResponse<unknown>>;
+    queries(): Rxjs.Observable<unknown>;
   }
   const clientId: string;
   const clientSecret: string;

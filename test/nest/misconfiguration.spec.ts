@@ -71,12 +71,12 @@ describe('61. misconfiguration → boot fails with every problem of every client
       },
     });
     expect(error.problems).toEqual([
-      'shutdownGrace is not a module option; did you mean shutdownGraceMs.',
+      'shutdownGrace is not a module option; did you mean shutdownGraceMs?',
       'shutdownGraceMs must be a number of milliseconds, 0 or more, and at most 24 days.',
       'Client "buoy": tokenEndpoint must be an absolute http(s) URL without user name and fragment.',
       'Client "buoy": timeoutMs must be a number of milliseconds, more than 0.',
       expect.stringMatching(/^Client "buoy": clientId is missing; /),
-      'Client "honeybee": scopes is not an option; did you mean scope.',
+      'Client "honeybee": scopes is not an option; did you mean scope?',
       expect.stringMatching(/^Client "honeybee": clientSecret is missing; /),
       expect.stringMatching(/^Client "lab": tokenEndpoint must use https outside loopback/),
     ]);
@@ -102,7 +102,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
       'Client "a": retry.attempts must be a whole number of at least 1.',
       expect.stringMatching(/^Client "a": grant\.type must be one of /),
       expect.stringMatching(/^Client "a": tokenEndpointAuthMethod must be one of /),
-      'Client "a": scopes is not an option; did you mean scope.',
+      'Client "a": scopes is not an option; did you mean scope?',
       expect.stringMatching(/^Client "a": tokenEndpoint must use https outside loopback/),
       'Client "a": clientSecret and clientSecretFile exclude each other; keep one.',
       'Client "a": retry.minDelayMs may not exceed retry.maxDelayMs.',
@@ -361,6 +361,22 @@ describe('61. misconfiguration → boot fails with every problem of every client
     expect((await resolved({ OAUTH_API_DPOP: 'false' }))['api']).toMatchObject({ dpop: false });
     expect(await problems({ OAUTH_API_DPOP: 'odd-value' })).toEqual([
       'Client "api": OAUTH_API_DPOP must be true or false.',
+    ]);
+  });
+
+  it('61. a factory that returns no options', async () => {
+    const useFactory = () => undefined as unknown as OAuthClientModuleOptions;
+    const imports = [OAuthClientModule.forRootAsync({ useFactory })];
+    await expect(Test.createTestingModule({ imports }).compile()).rejects.toMatchObject({
+      code: 'configuration_invalid',
+      problems: ['OAuthClientModule: what the factory returns must be an object of options.'],
+    });
+  });
+
+  it('61. a secret beside its file: both are named by their variables', async () => {
+    const both = { ...complete('api'), OAUTH_API_CLIENT_SECRET_FILE: '/run/secret' };
+    expect(await problems({ OAUTH_CLIENTS: 'api', ...both })).toEqual([
+      'Client "api": OAUTH_API_CLIENT_SECRET and OAUTH_API_CLIENT_SECRET_FILE exclude each other; keep one.',
     ]);
   });
 

@@ -83,7 +83,7 @@ describe('32. discovery', () => {
     ['No issuer', { token_endpoint: 'https://as.example/token' }, /names no issuer/],
     ['An HTML login page with status 200', 'html', /is not a metadata document/],
     ['A JSON login page', { status: 200, body: '"please sign in"' }, /is not a metadata document/],
-    ['404', { status: 404 }, /is not a metadata document/],
+    ['404', { status: 404 }, /is not a metadata document: http:\S+\/\.well-known\/\S+ answered 404\./],
   ])('32. %s → typed error, no token request', async (_, answer, message) => {
     server.respondToMetadataWith(answer, answer);
     const app = await Application.client(client());

@@ -154,9 +154,9 @@ const families: Record<string, () => Wrong[]> = {
     [{ ...right, unauthorizedRetry: 1 }, /^unauthorizedRetry must be true or false\.$/],
     [{ ...right, prefetch: true }, /^prefetch must be one of off, background, required\.$/],
     [{ ...right, prefetch: 'always' }, /^prefetch must be one of/],
-    [{ ...right, baseUrl: 'https://api.example' }, /^baseUrl is not an option; did you mean baseURL\.$/],
-    [{ ...right, timeout: 5 }, /^timeout is not an option; did you mean timeoutMs\.$/],
-    [{ ...right, allowedOrigin: 'https://api.example' }, /^allowedOrigin is not an option; did you mean allowedOrigins\.$/],
+    [{ ...right, baseUrl: 'https://api.example' }, /^baseUrl is not an option; did you mean baseURL\?$/],
+    [{ ...right, timeout: 5 }, /^timeout is not an option; did you mean timeoutMs\?$/],
+    [{ ...right, allowedOrigin: 'https://api.example' }, /^allowedOrigin is not an option; did you mean allowedOrigins\?$/],
   ],
 }; // prettier-ignore
 

@@ -67,4 +67,17 @@ describe('encryptionKeys of RedisTokenStore', () => {
   it("'none' has to be said", () => {
     expect(() => open({ encryptionKeys: 'none' })).not.toThrow();
   });
+
+  it('a key that is not set is named', () => {
+    const unset = { encryptionKeys: [{ id: '2030-01', key: process.env['NO_SUCH_KEY'] }] };
+    expect(() => open(unset)).toThrow('RedisTokenStore: the key "2030-01" is not set; encryptionKeys must');
+  });
+});
+
+describe('the connection of RedisTokenStore', () => {
+  it.each([undefined, null, ''])('%p is no default, but a variable that is not set', (redis) => {
+    expect(() => new RedisTokenStore(redis as string, { encryptionKeys: 'none' })).toThrow(
+      OAuthConfigurationError,
+    );
+  });
 });
