@@ -35,7 +35,8 @@ export async function problemsOf(
   label: OptionLabel,
   own: OAuthClientOptions = options,
 ): Promise<string[]> {
-  const wrong = (path: string, what: string) => `Client "${name}": ${label(path)} ${ended(what)}`;
+  const wrong = (path: string, what: string) =>
+    `Client "${name}": ${label(path)} ${what}${what.endsWith('?') ? '' : '.'}`;
   const unfit = [...flatten(options)].flatMap(([path, value]): [string, string][] => {
     const kind = OPTION_SCHEMA[path];
     if (kind === undefined) return [[path, unknown(path)]];
@@ -77,11 +78,6 @@ function unknown(path: string): string {
   if (members.length > 0) return `must be an object with the members ${members.join(', ')}`;
   const siblings = under(path.replace(/\..*/, ''));
   return `is not an option; did you mean ${nearest(path, siblings.length > 0 ? siblings : Object.keys(OPTION_SCHEMA))}?`;
-}
-
-/** A question has its mark already. */
-function ended(sentence: string): string {
-  return sentence.endsWith('?') ? sentence : `${sentence}.`;
 }
 
 type Wrong = (path: string, what: string) => string;
