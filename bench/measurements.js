@@ -16,6 +16,8 @@ import { start } from './rpc.js';
 export const LATENCY_MS = 50;
 
 const BATCH_MS = 4;
+/** Few in a turn, and many turns: the speed of a shared machine changes from second to second. */
+const BATCHES = 5;
 const PROCESSES = 3;
 /** Long enough for the optimising compiler to be done with the code in question. */
 const WARM_UP_MS = 1_000;
@@ -96,17 +98,16 @@ export class Bench {
 
   /** Rounds of an operation in batches of about `BATCH_MS`, after a warm-up that also finds their size. */
   async timed(lanes, count, operation) {
-    const batches = this.quick ? 10 : 15;
     for (const lane of lanes) {
       lane.iterations = 10;
       for (let spentMs = 0; spentMs < WARM_UP_MS;) {
-        const { ns, limitNs } = await lane.call(operation, { iterations: lane.iterations, batches: 5 });
-        spentMs += (5 * lane.iterations * (ns + limitNs)) / 1e6;
+        const { ns, limitNs } = await lane.call(operation, { iterations: lane.iterations, batches: BATCHES });
+        spentMs += (BATCHES * lane.iterations * (ns + limitNs)) / 1e6;
         lane.iterations = Math.ceil(Math.min((BATCH_MS * 1e6) / ns, lane.iterations * 10));
       }
     }
     return this.rounds(lanes, count, (lane) =>
-      lane.call(operation, { iterations: lane.iterations, batches }),
+      lane.call(operation, { iterations: lane.iterations, batches: BATCHES }),
     );
   }
 }
@@ -138,7 +139,7 @@ function timedRows(names, samples, measure) {
 /** Cached `getToken`, awaited; the limit is a resolved promise, awaited. */
 export async function cached(bench) {
   const names = namesWhere(({ caches, create }) => caches || create.name === 'oursInHandler');
-  const samples = await bench.timedRounds(names, bench.quick ? 3 : 15, 'cached', (lane) => bench.open(lane));
+  const samples = await bench.timedRounds(names, bench.quick ? 6 : 45, 'cached', (lane) => bench.open(lane));
   return timedRows(names, samples, 'ns');
 }
 
@@ -153,7 +154,7 @@ export async function requests(bench) {
     // The instances of a process differ from those of another by more than the tokens: bare Axios evens that out.
     return timedRows(names, samples, 'toLimit');
   };
-  return { stub: await rows(true, bench.quick ? 3 : 18), loopback: await rows(false, bench.quick ? 2 : 12) };
+  return { stub: await rows(true, bench.quick ? 6 : 54), loopback: await rows(false, bench.quick ? 6 : 36) };
 }
 
 /** Many callers at once whose token has just expired. */
@@ -277,7 +278,7 @@ export async function keys(bench) {
           memory.push(await lane.call('fill', { count: used[i] }));
           await lane.call('fillMap');
         }
-        const samples = await bench.timed(lanes, bench.quick ? 3 : 9, 'lookup');
+        const samples = await bench.timed(lanes, bench.quick ? 6 : 27, 'lookup');
         return used.map((size, i) => ({
           size,
           bytes: memory[i].acquired,
