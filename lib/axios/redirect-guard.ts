@@ -13,9 +13,7 @@ const MANUAL = { redirect: 'manual' } as const;
  */
 export function guardRedirects(config: InternalAxiosRequestConfig, attempt: Attempt): void {
   const { api, token } = attempt;
-  const present = config.beforeRedirect as Guard | undefined;
-  // A request that is sent again has a guard already, for a token that may be another.
-  const own = present && OWN in present ? present[OWN] : present;
+  const own = ownOf(config);
   const guard: Guard = (options, ...rest) => {
     const href = String(options['href']);
     const within = URL.canParse(href) && api.origins.reach(new URL(href)) > 0;
@@ -33,8 +31,13 @@ export function guardRedirects(config: InternalAxiosRequestConfig, attempt: Atte
 
 /** Takes the guard of an earlier sending off a request that gets no token this time. */
 export function releaseRedirects(config: InternalAxiosRequestConfig): void {
+  if (config.beforeRedirect) config.beforeRedirect = ownOf(config) as BeforeRedirect;
+}
+
+/** The caller's own: a request that is sent again has a guard already, for a token that may be another. */
+function ownOf(config: InternalAxiosRequestConfig): BeforeRedirect | undefined {
   const present = config.beforeRedirect as Guard | undefined;
-  if (present && OWN in present) config.beforeRedirect = present[OWN] as BeforeRedirect;
+  return present && OWN in present ? present[OWN] : present;
 }
 
 function setCredentials(options: Record<string, unknown>, authorization: string | undefined): void {

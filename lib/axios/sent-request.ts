@@ -32,10 +32,13 @@ export interface TokenChoice {
   readonly managed: ManagedToken;
   /** Whether it is an error when the request leaves the client's origins, rather than sent without a token. */
   readonly strict: boolean;
+  /** The one at hand, if any. */
+  readonly token: AccessToken | undefined;
 }
 
 /** How a request was sent. */
 export interface Attempt extends TokenChoice {
+  /** The one it was sent with. */
   readonly token: AccessToken;
   /** The header made of it. */
   readonly authorization: string;

@@ -1,5 +1,4 @@
 import axios, { type AxiosInstance, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
-import type { AccessToken } from '../core/access-token.js';
 import { authorize, originNotAllowed } from './authorize.js';
 import { fail, isMasked } from './masking.js';
 import { releaseRedirects } from './redirect-guard.js';
@@ -20,12 +19,10 @@ type Config = InternalAxiosRequestConfig;
 export function interceptTokens(instance: AxiosInstance, select: ClientSelector): () => void {
   const { request, response } = instance.interceptors;
   const mayGoAtOnce = FAILS_LIKE_ANY && request.constructor === axios.interceptors.request.constructor;
-  // Where ours is the only one, no other interceptor changes the request before or after.
-  const isDone = (config: Config) =>
-    mayGoAtOnce && request.handlers?.length === 1 && isDoneAtOnce(config, select);
-  const onRequest = request.use((config) => attachToken(config, select), undefined, {
-    // Axios sends at once what no interceptor has to run for, and anything else three turns later.
-    runWhen: (config) => !isDone(config),
+  const onRequest = request.use((config) => attachToken(config, choose(config, select)), undefined, {
+    // Axios sends at once what no interceptor has to run for, and anything else three turns later. Where ours is
+    // the only one, no other changes the request before or after.
+    runWhen: (config) => !(mayGoAtOnce && request.handlers?.length === 1 && isDoneAtOnce(config, select)),
   });
   const onResponse = response.use(
     (answer) => handleResponse(answer),
@@ -48,12 +45,8 @@ const FAILS_LIKE_ANY = MAJOR > 1 || MINOR >= 19;
 function isDoneAtOnce(config: Config, select: ClientSelector): boolean {
   try {
     const choice = choose(config, select);
-    if (choice === undefined) leave(config);
-    else {
-      const token = choice.api.dpop ? undefined : atHand(config, choice);
-      if (token === undefined) return false;
-      void authorize(config, choice, token);
-    }
+    if (choice && (choice.token === undefined || choice.api.dpop)) return false;
+    void attachToken(config, choice);
     return true;
   } catch {
     return false;
@@ -61,11 +54,9 @@ function isDoneAtOnce(config: Config, select: ClientSelector): boolean {
 }
 
 /** Returns the config itself when the token is at hand: a promise would cost the request a turn. */
-function attachToken(config: Config, select: ClientSelector): Config | Promise<Config> {
-  const choice = choose(config, select);
+function attachToken(config: Config, choice: TokenChoice | undefined): Config | Promise<Config> {
   if (choice === undefined) return leave(config);
-  const token = atHand(config, choice);
-  return token === undefined ? waitForToken(config, choice) : authorize(config, choice, token);
+  return choice.token === undefined ? waitForToken(config, choice) : authorize(config, choice, choice.token);
 }
 
 /** Whose token the request gets; `undefined` when it gets none. */
@@ -83,12 +74,9 @@ function choose(config: Config, select: ClientSelector): TokenChoice | undefined
     if (!strict) return undefined;
     throw originNotAllowed(config, api);
   }
-  return { api, managed: api.client.managed(oauth || undefined), strict };
-}
-
-function atHand({ oauth }: Config, { api, managed }: TokenChoice): AccessToken | undefined {
+  const managed = api.client.managed(oauth || undefined);
   const ready = !api.client.closed && !(oauth && (oauth.forceRefresh || oauth.signal?.aborted));
-  return ready ? managed.current() : undefined;
+  return { api, managed, strict, token: ready ? managed.current() : undefined };
 }
 
 /** Without a token of ours; what was asked for may hold a subject token all the same, which an error would show. */

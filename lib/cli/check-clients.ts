@@ -5,6 +5,7 @@ import { clientsFromEnvironment, variableOf } from '../nest/environment.js';
 import { problemsOf } from '../nest/validation.js';
 import type { HttpTransport } from '../oauth/http-transport.js';
 import { withDefaults, type OAuthClientOptions, type ResolvedClientOptions } from '../oauth/options.js';
+import { isNoTokenEndpoint } from '../oauth/token-response.js';
 
 /** What became of asking one client's authorization server for a token. Holds nothing secret. */
 export interface ClientCheck {
@@ -123,8 +124,7 @@ function remedyFor(client: string, options: ResolvedClientOptions, error: OAuthC
   const variable = (path: string) => variableOf(client, path);
   const endpoint = variable(options.issuer === undefined ? 'tokenEndpoint' : 'issuer');
   if (error instanceof TokenRequestError) {
-    if (error.error === undefined && (error.status === 404 || error.status === 405))
-      return `Check ${endpoint}: nothing there takes token requests.`;
+    if (isNoTokenEndpoint(error)) return `Check ${endpoint}: nothing there takes token requests.`;
     switch (error.error) {
       case 'invalid_scope':
         return `Check ${variable('scope')} against what the partner granted you.`;

@@ -108,6 +108,11 @@ function lifetimeOf(expiresIn: unknown, { client, defaultLifetimeMs, warn }: Res
   return Math.min(seconds * 1000, YEAR_MS);
 }
 
+/** Whether such a refusal comes from something else at that URL. */
+export function isNoTokenEndpoint({ error, status }: Pick<TokenRequestError, 'error' | 'status'>): boolean {
+  return error === undefined && (status === 404 || status === 405);
+}
+
 function rejection(
   client: string,
   status: number,
@@ -116,8 +121,9 @@ function rejection(
 ): TokenRequestError {
   const reason =
     error === undefined ? '' : `: ${error}${errorDescription === undefined ? '' : ` (${errorDescription})`}`;
-  const elsewhere = error === undefined && (status === 404 || status === 405);
-  const remedy = elsewhere ? 'its token endpoint' : 'its credentials, grant, scope and audience';
+  const remedy = isNoTokenEndpoint({ error, status })
+    ? 'its token endpoint'
+    : 'its credentials, grant, scope and audience';
   return new TokenRequestError(
     `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check ${remedy}.`,
     { client, status, error, errorDescription },
