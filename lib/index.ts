@@ -4,7 +4,7 @@
  * @module nestjs-oauth-client
  */
 
-import './axios/request-config.js';
+import './http/request-config.js';
 
 export { AccessToken } from './core/access-token.js';
 export type { RetryOptions } from './core/backoff.js';
@@ -36,7 +36,7 @@ export {
   type StoredFailure,
   type StoredToken,
 } from './core/token-store.js';
-export type { OAuthRequestConfig } from './axios/request-config.js';
+export type { OAuthRequestConfig } from './http/request-config.js';
 export type {
   DpopOptions,
   GrantOptions,
@@ -46,14 +46,14 @@ export type {
   Source,
   TlsOptions,
   TokenEndpointAuthMethod,
-} from './oauth/options.js';
+} from './options/client-options.js';
 export {
   InjectOAuthClient,
   InjectOAuthHttp,
   getOAuthClientToken,
   getOAuthHttpToken,
 } from './nest/injection.js';
-export type { OAuthClientModuleOptions, OAuthClientOptionsFactory } from './nest/module-options.js';
+export type { OAuthClientModuleOptions, OAuthClientOptionsFactory } from './options/module-options.js';
 export { OAuthAxiosInterceptor } from './nest/oauth-axios.interceptor.js';
 export { OAuthClientModule } from './nest/oauth-client.module.js';
 export { OAuthTokenService } from './nest/oauth-token.service.js';

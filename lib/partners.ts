@@ -4,4 +4,4 @@
  * @module nestjs-oauth-client/partners
  */
 
-export { buoy, honeybee, type PartnerOptions } from './oauth/presets.js';
+export { buoy, honeybee, type PartnerOptions } from './options/presets.js';

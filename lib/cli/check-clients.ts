@@ -1,10 +1,14 @@
 import { systemClock } from '../core/clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from '../core/errors.js';
 import { connectClient } from '../nest/client-connection.js';
-import { clientsFromEnvironment, variableOf } from '../nest/environment.js';
-import { problemsOf } from '../nest/validation.js';
-import type { HttpTransport } from '../oauth/http-transport.js';
-import { withDefaults, type OAuthClientOptions, type ResolvedClientOptions } from '../oauth/options.js';
+import { clientsFromEnvironment, variableOf } from '../options/environment.js';
+import { problemsOf } from '../options/option-rules.js';
+import type { HttpTransport } from '../oauth/protocol.js';
+import {
+  withDefaults,
+  type OAuthClientOptions,
+  type ResolvedClientOptions,
+} from '../options/client-options.js';
 import { isNoTokenEndpoint } from '../oauth/token-response.js';
 
 /** What became of asking one client's authorization server for a token. Holds nothing secret. */

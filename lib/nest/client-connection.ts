@@ -1,10 +1,10 @@
-import { httpTransport } from '../axios/http-transport.js';
-import { TlsAgent, type TlsMaterial } from '../axios/tls-agent.js';
+import { httpTransport } from '../http/protocol-transport.js';
+import { TlsAgent, type TlsMaterial } from '../http/tls-agent.js';
 import type { Clock } from '../core/clock.js';
 import { readCredential } from '../oauth/credentials.js';
 import { DpopKey } from '../oauth/dpop.js';
-import type { HttpTransport } from '../oauth/http-transport.js';
-import type { ResolvedClientOptions } from '../oauth/options.js';
+import type { HttpTransport } from '../oauth/protocol.js';
+import type { ResolvedClientOptions } from '../options/client-options.js';
 import { OAuthTokenEndpoint } from '../oauth/token-endpoint.js';
 
 /** A client's way to its authorization server, and the keys that it shares with the way to its API. */

@@ -1,6 +1,6 @@
 import { Module, type FactoryProvider } from '@nestjs/common';
 import { ConfigModule, ConfigService } from '@nestjs/config';
-import type { EnvironmentSource } from './environment.js';
+import type { EnvironmentSource } from '../options/environment.js';
 
 const UNBOUND_CONFIG = Symbol('ConfigService without loaders');
 

@@ -1,8 +1,8 @@
 import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
 import axios, { type AxiosInstance } from 'axios';
-import { interceptTokens, type ClientSelector } from '../axios/token-interceptor.js';
-import { targetOf } from '../axios/allowed-origins.js';
+import { interceptTokens, type ClientSelector } from '../http/token-interceptor.js';
+import { targetOf } from '../http/allowed-origins.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClientRegistry, type RegisteredClient } from './oauth-client-registry.js';
 

@@ -1,20 +1,24 @@
-import { AllowedOrigins } from '../axios/allowed-origins.js';
-import type { ApiClient } from '../axios/token-interceptor.js';
+import { AllowedOrigins } from '../http/allowed-origins.js';
+import type { ApiClient } from '../http/token-interceptor.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient } from '../core/oauth-client.js';
 import type { TokenEndpoint } from '../core/token-endpoint.js';
 import { TokenRuntime } from '../core/token-runtime.js';
 import type { TokenStore } from '../core/token-store.js';
-import { withDefaults, type OAuthClientOptions, type ResolvedClientOptions } from '../oauth/options.js';
-import { mergeClientOptions } from '../oauth/presets.js';
+import {
+  withDefaults,
+  type OAuthClientOptions,
+  type ResolvedClientOptions,
+} from '../options/client-options.js';
+import { mergeClientOptions } from '../options/presets.js';
 import { AmbientTokenRequests } from './ambient-token-requests.js';
 import { connectClient } from './client-connection.js';
-import { clientsFromEnvironment, variableOf, type EnvironmentSource } from './environment.js';
-import type { OAuthClientModuleOptions } from './module-options.js';
+import { clientsFromEnvironment, variableOf, type EnvironmentSource } from '../options/environment.js';
+import type { OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
-import { isRecord } from './option-schema.js';
-import { moduleProblemsOf, problemsOf } from './validation.js';
+import { isRecord } from '../options/option-kinds.js';
+import { moduleProblemsOf, problemsOf } from '../options/option-rules.js';
 
 /** A client with everything that belongs to it. */
 export interface RegisteredClient extends ApiClient {

@@ -1,5 +1,5 @@
 import { ConfigurableModuleBuilder } from '@nestjs/common';
-import type { OAuthClientModuleOptions } from './module-options.js';
+import type { OAuthClientModuleOptions } from '../options/module-options.js';
 
 export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
   new ConfigurableModuleBuilder<OAuthClientModuleOptions>({ moduleName: 'OAuthClient' })

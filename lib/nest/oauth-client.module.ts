@@ -3,7 +3,7 @@ import { MemoryTokenStore } from '../core/memory-token-store.js';
 import { TokenStore } from '../core/token-store.js';
 import { ConfigEnvironmentModule, ENVIRONMENT, environmentProvider } from './config-environment.js';
 import { namedProviders } from './injection.js';
-import type { OAuthClientModuleOptions } from './module-options.js';
+import type { OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthAxiosInterceptor } from './oauth-axios.interceptor.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 import {

@@ -9,7 +9,7 @@ import {
   type ModifyAssertionFunction,
 } from 'openid-client';
 import { readSecret, readSigningKey } from './credentials.js';
-import type { ResolvedClientOptions } from './options.js';
+import type { ResolvedClientOptions } from '../options/client-options.js';
 
 /** How one token request authenticates the client. */
 export interface ClientAuthentication {

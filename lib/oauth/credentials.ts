@@ -2,7 +2,7 @@ import { createHash, createPrivateKey, createPublicKey, type JsonWebKey, type Ke
 import { readFile } from 'node:fs/promises';
 import { exportJWK, importPKCS8, type CryptoKey, type JWK } from 'jose';
 import { OAuthClientError } from '../core/errors.js';
-import type { ResolvedClientOptions, SigningAlgorithm, Source } from './options.js';
+import type { ResolvedClientOptions, SigningAlgorithm, Source } from '../options/client-options.js';
 
 /** A private key ready to sign with. */
 export interface SigningKey {

@@ -12,7 +12,7 @@ import type { AccessToken } from '../core/access-token.js';
 import type { Clock } from '../core/clock.js';
 import { LruMap } from '../core/lru-map.js';
 import { importSigningKey } from './credentials.js';
-import { valueOf, type DpopOptions } from './options.js';
+import { valueOf, type DpopOptions } from '../options/client-options.js';
 
 interface ProofKey {
   key: CryptoKey;

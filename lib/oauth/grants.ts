@@ -1,7 +1,7 @@
 import { OAuthClientError } from '../core/errors.js';
 import { scopeValues, type TokenRequestDetails } from '../core/token-request.js';
 import { fingerprint, readCredential } from './credentials.js';
-import type { GrantOptions, ResolvedClientOptions, Source } from './options.js';
+import type { GrantOptions, ResolvedClientOptions, Source } from '../options/client-options.js';
 
 /** What a grant sends. */
 export interface GrantParameters {

@@ -6,9 +6,9 @@ import {
   type ServerMetadata,
 } from 'openid-client';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenResponseError } from '../core/errors.js';
-import { parseRetryAfter } from '../core/retry-after.js';
-import { openidFetch, refuseRedirect, type ProtocolParts } from './http-transport.js';
-import type { ResolvedClientOptions } from './options.js';
+import { parseRetryAfter } from './retry-after.js';
+import { openidFetch, refuseRedirect, type ProtocolParts } from './protocol.js';
+import type { ResolvedClientOptions } from '../options/client-options.js';
 import { parseObject } from './token-response.js';
 
 /** An authorization server, as far as token requests go; `token_endpoint` is the one to ask. */

@@ -13,8 +13,8 @@ import { clientAuthentication, formEncode, type ClientAuthentication } from './c
 import { readCredential, unavailable } from './credentials.js';
 import type { DpopKey } from './dpop.js';
 import { grantIdentity, grantParameters } from './grants.js';
-import { openidFetch, refuseRedirect, type ProtocolParts, type TransportRequest } from './http-transport.js';
-import type { ResolvedClientOptions } from './options.js';
+import { openidFetch, refuseRedirect, type ProtocolParts, type TransportRequest } from './protocol.js';
+import type { ResolvedClientOptions } from '../options/client-options.js';
 import { ServerMetadataSource, type KnownServer } from './server-metadata.js';
 import { readTokenResponse, type TokenResponse } from './token-response.js';
 

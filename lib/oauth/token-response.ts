@@ -3,7 +3,7 @@ import {
   TokenRequestError,
   TokenResponseError,
 } from '../core/errors.js';
-import { parseRetryAfter } from '../core/retry-after.js';
+import { parseRetryAfter } from './retry-after.js';
 import type { AccessTokenType } from '../core/token-store.js';
 
 /** A successful answer of the token endpoint (RFC 6749 §5.1). */

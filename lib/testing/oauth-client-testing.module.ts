@@ -1,6 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { AxiosResponse, InternalAxiosRequestConfig } from 'axios';
-import type { OAuthClientOptions } from '../oauth/options.js';
+import type { OAuthClientOptions } from '../options/client-options.js';
 import { OAuthClientModule } from '../nest/oauth-client.module.js';
 
 /** Answers an API request instead of the network: the response's data, or a promise of it. */

@@ -4,7 +4,7 @@ import { firstValueFrom } from 'rxjs';
 import { AccessToken } from '../../lib/core/access-token.js';
 import { AuthorizationServerUnavailableError, OAuthClientError } from '../../lib/core/errors.js';
 import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
-import { parseRetryAfter } from '../../lib/core/retry-after.js';
+import { parseRetryAfter } from '../../lib/oauth/retry-after.js';
 import { HeldToken, type TokenPhase } from '../../lib/core/token-phase.js';
 import type { TokenRequest } from '../../lib/core/token-request.js';
 import type { LockOutcome, StoredToken } from '../../lib/core/token-store.js';

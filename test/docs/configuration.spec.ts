@@ -2,8 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { expect, it } from '@jest/globals';
 import ts from 'typescript';
-import { variableOf } from '../../lib/nest/environment.js';
-import { OPTION_SCHEMA } from '../../lib/nest/option-schema.js';
+import { variableOf } from '../../lib/options/environment.js';
+import { OPTION_SCHEMA } from '../../lib/options/option-kinds.js';
 
 const root = resolve(import.meta.dirname, '../..');
 const page = join(root, 'docs/configuration.md');
@@ -61,15 +61,15 @@ the two is injected would depend on the module.
 
 /** Option paths with their JSDoc, nested ones joined by a dot. */
 function describedOptions(): Map<string, string> {
-  const options = membersOf('lib/oauth/options.ts', 'OAuthClientOptions');
+  const options = membersOf('lib/options/client-options.ts', 'OAuthClientOptions');
   const nest = (name: string, members: Map<string, string>) => {
     for (const [member, text] of members) options.set(`${name}.${member}`, text);
   };
   nest('refreshAhead', membersOf('lib/core/token-phase.ts', 'RefreshAheadOptions'));
   nest('retry', membersOf('lib/core/backoff.ts', 'RetryOptions'));
-  nest('tls', membersOf('lib/oauth/options.ts', 'TlsOptions'));
-  nest('dpop', membersOf('lib/oauth/options.ts', 'DpopOptions'));
-  nest('grant', membersOf('lib/oauth/options.ts', 'GrantOptions'));
+  nest('tls', membersOf('lib/options/client-options.ts', 'TlsOptions'));
+  nest('dpop', membersOf('lib/options/client-options.ts', 'DpopOptions'));
+  nest('grant', membersOf('lib/options/client-options.ts', 'GrantOptions'));
   return options;
 }
 

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { OAuthClientError, type OAuthClientStatus } from 'nestjs-oauth-client';
 import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { filter, firstValueFrom } from 'rxjs';
-import { ApiClient, CLIENT_ID, CLIENT_SECRET } from '../axios/api-client.js';
-import { Recorder } from '../axios/recorder.js';
-import { SecretWatch } from '../axios/secrets.js';
+import { ApiClient, CLIENT_ID, CLIENT_SECRET } from '../http/api-client.js';
+import { Recorder } from '../http/recorder.js';
+import { SecretWatch } from '../http/secrets.js';
 import { StoppedClock } from './stopped-clock.js';
 
 /** How far a token has come. */

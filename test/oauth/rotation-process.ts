@@ -2,7 +2,7 @@ import { systemClock } from '../../lib/core/clock.js';
 import { OAuthClient } from '../../lib/core/oauth-client.js';
 import { TokenRuntime } from '../../lib/core/token-runtime.js';
 import { connectClient } from '../../lib/nest/client-connection.js';
-import { withDefaults } from '../../lib/oauth/options.js';
+import { withDefaults } from '../../lib/options/client-options.js';
 import { FileTokenStore } from './file-token-store.js';
 
 /** What the parent passes in the environment, as JSON. */

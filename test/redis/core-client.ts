@@ -2,7 +2,7 @@ import { systemClock } from '../../lib/core/clock.js';
 import { AuthorizationServerUnavailableError } from '../../lib/core/errors.js';
 import type { OAuthClientEvent } from '../../lib/core/events.js';
 import { OAuthClient, type TokenLifeOptions } from '../../lib/core/oauth-client.js';
-import { parseRetryAfter } from '../../lib/core/retry-after.js';
+import { parseRetryAfter } from '../../lib/oauth/retry-after.js';
 import type { TokenEndpoint } from '../../lib/core/token-endpoint.js';
 import { TokenRuntime } from '../../lib/core/token-runtime.js';
 import type { TokenStore } from '../../lib/core/token-store.js';

@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.js';
 import type { TokenStore } from '../core/token-store.js';
-import type { OAuthClientOptions } from '../oauth/options.js';
+import type { OAuthClientOptions } from './client-options.js';
 
 /** What `OAuthClientModule.forRoot()` takes. */
 export interface OAuthClientModuleOptions {

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import type { OAuthClientOptions } from '../oauth/options.js';
-import { presets } from '../oauth/presets.js';
+import type { OAuthClientOptions } from './client-options.js';
+import { presets } from './presets.js';
 import { OAuthConfigurationError } from '../core/errors.js';
-import { OPTION_SCHEMA, nearest, type OptionKind } from './option-schema.js';
+import { OPTION_SCHEMA, nearest, type OptionKind } from './option-kinds.js';
 
 /** Where variables are read from: ConfigService, or a plain record. */
 export interface EnvironmentSource {

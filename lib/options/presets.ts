@@ -1,5 +1,5 @@
 import { OAuthConfigurationError } from '../core/errors.js';
-import { defined, type OAuthClientOptions } from './options.js';
+import { defined, type OAuthClientOptions } from './client-options.js';
 
 /** A partner's own settings; whatever else is given wins over the preset. */
 export interface PartnerOptions extends OAuthClientOptions {

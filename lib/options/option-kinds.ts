@@ -3,7 +3,7 @@ import {
   SIGNING_ALGORITHMS,
   TOKEN_ENDPOINT_AUTH_METHODS,
   type OAuthClientOptions,
-} from '../oauth/options.js';
+} from './client-options.js';
 
 /** What an option's value must be; `secret` values may also be functions, and may stand in a file. */
 export type OptionKind =

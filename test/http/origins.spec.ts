@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import axios, { type AxiosInstance, type AxiosRequestConfig } from 'axios';
 import { OAuthConfigurationError, type OAuthClientOptions } from 'nestjs-oauth-client';
 import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
-import { AllowedOrigins } from '../../lib/axios/allowed-origins.js';
+import { AllowedOrigins } from '../../lib/http/allowed-origins.js';
 import { ApiClient } from './api-client.js';
 import { Recorder, loopbackAgent } from './recorder.js';
 

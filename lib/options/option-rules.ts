@@ -1,10 +1,10 @@
 import { X509Certificate } from 'node:crypto';
-import { thumbprintOf } from '../axios/tls-agent.js';
+import { thumbprintOf } from '../http/tls-agent.js';
 import { importSigningKey } from '../oauth/credentials.js';
-import { withDefaults, type OAuthClientOptions } from '../oauth/options.js';
+import { withDefaults, type OAuthClientOptions } from './client-options.js';
 import { isSecure } from '../oauth/server-metadata.js';
 import type { OAuthClientModuleOptions } from './module-options.js';
-import { OPTION_SCHEMA, expectation, fits, flatten, isRecord, nearest, without } from './option-schema.js';
+import { OPTION_SCHEMA, expectation, fits, flatten, isRecord, nearest, without } from './option-kinds.js';
 
 /** Node runs a timer that is longer at once. */
 const LONGEST_TIMER_MS = 2_147_483_647;
