@@ -1,7 +1,8 @@
 import { systemClock } from '../../lib/core/clock.js';
 import { AuthorizationServerUnavailableError } from '../../lib/core/errors.js';
 import type { OAuthClientEvent } from '../../lib/core/events.js';
-import { OAuthClient, type TokenLifeOptions } from '../../lib/core/oauth-client.js';
+import type { TokenLifeOptions } from '../../lib/core/flight-context.js';
+import { OAuthClient } from '../../lib/core/oauth-client.js';
 import { parseRetryAfter } from '../../lib/oauth/retry-after.js';
 import type { TokenEndpoint } from '../../lib/core/token-endpoint.js';
 import { TokenRuntime } from '../../lib/core/token-runtime.js';
@@ -24,7 +25,7 @@ export function newInstance(store: TokenStore, tokenEndpoint: string, timeoutMs 
   const runtime = new TokenRuntime(store, systemClock);
   const events: OAuthClientEvent[] = [];
   runtime.events$.subscribe((event) => events.push(event));
-  return { client: new OAuthClient('buoy', httpEndpoint(tokenEndpoint), {}, life, runtime), events, runtime };
+  return { client: OAuthClient.create('buoy', httpEndpoint(tokenEndpoint), life, runtime), events, runtime };
 }
 
 /** One POST for one token request. */
