@@ -36,7 +36,7 @@ export function whileAwake<T>(
         const now = momentOf(clock);
         const passedMs = elapsedMs(now, seen);
         seen = now;
-        leftMs -= Math.min(passedMs, 2 * stepMs);
+        leftMs -= Math.min(Math.max(passedMs, dueMs), 2 * stepMs);
         slept ||= isAnswer !== undefined && passedMs > dueMs + SLEEP_MS;
       };
       const wait = (): void => {

@@ -3,7 +3,6 @@ import { AuthorizationServerUnavailableError } from '../../lib/core/errors.js';
 import type { OAuthClientEvent } from '../../lib/core/events.js';
 import type { TokenLifeOptions } from '../../lib/core/flight-context.js';
 import { OAuthClient } from '../../lib/core/oauth-client.js';
-import { parseRetryAfter } from '../../lib/oauth/retry-after.js';
 import type { TokenEndpoint } from '../../lib/core/token-endpoint.js';
 import { TokenRuntime } from '../../lib/core/token-runtime.js';
 import type { TokenStore } from '../../lib/core/token-store.js';
@@ -37,10 +36,10 @@ function httpEndpoint(url: string): TokenEndpoint {
       const issuedAt = Date.now();
       const response = await fetch(url, { method: 'POST', signal });
       if (!response.ok) {
-        const retryAfterMs = parseRetryAfter(response.headers.get('retry-after') ?? undefined, Date.now());
+        const retryAfter = response.headers.get('retry-after');
         throw new AuthorizationServerUnavailableError('Unavailable.', {
           status: response.status,
-          retryAfterMs,
+          retryAfterMs: retryAfter === null ? undefined : Number(retryAfter) * 1_000,
         });
       }
       const body = (await response.json()) as { access_token: string; expires_in: number };
