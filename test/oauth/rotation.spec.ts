@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { MemoryTokenStore, type OAuthClientOptions, type StoredToken } from 'nestjs-oauth-client';
 import { systemClock } from '../../lib/core/clock.js';
-import { Application } from './application.js';
+import { Application } from '../support/application.js';
 import { FileTokenStore } from './file-token-store.js';
 import { RotatingServer } from './rotating-server.js';
 import type { RotationPlan } from './rotation-process.js';
@@ -111,9 +111,9 @@ describe('52. refresh_token with rotation', () => {
 
   it('52. an access token that the API rejects → the grant is kept, the next one comes of the newest refresh token', async () => {
     const app = await Application.client(client());
-    await app.http().axiosRef.get('/things');
+    await app.axios.get('/things');
     server.fake.revokeAll();
-    await app.http().axiosRef.get('/things');
+    await app.axios.get('/things');
     app.tokens.invalidate('partner');
     await app.token();
     expect(server.sent).toEqual(['rt0', 'rt1', 'rt2']);
@@ -132,7 +132,7 @@ describe('52. refresh_token with rotation', () => {
     expect(server.sent.slice(renewed)).toEqual(['rt3', 'rt4']);
 
     server.renew();
-    const error = await app.failure({ forceRefresh: true });
+    const error = await app.failure(app.token({ forceRefresh: true }));
     expect(error).toMatchObject({ code: 'token_request_rejected', error: 'invalid_grant', retryable: false });
     expect(server.sent.slice(renewed)).toEqual(['rt3', 'rt4', 'rt5', 'rt4']);
   });
@@ -146,7 +146,9 @@ describe('52. refresh_token with rotation', () => {
     server.fake.respondWith(server.fake.nextToken()); // none comes with it, so the configured one is kept
     const keeping = await Application.client(client());
     await keeping.token();
-    expect(await keeping.failure({ forceRefresh: true })).toMatchObject({ error: 'invalid_grant' });
+    expect(await keeping.failure(keeping.token({ forceRefresh: true }))).toMatchObject({
+      error: 'invalid_grant',
+    });
     expect(server.sent).toEqual(['rt0', 'rt0']);
   });
 
@@ -157,12 +159,12 @@ describe('52. refresh_token with rotation', () => {
     const app = await Application.client(client(), { store, clock: impatient });
     await app.token();
     server.onStep = async (at) => at !== 'rotated';
-    expect(await app.failure({ forceRefresh: true })).toMatchObject({ status: 502 });
+    expect(await app.failure(app.token({ forceRefresh: true }))).toMatchObject({ status: 502 });
     server.onStep = async () => true;
     await new Promise((resolve) => setTimeout(resolve, 150)); // the cool-down
     const next = await Application.client(client(), { store });
     await next.token(); // the access token still works
-    expect(await next.failure({ forceRefresh: true })).toMatchObject({ error: 'invalid_grant' });
+    expect(await next.failure(next.token({ forceRefresh: true }))).toMatchObject({ error: 'invalid_grant' });
     const grant = { type: 'refresh_token', refreshToken: server.renew() } as const;
     await (await Application.client(client({ grant }), { store })).token();
     expect(server.sent).toEqual(['rt0', 'rt1', 'rt1', 'rt0', 'rt3']);
