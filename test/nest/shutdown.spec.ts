@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { OAuthTokenService } from 'nestjs-oauth-client';
 import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
-import { CompiledCopy } from './compiled-copy.js';
 import { Application } from '../support/application.js';
+import { CompiledCopy } from '../support/compiled-copy.js';
 import { eventually } from '../support/eventually.js';
 import { clientOf, startServer } from '../support/server.js';
 

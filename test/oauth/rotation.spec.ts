@@ -1,13 +1,13 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { transformFile } from '@swc/core';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { MemoryTokenStore, type OAuthClientOptions, type StoredToken } from 'nestjs-oauth-client';
 import { systemClock } from '../../lib/core/clock.js';
 import { Application } from '../support/application.js';
+import { CompiledCopy } from '../support/compiled-copy.js';
 import { FileTokenStore } from './file-token-store.js';
 import { RotatingServer } from './rotating-server.js';
 import type { RotationPlan } from './rotation-process.js';
@@ -172,13 +172,14 @@ describe('52. refresh_token with rotation', () => {
 });
 
 describe('52. killed at any point, the grant is not lost', () => {
-  let program: string;
+  const PROGRAM = 'test/oauth/rotation-process.ts';
+  let copy: CompiledCopy;
   let folder: string;
 
   beforeAll(async () => {
-    program = await plainJavaScript();
+    copy = await CompiledCopy.of(PROGRAM, 'test/oauth/file-token-store.ts');
   });
-  afterAll(() => rm(program, { recursive: true }));
+  afterAll(() => copy.remove());
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'rotation-'));
   });
@@ -200,7 +201,7 @@ describe('52. killed at any point, the grant is not lost', () => {
     const { tokenEndpoint, apiURL } = server.fake;
     const plan: RotationPlan = { folder, tokenEndpoint, apiURL, dieAt };
     const env = { ...process.env, NODE_OPTIONS: '', ROTATION: JSON.stringify(plan) };
-    const child = fork(join(program, 'test/oauth/rotation-process.js'), { env, execArgv: [] });
+    const child = fork(copy.path(PROGRAM), { env, execArgv: [] });
     const ended = once(child, 'exit') as Promise<[number | null, string | null]>;
     server.onStep = async (at) => {
       if (at !== dieAt) return true;
@@ -226,26 +227,3 @@ describe('52. killed at any point, the grant is not lost', () => {
     expect(server.fake.apiRequests).toHaveLength(3);
   }, 60_000);
 });
-
-/** The library and the program without their types, where node finds what they import. */
-async function plainJavaScript(): Promise<string> {
-  const cache = join(process.cwd(), 'node_modules/.cache');
-  await mkdir(cache, { recursive: true });
-  const directory = await mkdtemp(join(cache, 'rotation-'));
-  await writeFile(join(directory, 'package.json'), '{"type":"module"}');
-  const sources = ['rotation-process', 'file-token-store'].map((name) => `test/oauth/${name}.ts`);
-  sources.push('lib/nest/client-connection.ts');
-  for (const layer of ['lib/core', 'lib/oauth', 'lib/axios']) {
-    sources.push(...(await readdir(layer)).map((file) => join(layer, file)));
-  }
-  const jsc = { parser: { syntax: 'typescript' }, target: 'es2022' } as const;
-  await Promise.all(
-    sources.map(async (source) => {
-      const { code } = await transformFile(source, { swcrc: false, jsc, module: { type: 'es6' } });
-      const target = join(directory, source.replace(/\.ts$/, '.js'));
-      await mkdir(dirname(target), { recursive: true });
-      await writeFile(target, code);
-    }),
-  );
-  return directory;
-}
