@@ -1,16 +1,4 @@
-import {
-  ReplaySubject,
-  catchError,
-  defer,
-  firstValueFrom,
-  of,
-  race,
-  share,
-  throwError,
-  timeout,
-  type Observable,
-  type SchedulerLike,
-} from 'rxjs';
+import { ReplaySubject, defer, firstValueFrom, race, share, type Observable } from 'rxjs';
 import type { AccessToken } from './access-token.js';
 import { SleptError } from './awake.js';
 import { errorDuring, pauseMsAfter, retryAfterMsOf } from './backoff.js';
@@ -119,27 +107,9 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
 /** The server's pause may have begun while this flight waited for its turn. */
 function respectClientPause({ pause, clock }: FlightContext): void {
   const now = momentOf(clock);
+  const error = pause && errorDuring(pause, now);
   const leftMs = pause ? remainingMs(now, pause.until) : 0;
-  if (pause?.error && leftMs > 0) throw new FlightFailure(errorDuring(pause, pause.error, now), now, leftMs);
-}
-
-/** `token$`, but after `waitMs` or when it fails the spare token, as long as there is one. */
-export function waitAtMost<T>(
-  token$: Observable<T>,
-  waitMs: number,
-  scheduler: SchedulerLike,
-  spare: () => T | undefined,
-  onTooSlow: () => void,
-): Observable<T> {
-  const orElse = (last$: Observable<T>) =>
-    defer(() => {
-      const token = spare();
-      return token === undefined ? last$ : of(token);
-    });
-  return token$.pipe(
-    timeout({ first: waitMs, scheduler, with: () => defer(() => (onTooSlow(), orElse(token$))) }),
-    catchError((error: unknown) => orElse(throwError(() => error))),
-  );
+  if (error && leftMs > 0) throw new FlightFailure(error, now, leftMs);
 }
 
 /** The longest a flight can take while the process is awake, and a second. */
