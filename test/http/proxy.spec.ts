@@ -1,9 +1,10 @@
 import { Agent } from 'node:https';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
-import { Application } from '../oauth/application.js';
-import { Authority, fingerprintOf, type Identity } from '../oauth/certificates.js';
 import { TlsServer, type TlsRequest } from '../oauth/tls-server.js';
+import { Application } from '../support/application.js';
+import { Authority, fingerprintOf, type Identity } from '../support/certificates.js';
+import { closing } from '../support/closing.js';
 import { ConnectProxy, type ProxyCredentials } from '../support/connect-proxy.js';
 
 const SECRET = 'secret-of-the-client-5b1e';
@@ -31,14 +32,13 @@ beforeEach(async () => {
   environment = { ...process.env };
   for (const name of PROXY_VARIABLES) delete process.env[name];
   issued = 0;
-  proxy = await ConnectProxy.start();
-  tokenServer = await TlsServer.start(authority, answerTokenRequest, { demanding: false });
-  api = await TlsServer.start(authority, answerApiRequest, { demanding: false });
+  proxy = closing(await ConnectProxy.start());
+  tokenServer = closing(await TlsServer.start(authority, answerTokenRequest, { demanding: false }));
+  api = closing(await TlsServer.start(authority, answerApiRequest, { demanding: false }));
 });
-afterEach(async () => {
+afterEach(() => {
   for (const name of PROXY_VARIABLES) delete process.env[name];
   Object.assign(process.env, environment);
-  await Promise.all([proxy.close(), tokenServer.close(), api.close()]);
 });
 
 function answerTokenRequest({ url }: TlsRequest) {
@@ -119,8 +119,7 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
   });
 
   it("83. the proxy's credentials go to the proxy alone, with each tunnel", async () => {
-    await proxy.close();
-    proxy = await ConnectProxy.start(PROXY_CREDENTIALS);
+    proxy = closing(await ConnectProxy.start(PROXY_CREDENTIALS));
     const app = await Application.client(client(through(proxy, PROXY_CREDENTIALS)));
     const { status } = await app.http().axiosRef.post('/api-path', 'body-of-the-call');
     expect(status).toBe(200);
@@ -132,8 +131,7 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
   });
 
   it('83. a proxy that refuses the tunnel gets nothing, and nothing goes past it', async () => {
-    await proxy.close();
-    proxy = await ConnectProxy.start(PROXY_CREDENTIALS);
+    proxy = closing(await ConnectProxy.start(PROXY_CREDENTIALS));
     const app = await Application.client(client(through(proxy)));
     expect(await app.failure()).toBeInstanceOf(Error);
     expect(new Set(proxy.requestLines)).toEqual(new Set([tunnelTo(tokenServer)]));
@@ -147,7 +145,6 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
     const app = await Application.client(client(http));
     expect(await app.failure()).toMatchObject({ code: 'authorization_server_unavailable', retryable: true });
     expect(tokenServer.connections).toBe(0);
-    proxy = await ConnectProxy.start();
   });
 
   it('83. an httpsAgent holds for the target: its certificate is presented, its authorities are trusted', async () => {
