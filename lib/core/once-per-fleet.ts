@@ -2,6 +2,7 @@ import { firstValueFrom, raceWith, timer, type Observable } from 'rxjs';
 import { momentOf, type Clock, type Moment } from './clock.js';
 import type { TokenSource } from './events.js';
 import type { GuardedStore } from './guarded-store.js';
+import { LruMap } from './lru-map.js';
 import { FlightFailure, failureEntry, failureOf } from './shared-failure.js';
 import type { TokenKeys } from './token-endpoint.js';
 import type { StoredToken } from './token-store.js';
@@ -34,8 +35,6 @@ export interface Errand {
   readonly keys: TokenKeys;
   /** The longest that `work` may take. */
   readonly leaseMs: number;
-  /** When this instance failed last (epoch milliseconds), if it did: its own failure is no news to it. */
-  readonly failedAt: number | undefined;
   /** Whether a token found in the store is as good as a new one. */
   readonly acceptable: (stored: StoredToken) => boolean;
   /** Asks for the token. `since`: when the wait for its turn began. Rejects with a {@link FlightFailure} to be shared. */
@@ -51,6 +50,8 @@ export class OncePerFleet {
   readonly #store: GuardedStore;
   readonly #clock: Clock;
   readonly #closed$: Observable<never>;
+  /** When this instance shared a failure last, by key. */
+  readonly #ownFailures = new LruMap<number>(1_000);
 
   constructor(store: GuardedStore, clock: Clock, closed$: Observable<never>) {
     this.#store = store;
@@ -103,7 +104,10 @@ export class OncePerFleet {
       const late = await this.#store.get(keys.key);
       if (late && acceptable(late)) return { stored: late, source: 'store' };
       const shared = failureEntry(reason);
-      if (shared) await this.#store.set(failureKey(keys.key), shared);
+      if (shared) {
+        this.#ownFailures.set(keys.key, shared.issuedAt);
+        await this.#store.set(failureKey(keys.key), shared);
+      }
       throw reason;
     }
   }
@@ -117,11 +121,11 @@ export class OncePerFleet {
   }
 
   /** A cool-down that another instance began holds for this one. */
-  async #respectSharedFailure({ client, keys, failedAt }: Errand): Promise<void> {
+  async #respectSharedFailure({ client, keys }: Errand): Promise<void> {
     const entry = await this.#store.get(failureKey(keys.key));
     if (!entry) return;
     // This instance's own cool-down is over, or it would not ask; a clock set back since must not revive it.
-    if (entry.issuedAt === failedAt) return this.#store.delete(failureKey(keys.key));
+    if (entry.issuedAt === this.#ownFailures.get(keys.key)) return this.#store.delete(failureKey(keys.key));
     const now = momentOf(this.#clock);
     const remainingMs = Math.min(entry.expiresAt - now.wall, entry.expiresAt - entry.issuedAt);
     const error = remainingMs > 0 ? failureOf(entry, client, remainingMs) : undefined;

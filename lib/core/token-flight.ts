@@ -16,9 +16,8 @@ import type { StoredToken } from './token-store.js';
 export interface FlightPlan {
   readonly keys: () => Promise<TokenKeys>;
   readonly details: TokenRequestDetails;
-  /** Flights in a row that failed before this one, and when the last of them did (epoch milliseconds). */
+  /** Flights in a row that failed before this one. */
   readonly failures: number;
-  readonly failedAt: number | undefined;
   /** Whether a token found in the store is as good as a new one. */
   readonly acceptable: (stored: StoredToken) => boolean;
   /** Called when its turn begins, and when it begins again after a sleep; false when another flight took its place. */
@@ -87,13 +86,11 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
     return firstValueFrom(asking).catch((reason: unknown) => {
       const failure = failed(reason);
       if (reason instanceof SleptError || failure.error.code === 'closed') throw reason;
-      if (retryAfterMsOf(failure.error))
-        context.pause = { until: later(failure.at, failure.pauseMs), error: failure.error };
+      if (retryAfterMsOf(failure.error)) pauseClient(context, failure);
       throw failure;
     });
   };
-  const { failedAt, acceptable } = plan;
-  const errand = { client, keys, leaseMs, failedAt, acceptable, work };
+  const errand = { client, keys, leaseMs, acceptable: plan.acceptable, work };
   for (;;) {
     try {
       return await fleet.once(errand);
@@ -102,6 +99,12 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
       if (!(reason instanceof SleptError) || !plan.onBegin()) throw reason;
     }
   }
+}
+
+/** The server's word holds for all tokens of the client; of two pauses the longer one. */
+function pauseClient(context: FlightContext, { at, pauseMs, error }: FlightFailure): void {
+  const leftMs = context.pause ? remainingMs(at, context.pause.until) : 0;
+  if (pauseMs > leftMs) context.pause = { until: later(at, pauseMs), error };
 }
 
 /** The server's pause may have begun while this flight waited for its turn. */

@@ -227,7 +227,7 @@ export class TokenLife {
 
   #plan(flight: Flight, reason: TokenRequestReason): FlightPlan {
     const { clock, endpoint } = this.#context;
-    const { held, failures, failure } = this.#state;
+    const { held, failures } = this.#state;
     const replaced = held.kind === 'token' ? held.token : undefined;
     // A forced refresh is for a token that is newer than what there is, here or in the store.
     const after =
@@ -239,7 +239,6 @@ export class TokenLife {
       },
       details: this.#details,
       failures,
-      failedAt: failure?.at,
       acceptable: (stored) => {
         if (stored.failure || !allows(this.#state, stored)) return false;
         const phase = this.#hold(stored, undefined).phaseAt(momentOf(clock));
