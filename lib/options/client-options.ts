@@ -1,7 +1,7 @@
 import type { JWK } from 'jose';
 import type { RetryOptions } from '../core/backoff.js';
-import type { TokenLifeOptions } from '../core/oauth-client.js';
-import type { RefreshAheadOptions } from '../core/token-phase.js';
+import type { TokenLifeOptions } from '../core/flight-context.js';
+import type { RefreshAheadOptions } from '../core/held-token.js';
 
 /** A value, or a function asked for it each time it is needed. */
 export type Source<T> = T | (() => T | Promise<T>);

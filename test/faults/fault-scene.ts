@@ -96,9 +96,11 @@ export class FaultScene {
     const waited = !this.#atHand();
     let error: unknown;
     await this.#app.get('/x').catch((reason: unknown) => (error = reason));
-    // What goes on behind the caller belongs to it as well.
+    // A flight that goes on in the background belongs to it as well.
     const ends$ = tokens.events$.pipe(filter(({ type }) => ENDS.includes(type)));
-    if (tokens.client(this.#status.client).managed().inFlight) await firstValueFrom(ends$);
+    const { state, backoffUntil } = this.#status;
+    const failing = state === 'degraded' || state === 'down';
+    if (state === 'refreshing' || (failing && backoffUntil === undefined)) await firstValueFrom(ends$);
     this.#app.watch.add(error, tokens.status());
     if (error !== undefined && !(error instanceof OAuthClientError)) throw error;
     const authorization = this.#api.requests.slice(earlier).at(-1)?.headers.authorization;

@@ -33,7 +33,7 @@ const options = withDefaults({
 });
 const runtime = new TokenRuntime(new FileTokenStore(plan.folder, step), systemClock);
 const { endpoint } = connectClient('partner', options, systemClock, () => undefined);
-const client = new OAuthClient('partner', endpoint, options, options, runtime);
+const client = OAuthClient.create('partner', endpoint, options, runtime);
 
 await client.getToken();
 rotating = true;
