@@ -1,10 +1,9 @@
 import { Agent } from 'node:https';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
-import { TlsServer, type TlsRequest } from '../oauth/tls-server.js';
 import { Application } from '../support/application.js';
 import { Authority, fingerprintOf, type Identity } from '../support/certificates.js';
-import { closing } from '../support/closing.js';
+import { TlsServer, type TlsRequest } from '../support/tls-server.js';
 import { ConnectProxy, type ProxyCredentials } from '../support/connect-proxy.js';
 
 const SECRET = 'secret-of-the-client-5b1e';
@@ -32,13 +31,14 @@ beforeEach(async () => {
   environment = { ...process.env };
   for (const name of PROXY_VARIABLES) delete process.env[name];
   issued = 0;
-  proxy = closing(await ConnectProxy.start());
-  tokenServer = closing(await TlsServer.start(authority, answerTokenRequest, { demanding: false }));
-  api = closing(await TlsServer.start(authority, answerApiRequest, { demanding: false }));
+  proxy = await ConnectProxy.start();
+  tokenServer = await TlsServer.start(authority, answerTokenRequest, { demanding: false });
+  api = await TlsServer.start(authority, answerApiRequest, { demanding: false });
 });
-afterEach(() => {
+afterEach(async () => {
   for (const name of PROXY_VARIABLES) delete process.env[name];
   Object.assign(process.env, environment);
+  await Promise.all([proxy.close(), tokenServer.close(), api.close()]);
 });
 
 function answerTokenRequest({ url }: TlsRequest) {
@@ -98,7 +98,7 @@ const WAYS: [string, (proxy: ConnectProxy, credentials?: ProxyCredentials) => ob
 describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
   it('83. https to the token endpoint and the API is tunnelled: the proxy sees no path, secret or token', async () => {
     const app = await Application.client(client(through(proxy)));
-    const { status } = await app.http().axiosRef.post('/api-path', 'body-of-the-call');
+    const { status } = await app.axios.post('/api-path', 'body-of-the-call');
     expect(status).toBe(200);
     expect(tokenServer.requests.map(({ url }) => url)).toEqual(['/token-path']);
     expect(api.requests.map(({ url, body }) => [url, body])).toEqual([['/api-path', 'body-of-the-call']]);
@@ -110,7 +110,7 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
     const app = await Application.client(client(through(proxy), { issuer: tokenServer.url }));
     await app.token();
     issued++;
-    const { status } = await app.http().axiosRef.post('/api-path', 'body-of-the-call');
+    const { status } = await app.axios.post('/api-path', 'body-of-the-call');
     expect(status).toBe(200);
     expect(api.requests.map(({ body }) => body)).toEqual(['body-of-the-call', 'body-of-the-call']);
     expect(proxy.requestLines.filter((line) => line === tunnelTo(api))).toHaveLength(2);
@@ -119,9 +119,10 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
   });
 
   it("83. the proxy's credentials go to the proxy alone, with each tunnel", async () => {
-    proxy = closing(await ConnectProxy.start(PROXY_CREDENTIALS));
+    await proxy.close();
+    proxy = await ConnectProxy.start(PROXY_CREDENTIALS);
     const app = await Application.client(client(through(proxy, PROXY_CREDENTIALS)));
-    const { status } = await app.http().axiosRef.post('/api-path', 'body-of-the-call');
+    const { status } = await app.axios.post('/api-path', 'body-of-the-call');
     expect(status).toBe(200);
     expect(proxy.requestLines).toEqual([tunnelTo(tokenServer), tunnelTo(api)]);
     for (const { headers } of [...tokenServer.requests, ...api.requests]) {
@@ -131,7 +132,8 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
   });
 
   it('83. a proxy that refuses the tunnel gets nothing, and nothing goes past it', async () => {
-    proxy = closing(await ConnectProxy.start(PROXY_CREDENTIALS));
+    await proxy.close();
+    proxy = await ConnectProxy.start(PROXY_CREDENTIALS);
     const app = await Application.client(client(through(proxy)));
     expect(await app.failure()).toBeInstanceOf(Error);
     expect(new Set(proxy.requestLines)).toEqual(new Set([tunnelTo(tokenServer)]));
@@ -145,12 +147,13 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
     const app = await Application.client(client(http));
     expect(await app.failure()).toMatchObject({ code: 'authorization_server_unavailable', retryable: true });
     expect(tokenServer.connections).toBe(0);
+    proxy = await ConnectProxy.start();
   });
 
   it('83. an httpsAgent holds for the target: its certificate is presented, its authorities are trusted', async () => {
     const httpsAgent = new Agent({ ...identity, ca: authority.ca });
     const app = await Application.client(client({ ...through(proxy), httpsAgent }));
-    const { status } = await app.http().axiosRef.get('/api-path');
+    const { status } = await app.axios.get('/api-path');
     expect(status).toBe(200);
     const certificates = [...tokenServer.requests, ...api.requests].map(({ certificate }) => certificate);
     expect(certificates).toEqual([fingerprintOf(identity), fingerprintOf(identity)]);
