@@ -1,10 +1,7 @@
-import {
-  AuthorizationServerUnavailableError,
-  TokenRequestError,
-  TokenResponseError,
-} from '../core/errors.js';
-import { parseRetryAfter } from './retry-after.js';
+import { TokenRequestError, TokenResponseError } from '../core/errors.js';
 import type { AccessTokenType } from '../core/token-store.js';
+import { formEncode } from './client-authentication.js';
+import { isOutage, unavailableNow } from './protocol.js';
 
 /** A successful answer of the token endpoint (RFC 6749 §5.1). */
 export interface TokenResponse {
@@ -27,7 +24,7 @@ export interface ResponseExpectations {
   now: number;
   /** What was sent in confidence, in case the server repeats it. */
   secrets: readonly string[];
-  /** Told what the answer leaves out, and what is assumed instead. */
+  /** Called with what the answer leaves out, and what is assumed instead. */
   warn: (what: string) => void;
 }
 
@@ -40,21 +37,16 @@ const MAX_TEXT = 256;
  * @throws {AuthorizationServerUnavailableError | TokenRequestError | TokenResponseError}
  */
 export function readTokenResponse(
-  status: number,
-  headers: Headers,
+  answer: Response,
   text: string,
   expected: ResponseExpectations,
 ): TokenResponse {
   const { client, secrets, now } = expected;
+  const { status } = answer;
   const body = parseObject(text);
   const code = body?.['error'];
-  if (status === 408 || status === 429 || status >= 500 || code === 'temporarily_unavailable') {
-    const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, now);
-    throw new AuthorizationServerUnavailableError(
-      `The authorization server of OAuth client "${client}" is unavailable: it answered ${status}.`,
-      { client, status, retryAfterMs },
-    );
-  }
+  if (isOutage(status) || code === 'temporarily_unavailable')
+    throw unavailableNow(client, 'authorization server', answer, now);
   if (status >= 300 || (code ?? '') !== '') {
     const error = serverText(code, secrets);
     throw rejection(client, status, error, serverText(body?.['error_description'], secrets));
@@ -140,12 +132,19 @@ function invalid(client: string, what: string, retryable: boolean): TokenRespons
 function serverText(text: unknown, secrets: readonly string[]): string | undefined {
   if (typeof text !== 'string' || text === '') return undefined;
   return secrets
+    .flatMap(spellings)
     .filter(isTelling)
     .reduce((kept, secret) => kept.replaceAll(secret, '[redacted]'), text)
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
     .slice(0, MAX_TEXT)
     .replace(/[\ud800-\udbff]$/, '')
     .trim();
+}
+
+/** A secret as it may come back: plain, in JSON, in a form, and in a form by our own rules. */
+function spellings(secret: string): string[] {
+  const inForm = new URLSearchParams([['', secret]]).toString().slice(1);
+  return [secret, JSON.stringify(secret).slice(1, -1), inForm, formEncode(secret)];
 }
 
 /** A secret that is a plain short word says nothing where it stands in a sentence, and is in many. */

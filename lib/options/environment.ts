@@ -1,8 +1,10 @@
-import { readFile } from 'node:fs/promises';
-import type { OAuthClientOptions } from './client-options.js';
-import { presets } from './presets.js';
 import { OAuthConfigurationError } from '../core/errors.js';
-import { OPTION_SCHEMA, nearest, type OptionKind } from './option-kinds.js';
+import type { OAuthClientOptions } from './client-options.js';
+import { nearest } from './nearest.js';
+import { splitList } from './option-kinds.js';
+import { OPTION_SCHEMA } from './option-schema.js';
+import { presets } from './presets.js';
+import { readTextFile } from './source.js';
 
 /** Where variables are read from: ConfigService, or a plain record. */
 export interface EnvironmentSource {
@@ -33,13 +35,12 @@ function suffixOf(path: string): string {
     .toUpperCase();
 }
 
-/** What may follow `OAUTH_<NAME>_`: the option it sets and how its text is read. */
-const SUFFIXES = new Map<string, { path: string; kind: OptionKind; file: boolean }>();
-for (const [path, kind] of Object.entries(OPTION_SCHEMA)) {
-  if (kind === 'object') continue;
-  SUFFIXES.set(suffixOf(path), { path, kind, file: false });
-  if (kind === 'secret' && path.includes('.'))
-    SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, kind, file: true });
+/** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read. */
+const SUFFIXES = new Map<string, { path: string; read: (text: string) => unknown }>();
+for (const [path, { read, secret }] of Object.entries(OPTION_SCHEMA)) {
+  if (read) SUFFIXES.set(suffixOf(path), { path, read });
+  // Options on the top level say themselves whether there is a file for them.
+  if (secret && path.includes('.')) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
 const KNOWN = [...SUFFIXES.keys(), 'PARTNER', 'ENVIRONMENT'];
 
@@ -61,7 +62,7 @@ export function clientsFromEnvironment(
   otherwise = 'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global',
 ): EnvironmentClients {
   const problems: string[] = [];
-  const names = [...new Set(split(text(source, 'OAUTH_CLIENTS') ?? ''))];
+  const names = [...new Set(splitList(text(source, 'OAUTH_CLIENTS') ?? ''))];
   if (names.length === 0) {
     problems.push(
       `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`,
@@ -99,14 +100,15 @@ function clientFromEnvironment(
   }
   const own: Record<string, unknown> = {};
   const read = (suffix: string) => (ours(prefix + suffix) ? text(source, prefix + suffix) : undefined);
-  for (const [suffix, { path, kind, file }] of SUFFIXES) {
+  for (const [suffix, option] of SUFFIXES) {
     const value = read(suffix);
     if (value === undefined) continue;
-    if (file && read(suffixOf(path)) !== undefined)
+    const plain = suffixOf(option.path);
+    if (suffix !== plain && read(plain) !== undefined)
       problems.push(
-        `Client "${name}": ${prefix}${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`,
+        `Client "${name}": ${prefix}${plain} and ${prefix}${suffix} exclude each other; keep one.`,
       );
-    assign(own, path, file ? fileReader(value) : parse(value, kind));
+    assign(own, option.path, option.read(value));
   }
   return withPreset(name, own, source, problems);
 }
@@ -146,30 +148,6 @@ function text(source: EnvironmentSource, variable: string): string | undefined {
   return value === '' ? undefined : String(value);
 }
 
-/** What cannot be read stays text, so that validation reports it with all the rest. */
-function parse(value: string, kind: OptionKind): unknown {
-  switch (kind) {
-    case 'boolean':
-      return value === 'true' ? true : value === 'false' ? false : value;
-    case 'count':
-    case 'milliseconds':
-    case 'ratio':
-      return value.trim() === '' || Number.isNaN(Number(value)) ? value : Number(value);
-    case 'list':
-    case 'urls':
-      return split(value);
-    case 'parameters': {
-      const query = new URLSearchParams(value);
-      return Object.fromEntries([...new Set(query.keys())].map((key) => [key, single(query.getAll(key))]));
-    }
-    case 'secret':
-      // A PEM on one line, as env files and dashboards keep it.
-      return value.startsWith('-----BEGIN') ? value.replaceAll('\\n', '\n') : value;
-    default:
-      return value;
-  }
-}
-
 function assign(target: Record<string, unknown>, path: string, value: unknown): void {
   const [head, member] = path.split('.') as [string, string?];
   if (member === undefined) {
@@ -182,17 +160,7 @@ function assign(target: Record<string, unknown>, path: string, value: unknown): 
   target[head] = { ...(present === true ? {} : present), [member]: value };
 }
 
-function fileReader(path: string): () => Promise<string> {
-  return async () => (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
-}
-
-function split(value: string): string[] {
-  return value
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '');
-}
-
-function single(values: string[]): string | string[] {
-  return values.length === 1 ? values[0]! : values;
+/** Asked at each token request, as files are replaced. */
+function fileSource(path: string): () => Promise<string> {
+  return () => readTextFile(path);
 }

@@ -214,15 +214,22 @@ describe('49. mtls_endpoint_aliases', () => {
     expect(issuer.requests.at(-1)!.url).toBe('/plain');
   });
 
-  it('49. an alias without https → typed error', async () => {
+  it.each([
+    ['alias without https', { mtls_endpoint_aliases: { token_endpoint: 'http://as.example/alias' } }],
+    [
+      'alias on loopback without https',
+      { mtls_endpoint_aliases: { token_endpoint: 'http://127.0.0.1:9/alias' } },
+    ],
+    ['endpoint on loopback without https', { token_endpoint: 'http://localhost:9/token' }],
+  ])('49. 84. an %s, named by an https issuer → typed error', async (_, named) => {
     const metadata: Record<string, unknown> = {};
     const issuer = await discovered(metadata);
     Object.assign(metadata, {
       issuer: issuer.url,
       token_endpoint: `${issuer.url}/plain`,
-      mtls_endpoint_aliases: { token_endpoint: 'http://as.example/alias' },
+      ...named,
     });
-    const { tokenEndpoint: _, ...options } = client({ issuer: issuer.url });
+    const { tokenEndpoint: __, ...options } = client({ issuer: issuer.url });
     const error = await (await Application.client(options)).failure();
     await issuer.close();
     expect(error).toMatchObject({

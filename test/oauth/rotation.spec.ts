@@ -233,7 +233,7 @@ async function plainJavaScript(): Promise<string> {
   await writeFile(join(directory, 'package.json'), '{"type":"module"}');
   const sources = ['rotation-process', 'file-token-store'].map((name) => `test/oauth/${name}.ts`);
   sources.push('lib/nest/client-connection.ts');
-  for (const layer of ['lib/core', 'lib/oauth', 'lib/axios']) {
+  for (const layer of ['lib/core', 'lib/options', 'lib/oauth', 'lib/http']) {
     sources.push(...(await readdir(layer)).map((file) => join(layer, file)));
   }
   const jsc = { parser: { syntax: 'typescript' }, target: 'es2022' } as const;
