@@ -149,7 +149,7 @@ async function simulate({ instances, lifetimeMs, shared }) {
       }),
   };
   const boot = () =>
-    new OAuthClient('api', endpoint, {}, LIFE, new TokenRuntime(store ?? new MemoryTokenStore(), clock));
+    OAuthClient.create('api', endpoint, LIFE, new TokenRuntime(store ?? new MemoryTokenStore(), clock));
   const fleet = new Array(instances);
   const calls = Array.from({ length: DAY_S + 1 }, () => []);
   const restarts = new Map();
@@ -164,7 +164,7 @@ async function simulate({ instances, lifetimeMs, shared }) {
         if (restarts.get(i) <= second) restarts.set(i, Infinity);
       }
       counts.calls++;
-      if (fleet[i].managed().current() === undefined) {
+      if (fleet[i].life().current() === undefined) {
         counts.waited++;
         fleet[i].getToken().catch(() => counts.failed++);
       }

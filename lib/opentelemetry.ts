@@ -31,7 +31,7 @@ export class OAuthClientMetrics {
 
   constructor(registry: OAuthClientRegistry) {
     this.#registry = registry;
-    registry.aroundTokenRequest = traced;
+    registry.runtime.trace(traced);
     const meter = metrics.getMeter(NAME);
     const record = recorder(meter);
     const stopObserving = this.#observe(meter);

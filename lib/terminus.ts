@@ -75,7 +75,7 @@ export class OAuthClientHealthIndicator {
   }
 
   #readiness(status: OAuthClientStatus): Health {
-    if (this.#tokens.prefetching.has(status.client)) return 'down';
+    if (this.#tokens.isPrefetching(status.client)) return 'down';
     return health(status) === 'up' ? 'up' : 'degraded';
   }
 }

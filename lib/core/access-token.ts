@@ -11,12 +11,14 @@ export class AccessToken {
   /** The granted scope, or `undefined` when the server named none and none was asked for. */
   readonly scope: string | undefined;
   readonly #value: string;
+  readonly #authorization: string;
   readonly #expiresAt: number;
 
   constructor(token: Pick<StoredToken, 'value' | 'tokenType' | 'scope' | 'expiresAt'>) {
     this.tokenType = token.tokenType;
     this.scope = token.scope;
     this.#value = token.value;
+    this.#authorization = `${token.tokenType} ${token.value}`;
     this.#expiresAt = token.expiresAt;
     Object.freeze(this);
   }
@@ -28,7 +30,7 @@ export class AccessToken {
 
   /** The `Authorization` header's value (RFC 6750 §2.1, RFC 9449 §7.1). */
   get authorization(): string {
-    return `${this.tokenType} ${this.#value}`;
+    return this.#authorization;
   }
 
   /** When the token expires, counted from the start of the token request. */

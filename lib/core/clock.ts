@@ -26,3 +26,29 @@ export const systemClock: Clock = {
   },
   random: () => Math.random(),
 };
+
+/** One point in time on both clocks, in milliseconds. */
+export interface Moment {
+  readonly wall: number;
+  readonly monotonic: number;
+}
+
+/** Both clocks, read once. */
+export function momentOf(clock: Clock): Moment {
+  return { wall: clock.now(), monotonic: clock.monotonic() };
+}
+
+/** `moment` moved by `ms` on both clocks. */
+export function later({ wall, monotonic }: Moment, ms: number): Moment {
+  return { wall: wall + ms, monotonic: monotonic + ms };
+}
+
+/** Milliseconds from `since` to `now`, by whichever clock says more. */
+export function elapsedMs(now: Moment, since: Moment): number {
+  return Math.max(now.wall - since.wall, now.monotonic - since.monotonic);
+}
+
+/** Milliseconds from `now` to `until`, by whichever clock says less; 0 when that is over. */
+export function remainingMs(now: Moment, until: Moment): number {
+  return Math.max(0, -elapsedMs(now, until));
+}

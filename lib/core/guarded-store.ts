@@ -40,22 +40,13 @@ export class GuardedStore {
     return kept && !(found && found.issuedAt >= kept.issuedAt) ? kept : found;
   }
 
-  /**
-   * Keeps `token`; returns it as it was kept.
-   *
-   * @param found the entry that the holder of the lock found: whatever comes after it is newer, also when the wall clock
-   * was set back in between
-   */
-  async set(key: string, token: StoredToken, found?: StoredToken): Promise<StoredToken> {
-    const outdated = found !== undefined && found.issuedAt >= token.issuedAt;
-    const entry = outdated ? { ...token, issuedAt: found.issuedAt + 1 } : token;
-    const grant = { token: entry, saved: false };
-    if (entry.refreshToken !== undefined) this.#grants.set(key, grant);
+  async set(key: string, token: StoredToken): Promise<void> {
+    const grant = { token, saved: false };
+    if (token.refreshToken !== undefined) this.#grants.set(key, grant);
     await this.#attempt(async () => {
-      await this.#store.set(key, entry);
+      await this.#store.set(key, token);
       grant.saved = true;
     });
-    return entry;
   }
 
   async delete(key: string, ifValue?: string): Promise<void> {

@@ -1,41 +1,24 @@
-const MAX_SKIPS = 8;
-
 /** A map that forgets what was used least recently once it holds more than `limit` entries. */
 export class LruMap<V> {
   readonly #entries = new Map<string, V>();
   readonly #limit: number;
-  readonly #pinned: (value: V) => boolean;
 
-  /** Entries for which `pinned` holds are not forgotten. */
-  constructor(limit: number, pinned: (value: V) => boolean = () => false) {
+  constructor(limit: number) {
     this.#limit = limit;
-    this.#pinned = pinned;
   }
 
   get(key: string): V | undefined {
     const value = this.#entries.get(key);
-    if (value !== undefined) {
-      this.#entries.delete(key);
-      this.#entries.set(key, value);
-    }
+    if (value !== undefined) this.set(key, value);
     return value;
   }
 
   set(key: string, value: V): void {
     this.#entries.delete(key);
     this.#entries.set(key, value);
-    this.prune(value);
-  }
-
-  /** Called when an entry is pinned no longer. Passes over a few of those that stay, so that many cost little. */
-  prune(fresh?: V): void {
-    let skips = MAX_SKIPS;
-    for (const [oldest, candidate] of this.#entries) {
-      if (this.#entries.size <= this.#limit || skips === 0) return;
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= this.#limit) return;
       this.#entries.delete(oldest);
-      if (candidate !== fresh && !this.#pinned(candidate)) continue;
-      this.#entries.set(oldest, candidate);
-      skips--;
     }
   }
 

@@ -4,17 +4,28 @@ import {
   TokenRequestError,
   TokenResponseError,
 } from './errors.js';
+import type { Moment } from './clock.js';
 import type { StoredFailure, StoredToken } from './token-store.js';
+
+/** Why there is no token, since when, and for how long no other flight should start. */
+export class FlightFailure extends Error {
+  readonly error: OAuthClientError;
+  readonly at: Moment;
+  readonly pauseMs: number;
+
+  constructor(error: OAuthClientError, at: Moment, pauseMs: number) {
+    super(error.message);
+    this.error = error;
+    this.at = at;
+    this.pauseMs = pauseMs;
+  }
+}
 
 /**
  * A failed flight as an entry for the store, so that a whole fleet cools down; `undefined` for failures that
  * are this instance's own, such as an unreadable secret.
  */
-export function failureEntry(
-  error: OAuthClientError,
-  now: number,
-  coolDownMs: number,
-): StoredToken | undefined {
+export function failureEntry({ error, at, pauseMs }: FlightFailure): StoredToken | undefined {
   if (error.code === 'credentials_unavailable') return undefined;
   const failure: StoredFailure = { code: error.code, message: error.message, retryable: error.retryable };
   if (error instanceof TokenRequestError) {
@@ -25,7 +36,8 @@ export function failureEntry(
     failure.timedOut = error.timedOut;
     if (error.status !== undefined) failure.status = error.status;
   }
-  return { value: '', tokenType: 'Bearer', issuedAt: now, expiresAt: now + coolDownMs, failure };
+  const { wall: issuedAt } = at;
+  return { value: '', tokenType: 'Bearer', issuedAt, expiresAt: issuedAt + pauseMs, failure };
 }
 
 /** The error that {@link failureEntry} kept; it ends in `remainingMs`. */

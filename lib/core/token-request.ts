@@ -50,6 +50,17 @@ export function mergeTokenRequests(
   };
 }
 
+/** Whether `request` asks for nothing that the client's own token would not be. */
+export function isPlain({ scope, audience, resource, parameters, subjectToken }: TokenRequest): boolean {
+  return (scope ?? audience ?? resource ?? parameters ?? subjectToken) === undefined;
+}
+
+/** What makes a request's token its own, without the rest. */
+export function tokenDetails(request: TokenRequest): TokenRequestDetails {
+  const { scope, audience, resource, parameters, subjectToken } = request;
+  return { scope, audience, resource, parameters, subjectToken };
+}
+
 /** Scope values without duplicates (RFC 6749 §3.3). */
 export function scopeValues(scope: string | undefined): string[] {
   return [...new Set(scope?.split(' ').filter((value) => value !== ''))];

@@ -1,11 +1,13 @@
 import { ReplaySubject, Subject, firstValueFrom, from, raceWith, timer } from 'rxjs';
+import { AmbientRequests } from './ambient-requests.js';
 import type { Clock } from './clock.js';
 import { OAuthClientError } from './errors.js';
 import type { OAuthClientEvent } from './events.js';
+import type { AroundTokenRequest } from './flight-context.js';
 import { GuardedStore } from './guarded-store.js';
 import { LruMap } from './lru-map.js';
-import type { ManagedToken } from './managed-token.js';
-import type { TokenRequest } from './token-request.js';
+import { OncePerFleet } from './once-per-fleet.js';
+import type { TokenLife } from './token-life.js';
 import type { TokenStore } from './token-store.js';
 
 const DEFAULT_MAX_ENTRIES = 10_000;
@@ -16,37 +18,39 @@ const STORE_GRACE_MS = 1_000;
 export class TokenRuntime {
   readonly clock: Clock;
   readonly store: GuardedStore;
-  readonly tokens: LruMap<ManagedToken>;
+  readonly fleet: OncePerFleet;
+  readonly tokens: LruMap<TokenLife>;
+  readonly ambient = new AmbientRequests();
   readonly events$ = new Subject<OAuthClientEvent>();
   readonly closed$ = new ReplaySubject<never>(1);
-  /** The request that the current handler makes for a client, if any. */
-  readonly ambient: (client: string) => TokenRequest | undefined;
   readonly #flights = new Set<Promise<unknown>>();
+  #around: AroundTokenRequest = (_client, request) => request();
   #closed = false;
 
-  constructor(
-    store: TokenStore,
-    clock: Clock,
-    ambient: (client: string) => TokenRequest | undefined = () => undefined,
-  ) {
+  constructor(store: TokenStore, clock: Clock) {
     this.clock = clock;
-    this.ambient = ambient;
-    this.tokens = new LruMap(store.maxEntries ?? DEFAULT_MAX_ENTRIES, (token) => token.inFlight);
+    this.tokens = new LruMap(store.maxEntries ?? DEFAULT_MAX_ENTRIES);
     this.store = new GuardedStore(store, clock, (error) =>
       this.events$.next(error ? { type: 'store_unavailable', error } : { type: 'store_recovered' }),
     );
+    this.fleet = new OncePerFleet(this.store, clock, this.closed$);
   }
 
   get closed(): boolean {
     return this.#closed;
   }
 
+  /** Has every token request from now on run inside `tracer`. */
+  trace(tracer: AroundTokenRequest): void {
+    const inner = this.#around;
+    this.#around = (client, request) => tracer(client, () => inner(client, request));
+  }
+
+  readonly around: AroundTokenRequest = (client, request) => this.#around(client, request);
+
   readonly track = (flight: Promise<unknown>): void => {
     this.#flights.add(flight);
-    void flight.finally(() => {
-      this.#flights.delete(flight);
-      this.tokens.prune();
-    });
+    void flight.finally(() => this.#flights.delete(flight));
   };
 
   readonly emit = (event: OAuthClientEvent): void => this.events$.next(event);

@@ -20,7 +20,7 @@ export function authorize(
   { api, managed, strict }: TokenChoice,
   token: AccessToken,
 ): Config | Promise<Config> {
-  const authorization = api.client.authorizationOf(token);
+  const authorization = token.authorization;
   const { adapter } = config;
   const attempt: Attempt = { api, managed, strict, token, authorization, adapter, astray: false };
   config.headers['Authorization'] = authorization;

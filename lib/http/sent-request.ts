@@ -3,7 +3,7 @@ import { inspect } from 'node:util';
 import type { InternalAxiosRequestConfig } from 'axios';
 import type { AccessToken } from '../core/access-token.js';
 import type { Clock } from '../core/clock.js';
-import type { ManagedToken } from '../core/managed-token.js';
+import type { TokenLife } from '../core/token-life.js';
 import type { OAuthClient } from '../core/oauth-client.js';
 import type { AllowedOrigins } from './allowed-origins.js';
 import type { OAuthRequestConfig } from './request-config.js';
@@ -29,7 +29,7 @@ export interface ApiClient {
 /** Whose tokens a request gets. */
 export interface TokenChoice {
   readonly api: ApiClient;
-  readonly managed: ManagedToken;
+  readonly managed: TokenLife;
   /** Whether it is an error when the request leaves the client's origins, rather than sent without a token. */
   readonly strict: boolean;
   /** The one at hand, if any. */

@@ -74,7 +74,7 @@ function choose(config: Config, select: ClientSelector): TokenChoice | undefined
     if (!strict) return undefined;
     throw originNotAllowed(config, api);
   }
-  const managed = api.client.managed(oauth || undefined);
+  const managed = api.client.life(oauth || undefined);
   const ready = !api.client.closed && !(oauth && (oauth.forceRefresh || oauth.signal?.aborted));
   return { api, managed, strict, token: ready ? managed.current() : undefined };
 }

@@ -60,13 +60,12 @@ async function sameTokenAgain(
   const { api, managed, token } = attempt;
   const { config } = rejection;
   if (!nonceIsNew) {
-    if (!managed.mayBeLagging(token)) return undefined;
+    if (managed.reject(token) !== 'lagging') return undefined;
     await unlessCancelled(config, () => firstValueFrom(timer(LAG_WAIT_MS, api.clock.scheduler)));
   }
   const outcome = await replay(config, attempt, token);
   if (outcome.response?.status === 401) {
     discard(outcome.response);
-    if (!nonceIsNew) managed.ruleOutLag(token);
     return undefined;
   }
   discard(rejection);

@@ -3,12 +3,10 @@ import type { ApiClient } from '../http/token-interceptor.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient } from '../core/oauth-client.js';
-import type { TokenEndpoint } from '../core/token-endpoint.js';
 import { TokenRuntime } from '../core/token-runtime.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { mergeClientOptions, withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
-import { AmbientTokenRequests } from './ambient-token-requests.js';
 import { connectClient } from './client-connection.js';
 import { clientsFromEnvironment, variableOf, type EnvironmentSource } from '../options/environment.js';
 import { moduleProblemsOf, type OAuthClientModuleOptions } from '../options/module-options.js';
@@ -21,16 +19,11 @@ export interface RegisteredClient extends ApiClient {
   readonly options: ResolvedClientOptions;
 }
 
-/** Runs around each token request of a client; a tracer may take the place of the plain call. */
-export type AroundTokenRequest = <T>(client: string, request: () => Promise<T>) => Promise<T>;
-
 /** All clients of one module instance, built once from valid options, and what they share. */
 export class OAuthClientRegistry {
-  readonly ambient = new AmbientTokenRequests();
   readonly logger = new OAuthClientLogger();
   readonly runtime: TokenRuntime;
   readonly shutdownGraceMs: number;
-  aroundTokenRequest: AroundTokenRequest = (_client, request) => request();
   readonly #clients = new Map<string, RegisteredClient>();
 
   private constructor(
@@ -38,7 +31,7 @@ export class OAuthClientRegistry {
     clients: Record<string, OAuthClientOptions>,
     store: TokenStore,
   ) {
-    this.runtime = new TokenRuntime(store, clock, this.ambient.requestOf);
+    this.runtime = new TokenRuntime(store, clock);
     this.shutdownGraceMs = shutdownGraceMs;
     this.logger.follow(this.runtime.events$);
     for (const [name, own] of Object.entries(clients)) this.#clients.set(name, this.#register(name, own));
@@ -83,14 +76,9 @@ export class OAuthClientRegistry {
       options,
       clock,
       warn: (message) => this.logger.warn(name, message),
-      onCertificateReplaced: () => client.forget(),
+      onCertificateReplaced: () => client.renew(),
     });
-    const observed: TokenEndpoint = {
-      grant: endpoint.grant,
-      identity: () => endpoint.identity(),
-      request: (...request) => this.aroundTokenRequest(name, () => endpoint.request(...request)),
-    };
-    const client = new OAuthClient(name, observed, options, options, this.runtime);
+    const client = OAuthClient.create(name, endpoint, options, this.runtime);
     const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
     return { client, origins, unauthorizedRetry: options.unauthorized.retry, dpop, clock, options, tlsAgent };
   }

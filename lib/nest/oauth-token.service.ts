@@ -9,9 +9,8 @@ import { OAuthClientRegistry } from './oauth-client-registry.js';
 /** Access tokens of all configured clients, by name. */
 @Injectable()
 export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationShutdown {
-  /** @internal The clients whose prefetch is under way. */
-  readonly prefetching = new Set<string>();
   readonly #registry: OAuthClientRegistry;
+  readonly #prefetching = new Set<string>();
   /** The client that was asked for last, likely to be the next one too. */
   #last: OAuthClient | undefined;
 
@@ -62,13 +61,18 @@ export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationS
     return [...this.#registry.all()].map(({ client }) => client.status());
   }
 
+  /** @internal Whether the client's prefetch is under way. */
+  isPrefetching(name: string): boolean {
+    return this.#prefetching.has(name);
+  }
+
   /** Fetches the tokens of clients with `prefetch`; with `required` a failure ends the boot. */
   async onApplicationBootstrap(): Promise<void> {
     const required: Promise<AccessToken>[] = [];
     for (const { client, options } of this.#registry.all()) {
       if (options.prefetch === 'off') continue;
-      this.prefetching.add(client.name);
-      const token = client.getToken().finally(() => this.prefetching.delete(client.name));
+      this.#prefetching.add(client.name);
+      const token = client.getToken().finally(() => this.#prefetching.delete(client.name));
       if (options.prefetch === 'required') required.push(token);
       // In the background a failure is told by an event, and asked for again when a token is needed.
       else token.catch(() => undefined);

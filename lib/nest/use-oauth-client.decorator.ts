@@ -6,8 +6,8 @@ import {
   type ExecutionContext,
 } from '@nestjs/common';
 import type { AccessToken } from '../core/access-token.js';
+import { ambientToken } from '../core/ambient-requests.js';
 import { OAuthClientError } from '../core/errors.js';
-import { ambientToken } from './ambient-token-requests.js';
 import { RpcPartnerFailureFilter } from './partner-failure.js';
 import { addUse, interceptorFor, type HandlerTokenRequest } from './use-oauth-client.interceptor.js';
 
@@ -38,7 +38,7 @@ export function UseOAuthClient(
  * @example queries(@OAuthToken('buoy') token: AccessToken) {}
  */
 export const OAuthToken = createParamDecorator((name: string, context: ExecutionContext): AccessToken => {
-  const token = ambientToken(name, context);
+  const token = ambientToken(name, context.getHandler());
   if (token !== undefined) return token;
   throw new OAuthClientError(
     'unknown_client',

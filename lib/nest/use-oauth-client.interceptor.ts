@@ -7,8 +7,8 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { catchError, type Observable } from 'rxjs';
+import type { PreparedClients } from '../core/ambient-requests.js';
 import type { TokenRequest } from '../core/token-request.js';
-import type { PreparedClients } from './ambient-token-requests.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 import { OAuthTokenService } from './oauth-token.service.js';
 import { PartnerFailure, RpcPartnerFailure } from './partner-failure.js';
@@ -66,13 +66,13 @@ class UseOAuthClientInterceptor implements NestInterceptor {
   }
 
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
-    const { ambient } = this.#registry;
+    const { ambient } = this.#registry.runtime;
     // A decorated class with a decorated method has this interceptor twice; the first one serves both.
     if (ambient.prepared(context)) return next.handle();
     try {
       const clients = await this.#prepare(context);
       return ambient
-        .run(context, clients, () => next.handle())
+        .run({ call: context, handler: context.getHandler() }, clients, () => next.handle())
         .pipe(catchError((error: unknown) => this.#fail(context, error)));
     } catch (error) {
       return this.#fail(context, error);

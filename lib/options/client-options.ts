@@ -1,6 +1,6 @@
 import type { JsonWebKey } from 'node:crypto';
 import type { RetryOptions } from '../core/backoff.js';
-import type { RefreshAheadOptions } from '../core/token-phase.js';
+import type { RefreshAheadOptions } from '../core/held-token.js';
 import type { Source } from './source.js';
 
 /** The names of RFC 7591 §2 and RFC 8705 §2. */

@@ -1,4 +1,4 @@
-import type { TokenLifeOptions } from '../core/oauth-client.js';
+import type { TokenLifeOptions } from '../core/flight-context.js';
 import type { OAuthClientOptions, UnauthorizedOptions } from './client-options.js';
 
 const DEFAULTS = {

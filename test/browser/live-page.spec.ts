@@ -6,6 +6,7 @@ import { chromium, type Browser, type Locator, type Page } from 'playwright-core
 import { startClinic, type Clinic } from '../../sample-app/clinic.js';
 import { firstCalls } from '../../sample-app/first-calls.js';
 import { PartnerCalls } from '../../sample-app/live/partner-calls.js';
+import { forgetClients } from '../support/environment.js';
 import { findChromium } from './chromium.js';
 
 const CLIENTS = ['buoy', 'honeybee', 'lab'] as const;
@@ -27,7 +28,7 @@ describePage('the live page', () => {
 
   beforeAll(async () => {
     if (executablePath === undefined) throw new Error('There is no Chromium: apt-get install chromium');
-    for (const name of Object.keys(process.env)) if (name.startsWith('OAUTH_')) delete process.env[name];
+    forgetClients();
     process.env['PORT'] = '0';
     clinic = await startClinic();
     clinic.app.useLogger(false);

@@ -2,10 +2,10 @@ import { describe, expect, it } from '@jest/globals';
 import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
 import { OAuthClient } from '../../lib/core/oauth-client.js';
 import type { TokenRequest } from '../../lib/core/token-request.js';
-import { TokenRuntime } from '../../lib/core/token-runtime.js';
 import { DEFAULT_LIFE, Scenario } from './scenario.js';
 import { ScriptedEndpoint } from './scripted-endpoint.js';
 import { VirtualClock } from './virtual-clock.js';
+import { from, lastValueFrom } from 'rxjs';
 
 describe('Acquire and cache', () => {
   it('1. Empty cache → one POST, `Authorization: Bearer t1`. Again → no POST.', async () => {
@@ -144,7 +144,7 @@ describe('Acquire and cache', () => {
   it('11. Invalidate one key, one client → only those are fetched again', async () => {
     const buoy = new Scenario();
     const endpoint = new ScriptedEndpoint(buoy.clock, 'https://honeybee.example');
-    const honeybee = new OAuthClient('honeybee', endpoint, {}, DEFAULT_LIFE, buoy.runtime);
+    const honeybee = OAuthClient.create('honeybee', endpoint, DEFAULT_LIFE, buoy.runtime);
     const [a, b] = [{ scope: 'a' }, { scope: 'b' }];
     const refetched = async (): Promise<boolean[]> => {
       const before = [buoy.endpoint.posts, endpoint.posts];
@@ -211,13 +211,16 @@ describe('One runtime', () => {
   it('5. The request of the current handler is merged under that of the call', async () => {
     const clock = new VirtualClock();
     const tenant = { parameters: { tenant: 'north' } };
-    const runtime = new TokenRuntime(new MemoryTokenStore(), clock, (client) =>
-      client === 'buoy' ? tenant : undefined,
-    );
-    const scenario = new Scenario({ clock, runtime });
-    await scenario.token();
-    await scenario.token({ parameters: { p: '1' } });
+    const scenario = new Scenario({ clock });
+    const prepared = new Map([['buoy', { request: tenant, token: await scenario.token() }]]);
+    const handler = async (): Promise<void> => {
+      await scenario.token();
+      await scenario.token({ parameters: { p: '1' } });
+    };
+    const scope = { call: {}, handler };
+    await lastValueFrom(scenario.runtime.ambient.run(scope, prepared, () => from(handler())));
     expect(scenario.endpoint.requests.map(({ details }) => details)).toEqual([
+      {},
       tenant,
       { parameters: { tenant: 'north', p: '1' } },
     ]);

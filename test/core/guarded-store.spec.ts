@@ -99,8 +99,8 @@ describe.each<[string, Failure]>([
     const { client, clock, store, endpoint } = scenario;
     const reject = async (): Promise<void> => {
       const token = await scenario.token();
-      client.managed().accept(token);
-      expect(client.managed().reject(token)).toBe('replaceable');
+      client.life().accept(token);
+      expect(client.life().reject(token)).toBe('replaceable');
       await clock.advance(10);
     };
     await scenario.token();

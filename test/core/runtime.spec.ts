@@ -90,7 +90,7 @@ describe('Shutdown', () => {
     await runtime.close(5_000);
     await runtime.close(5_000);
     expect(clock.elapsed).toBe(50_050);
-    expect(client.managed().current()).toMatchObject({ value: 't1' });
+    expect(client.life().current()).toMatchObject({ value: 't1' });
     await clock.advance(1_000);
     expect(endpoint.posts).toBe(1);
     expect(clock.pending).toBe(0);
@@ -212,7 +212,7 @@ describe('Events', () => {
     await clock.advance(100);
     await clock.advance(2 * MINUTE);
     await scenario.token();
-    client.managed().reject(await scenario.token());
+    client.life().reject(await scenario.token());
     endpoint.next(rejected());
     await scenario.failure();
     await clock.advance(10_000);
@@ -272,7 +272,7 @@ describe('AccessToken', () => {
     const scenario = new Scenario();
     scenario.endpoint.next({ token: { value: 'sesame', refreshToken: 'open-sesame' } });
     const sesame = await scenario.token();
-    scenario.client.managed().reject(sesame);
+    scenario.client.life().reject(sesame);
     scenario.endpoint.next(rejected());
     await scenario.failure();
     const shown = [scenario.events, scenario.client.status(), scenario.client, scenario.runtime];

@@ -2,7 +2,8 @@ import { afterEach } from '@jest/globals';
 import type { AccessToken } from '../../lib/core/access-token.js';
 import type { OAuthClientEvent } from '../../lib/core/events.js';
 import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
-import { OAuthClient, type TokenLifeOptions } from '../../lib/core/oauth-client.js';
+import type { TokenLifeOptions } from '../../lib/core/flight-context.js';
+import { OAuthClient } from '../../lib/core/oauth-client.js';
 import type { TokenRequest, TokenRequestDetails } from '../../lib/core/token-request.js';
 import { TokenRuntime } from '../../lib/core/token-runtime.js';
 import type { TokenStore } from '../../lib/core/token-store.js';
@@ -52,13 +53,8 @@ export class Scenario {
       retry: { ...DEFAULT_LIFE.retry, ...options.retry },
       timeoutMs: options.timeoutMs ?? DEFAULT_LIFE.timeoutMs,
     };
-    this.client = new OAuthClient(
-      options.name ?? 'buoy',
-      this.endpoint,
-      options.details ?? {},
-      life,
-      this.runtime,
-    );
+    const { name = 'buoy', details = {} } = options;
+    this.client = OAuthClient.create(name, this.endpoint, { ...details, ...life }, this.runtime);
   }
 
   /** A token, however much virtual time that takes. */

@@ -41,6 +41,8 @@ export class ScriptedEndpoint implements TokenEndpoint {
   latencyMs = 50;
   lifetimeMs = 3_600_000;
   readonly requests: SeenRequest[] = [];
+  /** How often {@link identity} was asked for. */
+  identities = 0;
   /** With `true` each answer has the refresh token `r1`, `r2`, … in the order of requests. */
   rotates = false;
   /** Rejects {@link identity} as long as it is set. */
@@ -94,6 +96,7 @@ export class ScriptedEndpoint implements TokenEndpoint {
   }
 
   async identity(): Promise<string> {
+    this.identities++;
     if (this.identityError !== undefined) throw this.identityError;
     return this.#identity;
   }

@@ -166,7 +166,7 @@ describe('Single flight', () => {
     const a = new Scenario();
     a.endpoint.otherwise = { hang: true };
     const endpoint = new ScriptedEndpoint(a.clock, 'https://b.example');
-    const b = new OAuthClient('b', endpoint, {}, DEFAULT_LIFE, a.runtime);
+    const b = OAuthClient.create('b', endpoint, DEFAULT_LIFE, a.runtime);
     const hung = a.failure();
     const started = a.clock.elapsed;
     await a.clock.until(b.getToken());
@@ -203,7 +203,7 @@ describe('Single flight', () => {
     const token$ = scenario.client.token$();
     token$.subscribe(() => {
       token$.subscribe((token) => nested.push(token));
-      nested.push(scenario.client.managed().current());
+      nested.push(scenario.client.life().current());
     });
     await scenario.clock.advance(100);
     expect(nested).toEqual([expect.any(AccessToken), expect.any(AccessToken)]);

@@ -139,6 +139,11 @@ export class VirtualClock implements Clock {
     this.#wallOffset -= ms;
   }
 
+  /** The process is stopped: both clocks go on, and every timer that fell due meanwhile fires late. */
+  freeze(ms: number): void {
+    this.scheduler.frame += ms;
+  }
+
   /** The machine sleeps: the wall clock goes on, the monotonic one and all timers stand still. */
   suspend(ms: number): void {
     this.#wallOffset += ms;

@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { HeldToken } from '../../lib/core/token-phase.js';
+import { AccessToken } from '../../lib/core/access-token.js';
+import { momentOf } from '../../lib/core/clock.js';
+import { HeldToken, acquiredAt } from '../../lib/core/held-token.js';
 import { Scenario, type ScenarioOptions } from './scenario.js';
 import { unavailable } from './scripted-endpoint.js';
 import { START, VirtualClock, settle } from './virtual-clock.js';
@@ -113,9 +115,9 @@ describe('Windows', () => {
     const stored = { value: 't', tokenType: 'Bearer', issuedAt: START, expiresAt: START + 100_000 } as const;
     const phaseAt = (ageMs: number, ratio: number): string => {
       clock.scheduler.frame = 0;
-      const held = new HeldToken(stored, clock, { ratio, maxMs: 300_000 }, 1);
+      const held = new HeldToken(stored, acquiredAt(stored, momentOf(clock)), { ratio, maxMs: 300_000 }, 1);
       clock.scheduler.frame = ageMs;
-      return held.phase;
+      return held.phaseAt(momentOf(clock));
     };
     const boundaries = (ratio: number): string[] =>
       [0, 74_999, 75_000, 94_999, 95_000, 99_999, 100_000, 1e12].map((ageMs) => phaseAt(ageMs, ratio));
@@ -140,7 +142,14 @@ describe('Windows', () => {
     const clock = new VirtualClock();
     for (const expiresAt of [Number.NaN, START, START - 1]) {
       const stored = { value: 't', tokenType: 'Bearer', issuedAt: START, expiresAt } as const;
-      expect(new HeldToken(stored, clock, { ratio: 0.25, maxMs: 300_000 }, 1).phase).toBe('expired');
+      expect(
+        new HeldToken(
+          stored,
+          acquiredAt(stored, momentOf(clock)),
+          { ratio: 0.25, maxMs: 300_000 },
+          1,
+        ).phaseAt(momentOf(clock)),
+      ).toBe('expired');
     }
   });
 
@@ -152,7 +161,7 @@ describe('Windows', () => {
     let invalid = 0;
     const check = ({ value: _, ...token }: { value: string }): void => void token;
     for (let i = 0; i < 500 * 60; i++) {
-      const token = client.managed().current();
+      const token = client.life().current();
       if (token === undefined) waited++;
       else if (!endpoint.isValid(token)) invalid++;
       else check(token);
@@ -411,7 +420,8 @@ describe('The reserve: the last 5 % of a lifetime, 10 s at most', () => {
     expect(await scenario.atOnce()).toBe('waiting');
     await clock.advance(60);
     expect(await scenario.atOnce()).toMatchObject({ value: 't1' });
-    expect(scenario.client.managed().inFlight).toBe(true);
+    expect(scenario.client.status()).toMatchObject({ state: 'degraded' });
+    expect(scenario.client.status().backoffUntil).toBeUndefined(); // it goes on trying
     await clock.advance(1_200);
     expect(await scenario.atOnce()).toMatchObject({ value: 't3' });
   });
@@ -420,10 +430,10 @@ describe('The reserve: the last 5 % of a lifetime, 10 s at most', () => {
     const scenario = await holding(57_000, { lifetimeMs: MINUTE });
     const { clock, endpoint, client } = scenario;
     endpoint.next({ latencyMs: 4_000 });
-    const spare = client.managed().held!.token;
+    const spare = new AccessToken({ value: 't1', tokenType: 'Bearer', expiresAt: clock.now() });
     const waiting = client.getToken();
     await settle();
-    expect(client.managed().reject(spare)).toBe('replaceable');
+    expect(client.life().reject(spare)).toBe('replaceable');
     expect((await clock.until(waiting)).value).toBe('t2');
   });
 

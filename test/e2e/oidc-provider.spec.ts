@@ -3,8 +3,8 @@ import { exportJWK, exportPKCS8, generateKeyPair } from 'jose';
 import { X509Certificate } from 'node:crypto';
 import type { ClientMetadata } from 'oidc-provider';
 import { MemoryTokenStore, type OAuthClientOptions, type TokenEndpointAuthMethod } from 'nestjs-oauth-client';
-import { Application } from '../oauth/application.js';
-import { Authority, type Identity } from '../oauth/certificates.js';
+import { Application } from '../support/application.js';
+import { Authority, type Identity } from '../support/certificates.js';
 import { RealProvider } from './provider.js';
 
 const SECRET = 'a+b/c:%& and more than thirty-two bytes';
@@ -85,7 +85,7 @@ describe('over http on loopback', () => {
 
   it('1. Empty cache → one POST, Authorization: Bearer. Again → no POST', async () => {
     const app = await Application.client(client(BASIC));
-    const http = app.http().axiosRef;
+    const http = app.axios;
     expect((await http.get('/things')).status).toBe(200);
     expect((await http.get('/things')).status).toBe(200);
     const { value } = await app.token();
@@ -98,10 +98,10 @@ describe('over http on loopback', () => {
 
   it('34. 401 → invalidate, refresh, replay once', async () => {
     const app = await Application.client(client(BASIC));
-    await app.http().axiosRef.get('/things');
+    await app.axios.get('/things');
     const old = await app.token();
     await server.revoke(old.value);
-    expect((await app.http().axiosRef.post('/things', { a: 1 })).status).toBe(200);
+    expect((await app.axios.post('/things', { a: 1 })).status).toBe(200);
     expect(server.apiRequests.map(({ accepted }) => accepted)).toEqual([true, false, true]);
     expect(server.tokenRequests).toHaveLength(2);
     expect((await app.token()).value).not.toBe(old.value);
@@ -125,12 +125,12 @@ describe('over http on loopback', () => {
       let [own, refreshed] = [0, 0];
       if (name !== 'public') {
         const app = await Application.client(client(name, { scope: 'read' }));
-        own = (await app.http().axiosRef.get('/things')).status;
+        own = (await app.axios.get('/things')).status;
         expect((await app.token()).scope).toBe('read');
       }
       const grant = { type: 'refresh_token', refreshToken: await server.consent(name) } as const;
       const app = await Application.client(client(name, { grant }));
-      refreshed = (await app.http().axiosRef.get('/things')).status;
+      refreshed = (await app.axios.get('/things')).status;
       outcomes.push([name, own, refreshed]);
     }
     expect(outcomes).toEqual(Object.keys(plain).map((name) => [name, name === 'public' ? 0 : 200, 200]));
@@ -149,8 +149,8 @@ describe('over http on loopback', () => {
   it('resource indicators: the token is for that API; an unknown one is refused for good', async () => {
     const app = await Application.client(client(BASIC, { resource: server.apiURL, scope: 'read' }));
     expect(await server.audienceOf((await app.token()).value)).toBe(server.apiURL);
-    expect((await app.http().axiosRef.get('/things')).status).toBe(200);
-    expect(await app.failure({ resource: 'https://other.example' })).toMatchObject({
+    expect((await app.axios.get('/things')).status).toBe(200);
+    expect(await app.failure(app.token({ resource: 'https://other.example' }))).toMatchObject({
       error: 'invalid_target',
       retryable: false,
     });
@@ -184,7 +184,7 @@ describe('over http on loopback', () => {
     const app = await Application.client(client(BASIC, { grant }), { store });
     for (let round = 0; round < 3; round++) await app.token({ forceRefresh: true });
     const next = await Application.client(client(BASIC, { grant }), { store });
-    await next.http().axiosRef.get('/things');
+    await next.axios.get('/things');
     await next.token({ forceRefresh: true });
     // Other tokens of the same grant, all at once.
     const requests = [{ scope: 'openid' }, { parameters: { tenant: 'a' } }, { parameters: { tenant: 'b' } }];
@@ -196,7 +196,7 @@ describe('over http on loopback', () => {
     // The first one again, without the store: this server revokes the whole grant, and says so.
     const forgetful = await Application.client(client(BASIC, { grant }));
     expect(await forgetful.failure()).toMatchObject({ error: 'invalid_grant' });
-    expect(await next.failure({ forceRefresh: true })).toMatchObject({ error: 'invalid_grant' });
+    expect(await next.failure(next.token({ forceRefresh: true }))).toMatchObject({ error: 'invalid_grant' });
   });
 });
 
@@ -221,7 +221,7 @@ describe('50. DPoP with required nonces', () => {
         baseURL: server.apiURL,
         dpop: true,
       });
-      expect((await app.http().axiosRef.get('/things')).status).toBe(200);
+      expect((await app.axios.get('/things')).status).toBe(200);
       await app.token({ forceRefresh: true });
       expect(server.tokenRequests.map(({ status }) => status)).toEqual([400, 200, 200]);
       expect(server.apiRequests[0]!.authorization).toMatch(/^DPoP /);
@@ -246,7 +246,7 @@ describe('50. DPoP with required nonces', () => {
     ]) {
       await app.token();
       await app.token({ forceRefresh: true });
-      expect((await app.http().axiosRef.get('/things')).status).toBe(200);
+      expect((await app.axios.get('/things')).status).toBe(200);
     }
     expect(server.tokenRequests.filter(({ status }) => status === 200)).toHaveLength(3);
   });
@@ -301,10 +301,10 @@ describe('49. mutual TLS', () => {
     async (name) => {
       const options = { ...clients[name]!.options, issuer: server.issuer, baseURL: server.apiURL };
       const app = await Application.client(options);
-      expect((await app.http().axiosRef.get('/things')).status).toBe(200);
+      expect((await app.axios.get('/things')).status).toBe(200);
       const grant = { type: 'refresh_token', refreshToken: await server.consent(name) } as const;
       const refreshing = await Application.client({ ...options, grant });
-      expect((await refreshing.http().axiosRef.get('/things')).status).toBe(200);
+      expect((await refreshing.axios.get('/things')).status).toBe(200);
       await refreshing.token({ forceRefresh: true });
       expect(server.tokenRequests.at(-1)).toMatchObject({
         authorization: undefined,

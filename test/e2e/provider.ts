@@ -11,7 +11,7 @@ import Provider, {
   type ClientMetadata,
   type Configuration,
 } from 'oidc-provider';
-import type { Authority } from '../oauth/certificates.js';
+import type { Authority } from '../support/certificates.js';
 
 /** What a test's authorization server is like. */
 export interface ProviderOptions {

@@ -2,9 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { OAuthClientError, type OAuthClientStatus } from 'nestjs-oauth-client';
 import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { filter, firstValueFrom } from 'rxjs';
-import { ApiClient, CLIENT_ID, CLIENT_SECRET } from '../http/api-client.js';
-import { Recorder } from '../http/recorder.js';
-import { SecretWatch } from '../http/secrets.js';
+import { Application } from '../support/application.js';
+import { Recorder } from '../support/recorder.js';
 import { StoppedClock } from './stopped-clock.js';
 
 /** How far a token has come. */
@@ -34,38 +33,27 @@ const ENDS = ['token_acquired', 'token_refresh_failed', 'token_request_failed'];
 
 /** A Nest application with an authorization server, an API beside it, and a clock that the test moves. */
 export class FaultScene {
-  readonly watch: SecretWatch;
   readonly clock: StoppedClock;
   readonly server: FakeAuthorizationServer;
   /** A server that nobody has a reason to talk to. */
   readonly elsewhere: Recorder;
   /** How the token looks to the API that has come to its state; `undefined` while there is none. */
   old: string | undefined;
-  readonly #client: ApiClient;
+  readonly #app: Application;
   readonly #api: Recorder;
   readonly #startedAt: number;
 
-  private constructor(
-    watch: SecretWatch,
-    clock: StoppedClock,
-    client: ApiClient,
-    api: Recorder,
-    elsewhere: Recorder,
-  ) {
-    this.watch = watch;
+  private constructor(clock: StoppedClock, app: Application, api: Recorder, elsewhere: Recorder) {
     this.clock = clock;
-    this.server = client.server;
+    this.server = app.server;
     this.elsewhere = elsewhere;
-    this.#client = client;
+    this.#app = app;
     this.#api = api;
     this.#startedAt = clock.now();
-    client.tokens.events$.subscribe((event) => watch.add(event));
   }
 
   /** An application whose token has come to `state`. */
   static async start(state: TokenState, timeoutMs: number): Promise<FaultScene> {
-    const basic = Buffer.from(`${CLIENT_ID}:${CLIENT_SECRET}`).toString('base64');
-    const watch = new SecretWatch(CLIENT_SECRET, basic, /access-token-\w/);
     const clock = new StoppedClock();
     const [api, elsewhere] = [await Recorder.start(), await Recorder.start()];
     const options = {
@@ -73,8 +61,8 @@ export class FaultScene {
       timeoutMs,
       retry: { attempts: 2, minDelayMs: 10, maxDelayMs: 20, totalMs: 15_000 },
     };
-    const client = await ApiClient.start(options, { clock, shutdownGraceMs: 0 }, watch);
-    const scene = new FaultScene(watch, clock, client, api, elsewhere);
+    const app = await Application.withServer(options, { clock, shutdownGraceMs: 0 });
+    const scene = new FaultScene(clock, app, api, elsewhere);
     if (state !== 'none') scene.old = (await scene.call()).authorization;
     clock.pass(AGES_MS[state]);
     return scene;
@@ -91,7 +79,7 @@ export class FaultScene {
 
   /** Flights that came to an end so far. */
   get flights(): number {
-    return this.#client.eventTypes().filter((type) => ENDS.includes(type)).length;
+    return this.#app.eventTypes.filter((type) => ENDS.includes(type)).length;
   }
 
   /** The authorization server is well again. */
@@ -101,17 +89,19 @@ export class FaultScene {
 
   /** A request to the API, and all that it sets off. */
   async call(): Promise<Outcome> {
-    const { tokens } = this.#client;
+    const { tokens } = this.#app;
     const { tokenRequests } = this.#status;
     const earlier = this.#api.requests.length;
     const present = this.#api.requests.at(-1)?.headers.authorization;
     const waited = !this.#atHand();
     let error: unknown;
-    await this.#client.get('/x').catch((reason: unknown) => (error = reason));
-    // What goes on behind the caller belongs to it as well.
+    await this.#app.get('/x').catch((reason: unknown) => (error = reason));
+    // A flight that goes on in the background belongs to it as well.
     const ends$ = tokens.events$.pipe(filter(({ type }) => ENDS.includes(type)));
-    if (tokens.client(this.#status.client).managed().inFlight) await firstValueFrom(ends$);
-    this.watch.add(error, tokens.status());
+    const { state, backoffUntil } = this.#status;
+    const failing = state === 'degraded' || state === 'down';
+    if (state === 'refreshing' || (failing && backoffUntil === undefined)) await firstValueFrom(ends$);
+    this.#app.watch.add(error, tokens.status());
     if (error !== undefined && !(error instanceof OAuthClientError)) throw error;
     const authorization = this.#api.requests.slice(earlier).at(-1)?.headers.authorization;
     return {
@@ -124,14 +114,14 @@ export class FaultScene {
   }
 
   get #status(): OAuthClientStatus {
-    return this.#client.tokens.status()[0]!;
+    return this.#app.tokens.status()[0]!;
   }
 
   /** Whether a caller has a token, or an error, without any wait. */
   #atHand(): boolean {
     let settled = false;
     const settle = (): void => void (settled = true);
-    this.#client.tokens.token$('api').subscribe({ next: settle, error: settle });
+    this.#app.tokens.token$('api').subscribe({ next: settle, error: settle });
     return settled;
   }
 }

@@ -4,34 +4,31 @@ import { Agent } from 'node:http';
 import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
-import { ApiClient, CLIENT_ID, CLIENT_SECRET } from './api-client.js';
-import { SecretWatch, everythingShown } from './secrets.js';
+import { Application } from '../support/application.js';
+import { everythingShown, type SecretWatch } from '../support/secrets.js';
+import { CLIENT_SECRET } from '../support/server.js';
 
-const BASIC = Buffer.from(`${CLIENT_ID}:${CLIENT_SECRET}`).toString('base64');
-const TOKEN = /access-token-\d/;
+const TOKEN = /access-token-\w/;
 const PROOF = /eyJ[\w-]+\.[\w-]+\.[\w-]+/;
 const SUBJECT_TOKEN = 'subject-token-of-the-caller';
 
-function watching(): SecretWatch {
-  return new SecretWatch(CLIENT_SECRET, BASIC, TOKEN, PROOF, SUBJECT_TOKEN);
-}
+/** Besides the client's secret and its tokens. */
+const secrets = [PROOF, SUBJECT_TOKEN];
 
 /** The Axios error of a request to an API that has taken a dislike to us. */
 async function rejected(
-  watch: SecretWatch,
   request: AxiosRequestConfig = {},
   options: OAuthClientOptions = {},
-): Promise<AxiosError> {
-  const api = await ApiClient.start(options, {}, watch);
+): Promise<{ watch: SecretWatch; error: AxiosError }> {
+  const api = await Application.withServer(options, {}, { secrets });
   if (options.dpop)
     api.server.alwaysRespond(() =>
       api.server.nextToken({ access_token: 'access-token-1', token_type: 'DPoP' }),
     );
-  api.tokens.events$.subscribe((event) => watch.add(event));
   api.server.onApiRequest = () => ({ status: 401, body: { no: 'entry' } });
   const error = await api.failure(api.axios.request({ url: '/x', ...request }));
   expect(api.server.apiRequests.at(-1)?.headers.authorization).toMatch(TOKEN);
-  return error as AxiosError;
+  return { watch: api.watch, error: error as AxiosError };
 }
 
 describe('Axios’s own errors show no token', () => {
@@ -51,8 +48,7 @@ describe('Axios’s own errors show no token', () => {
   ])(
     '34. Second 401 → `Authorization` and `DPoP` masked in its JSON and inspect output: %s',
     async (_, request, options) => {
-      const watch = watching();
-      const error = await rejected(watch, request, options);
+      const { watch, error } = await rejected(request, options);
       watch.add(error, error.toJSON(), error.config, error.response, error.response?.config);
       expect(watch.leaked).toEqual([]);
       const scheme = options.dpop ? 'DPoP' : 'Bearer';
@@ -67,7 +63,7 @@ describe('Axios’s own errors show no token', () => {
     },
   );
 
-  it.each<[string, (api: ApiClient) => Promise<unknown>]>([
+  it.each<[string, (api: Application) => Promise<unknown>]>([
     [
       'another status',
       ({ server, axios: http }) => (server.respondToApiWith({ status: 500 }), http.get('/x')),
@@ -130,18 +126,15 @@ describe('Axios’s own errors show no token', () => {
       ),
     ],
   ])('66. The same for other errors: %s', async (_, fail) => {
-    const watch = watching();
-    const api = await ApiClient.start({}, {}, watch);
+    const api = await Application.withServer({}, {}, { secrets });
     await api.warmUp();
     const error = await api.failure(fail(api));
     expect(error).toBeInstanceOf(AxiosError);
-    watch.add(error);
     expect((error as AxiosError).config?.headers.get('Authorization')).toBe('Bearer [masked]');
   });
 
   it('66. An error that is not Axios’s, but shows the request', async () => {
-    const watch = watching();
-    const api = await ApiClient.start({}, {}, watch);
+    const api = await Application.withServer({}, {}, { secrets });
     const instance = axios.create({ baseURL: api.server.apiURL });
     instance.interceptors.request.use((config) => {
       throw Object.assign(new Error('not today'), { config });
@@ -149,25 +142,25 @@ describe('Axios’s own errors show no token', () => {
     api.interceptor.attach(instance, 'api');
     const error = await api.failure(instance.get('/x'));
     expect(error).toMatchObject({ message: 'not today' });
-    watch.add(error);
     expect((error as AxiosError).config?.headers.get('Authorization')).toBe('Bearer [masked]');
   });
 
   it('66. An error while waiting for the token shows nothing of what was asked for', async () => {
-    const watch = watching();
-    const api = await ApiClient.start({ grant: { type: 'token_exchange' } }, { shutdownGraceMs: 0 }, watch);
+    const api = await Application.withServer(
+      { grant: { type: 'token_exchange' } },
+      { shutdownGraceMs: 0 },
+      { secrets },
+    );
     api.server.alwaysRespond('hang');
     const signal = AbortSignal.timeout(50);
     const error = await api.failure(api.axios.get('/x', { signal, oauth: { subjectToken: SUBJECT_TOKEN } }));
     expect(axios.isCancel(error)).toBe(true);
-    watch.add(error);
   });
 
   it('66. An agent that the error knows shows neither its other requests nor its keys', async () => {
-    const watch = watching();
     const httpAgent = new Agent({ keepAlive: true });
     Object.assign(httpAgent, { options: { ...Reflect.get(httpAgent, 'options'), key: CLIENT_SECRET } });
-    const api = await ApiClient.start({ http: { httpAgent } }, {}, watch);
+    const api = await Application.withServer({ http: { httpAgent } }, {}, { secrets });
     await api.warmUp();
     api.server.respondToApiWith('hang', { status: 500 });
     const other = api.failure(api.get('/slow', { timeout: 500 }));
@@ -175,39 +168,41 @@ describe('Axios’s own errors show no token', () => {
     const error = (await api.failure(api.get('/x'))) as AxiosError;
     expect(error.config?.httpAgent).toBe(httpAgent);
     expect(inspect(httpAgent)).toBe('[Agent]');
-    watch.add(error);
-    watch.add(await other);
+    await other;
   });
 
   it('66. A request left alone shows neither what it asked for nor the requests that share its agent', async () => {
-    const watch = watching();
     const httpAgent = new Agent({ keepAlive: true });
-    const api = await ApiClient.start({ http: { httpAgent } }, {}, watch);
+    const api = await Application.withServer({ http: { httpAgent } }, {}, { secrets });
     await api.warmUp();
     api.server.onApiRequest = () => ({ status: 500 });
     const own = { headers: { Authorization: 'Custom mine' } };
     for (const request of [{ oauth: false as const }, { ...own, oauth: { subjectToken: SUBJECT_TOKEN } }]) {
       const error = (await api.failure(api.axios.get('/x', request))) as AxiosError;
       expect(error.response?.status).toBe(500);
-      watch.add(error, error.toJSON(), error.config);
+      api.watch.add(error, error.toJSON(), error.config);
     }
-    expect(watch.leaked).toEqual([]);
+    expect(api.watch.leaked).toEqual([]);
     httpAgent.destroy();
   });
 
   it('66. Tokens, requests, events and states show none either', async () => {
-    const watch = watching();
-    const api = await ApiClient.start({ dpop: true }, {}, watch);
+    const api = await Application.withServer({ dpop: true }, {}, { secrets });
     api.server.alwaysRespond(() =>
       api.server.nextToken({ access_token: 'access-token-1', token_type: 'DPoP' }),
     );
-    watch.add(await api.tokens.getToken('api'), api.events, api.tokens.status(), api.tokens, api.interceptor);
-    const refused = await api.failure(api.get('http://127.0.0.1:1/x'));
-    watch.add(refused);
+    api.watch.add(
+      await api.tokens.getToken('api'),
+      api.events,
+      api.tokens.status(),
+      api.tokens,
+      api.interceptor,
+    );
+    await api.failure(api.get('http://127.0.0.1:1/x'));
   });
 
   it('The watch itself finds what it looks for', async () => {
-    const server = await ApiClient.start();
+    const server = await Application.withServer();
     const { config } = await server.get('/x');
     expect(TOKEN.test(everythingShown(config))).toBe(true);
     expect(TOKEN.test(everythingShown(new AxiosError('x', 'y', config)))).toBe(true);
@@ -219,7 +214,7 @@ describe('Axios’s own errors show no token', () => {
 
 describe('A request that is sent again', () => {
   it('34. By a retry library, with the config of the error → a fresh token', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     api.server.respondToApiWith({ status: 503 });
     const error = (await api.failure(
@@ -233,7 +228,7 @@ describe('A request that is sent again', () => {
   });
 
   it('34. By a retry library that was there before us → a fresh token, and its 401 is replayed', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const http = axios.create({ baseURL: api.server.apiURL });
     http.interceptors.response.use(undefined, async (error: AxiosError) => {
       if (error.response?.status !== 503) throw error;
@@ -253,18 +248,18 @@ describe('A request that is sent again', () => {
   });
 
   it('34. With what it asked for the first time', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     api.server.respondToApiWith({ status: 503 });
     const oauth = { scope: 'read', parameters: { tenant: 'a' } };
     const error = (await api.failure(api.axios.get('/x', { oauth }))) as AxiosError;
     await api.axios.request(error.config as InternalAxiosRequestConfig);
     expect(api.posts).toBe(1);
     expect(api.server.tokenRequests[0]?.form?.get('tenant')).toBe('a');
-    expect(api.authorizations).toEqual(['Bearer access-token-1', 'Bearer access-token-1']);
+    expect(api.authorizations).toEqual(['Bearer access-token-read-a-1', 'Bearer access-token-read-a-1']);
   });
 
   it('34. With a response’s config, as pollers do → a fresh token', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const { config } = await api.axios.get('/x');
     api.tokens.invalidate('api');
     await api.axios.request(config);
@@ -272,7 +267,7 @@ describe('A request that is sent again', () => {
   });
 
   it('40. With `oauth: false` → without the token it had, and without its mask', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     api.server.onApiRequest = () => ({ status: 503 });
     const error = (await api.failure(api.axios.get('/x'))) as AxiosError;
     await api.failure(api.axios.request({ ...(error.config as InternalAxiosRequestConfig), oauth: false }));

@@ -3,8 +3,8 @@ import axios, { type AxiosInstance, type AxiosRequestConfig } from 'axios';
 import { OAuthConfigurationError, type OAuthClientOptions } from 'nestjs-oauth-client';
 import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { AllowedOrigins } from '../../lib/http/allowed-origins.js';
-import { ApiClient } from './api-client.js';
-import { Recorder, loopbackAgent } from './recorder.js';
+import { Application } from '../support/application.js';
+import { Recorder, loopbackAgent } from '../support/recorder.js';
 
 /** Where the API and the other server are, on hosts that all lead to loopback. */
 interface Ports {
@@ -15,7 +15,7 @@ interface Ports {
 /** A client of `http://api.test`, and a server that must never see its token. */
 async function besideEvil(options: OAuthClientOptions = {}) {
   const evil = await Recorder.start();
-  const api = await ApiClient.start(({ url }) => ({
+  const api = await Application.withServer(({ url }) => ({
     baseURL: `http://api.test:${new URL(url).port}/api`,
     allowInsecureRequests: true,
     http: { httpAgent: loopbackAgent() },
@@ -25,7 +25,7 @@ async function besideEvil(options: OAuthClientOptions = {}) {
 }
 
 /** An Axios instance of the application's own, that gets the token of whichever client fits. */
-function unnamed({ interceptor }: ApiClient, ports: Ports): AxiosInstance {
+function unnamed({ interceptor }: Application, ports: Ports): AxiosInstance {
   const instance = axios.create({
     baseURL: `http://api.test:${ports.api}/api`,
     httpAgent: loopbackAgent(),
@@ -149,7 +149,7 @@ describe('Where a token goes', () => {
   it.each(['named', 'unnamed'])(
     '43. Nor to where an interceptor that runs after ours sends it: %s',
     async (kind) => {
-      const api = await ApiClient.start();
+      const api = await Application.withServer();
       await using elsewhere = await FakeAuthorizationServer.start();
       elsewhere.onApiRequest = () => ({ status: 200 });
       const instance = axios.create({ baseURL: api.server.apiURL });
@@ -166,7 +166,7 @@ describe('Where a token goes', () => {
   );
 
   it.each(['ejected', 'detached'])('43. Nor when the one or the other is %s meanwhile', async (kind) => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const evil = await Recorder.start();
     const instance = axios.create({ baseURL: api.server.apiURL });
     const redirecting = instance.interceptors.request.use((config) => ({ ...config, baseURL: evil.origin }));
@@ -181,7 +181,7 @@ describe('Where a token goes', () => {
   });
 
   it('43. Nor when Axios runs those that were added later last', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const evil = await Recorder.start();
     const transitional = { legacyInterceptorReqResOrdering: false };
     const instance = axios.create({ baseURL: api.server.apiURL, transitional });
@@ -193,7 +193,7 @@ describe('Where a token goes', () => {
   });
 
   it('43. A path without a baseURL goes nowhere, and the error says what is missing', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const instance = axios.create();
     api.interceptor.attach(instance, 'api');
     await expect(instance.get('/x')).rejects.toMatchObject({
@@ -206,7 +206,7 @@ describe('Where a token goes', () => {
 
   it('43. No token over plain http outside loopback: the boot fails', async () => {
     for (const insecure of [{ baseURL: 'http://api.test' }, { allowedOrigins: ['http://api.test'] }]) {
-      await expect(ApiClient.start(insecure)).rejects.toThrow(OAuthConfigurationError);
+      await expect(Application.withServer(insecure)).rejects.toThrow(OAuthConfigurationError);
     }
   });
 
@@ -251,7 +251,7 @@ describe('Path prefixes of an allowed origin', () => {
 
   it.each(['named', 'unnamed'])('43. A path prefix in an allowed origin is honoured: %s', async (kind) => {
     const partner = await Recorder.start();
-    const api = await ApiClient.start({ allowedOrigins: [`${partner.origin}/partner`] });
+    const api = await Application.withServer({ allowedOrigins: [`${partner.origin}/partner`] });
     const own = axios.create();
     api.interceptor.attach(own);
     const http = kind === 'named' ? api.axios : own;
@@ -267,7 +267,7 @@ describe('Path prefixes of an allowed origin', () => {
 
   it('43. It holds for redirects', async () => {
     const partner = await Recorder.start();
-    const api = await ApiClient.start({ allowedOrigins: [`${partner.origin}/partner`] });
+    const api = await Application.withServer({ allowedOrigins: [`${partner.origin}/partner`] });
     for (const path of ['/partner/x', '/admin', '/partner/../admin', '/partner/..%2fadmin']) {
       api.server.respondToApiWith({ status: 307, headers: { location: partner.origin + path } });
       await api.get('/x');
@@ -322,7 +322,7 @@ describe('Redirects', () => {
 
   it('43. A redirect to another allowed origin brings the token there', async () => {
     const partner = await Recorder.start();
-    const api = await ApiClient.start({ allowedOrigins: [partner.origin] });
+    const api = await Application.withServer({ allowedOrigins: [partner.origin] });
     api.server.respondToApiWith({ status: 307, headers: { location: `${partner.origin}/x` } });
     await api.get('/x');
     expect(partner.credentials).toEqual(['Bearer access-token-1']);
@@ -350,7 +350,7 @@ describe('Redirects', () => {
     }
     expect(evil.requests).toHaveLength(3);
     expect(api.posts).toBe(1);
-    expect(api.eventTypes()).toEqual(['token_acquired']);
+    expect(api.eventTypes).toEqual(['token_acquired']);
   });
 
   it('43. A beforeRedirect of the caller runs, and cannot take the token elsewhere by accident', async () => {
@@ -370,7 +370,7 @@ describe('Redirects', () => {
 
   it('43. By fetch no redirect is followed, since nothing could take token and proof off', async () => {
     const evil = await Recorder.start();
-    const api = await ApiClient.start({ dpop: true, http: { adapter: 'fetch' } });
+    const api = await Application.withServer({ dpop: true, http: { adapter: 'fetch' } });
     api.server.alwaysRespond(() => api.server.nextToken({ token_type: 'DPoP' }));
     api.server.respondToApiWith({ status: 307, headers: { location: `${evil.origin}/x` } });
     expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 307 } });
@@ -379,7 +379,7 @@ describe('Redirects', () => {
 
   it('31. By fetch, too, a redirect of the token endpoint is refused', async () => {
     const evil = await Recorder.start();
-    const api = await ApiClient.start({ http: { adapter: 'fetch' } });
+    const api = await Application.withServer({ http: { adapter: 'fetch' } });
     api.server.respondWith({ redirectTo: `${evil.origin}/token` });
     const error = await api.failure(api.get('/x'));
     expect(error).toMatchObject({

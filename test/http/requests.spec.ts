@@ -2,16 +2,16 @@ import { describe, expect, it } from '@jest/globals';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { Inject, Injectable, Module, Scope } from '@nestjs/common';
 import { ContextIdFactory } from '@nestjs/core';
-import { Test } from '@nestjs/testing';
 import axios, { type AxiosAdapter, type AxiosRequestConfig, type InternalAxiosRequestConfig } from 'axios';
-import { OAuthAxiosInterceptor, OAuthClientModule } from 'nestjs-oauth-client';
+import { OAuthAxiosInterceptor } from 'nestjs-oauth-client';
 import { merge, lastValueFrom, toArray } from 'rxjs';
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiClient, CLIENT_ID, CLIENT_SECRET } from './api-client.js';
+import { Application } from '../support/application.js';
+import { CLIENT_ID, CLIENT_SECRET, clientOf } from '../support/server.js';
 
 /** The next token request waits until it is told to go on. */
-function holdToken({ server }: ApiClient): () => void {
+function holdToken({ server }: Application): () => void {
   let release!: () => void;
   const held = new Promise<void>((resolve) => (release = resolve));
   server.respondWith(async () => {
@@ -28,7 +28,7 @@ async function until(condition: () => boolean): Promise<void> {
 describe('Many requests at once', () => {
   it('12. 1,000 concurrent cold callers → one POST, all get the same token', async () => {
     // All wait for the token at once; after that few connections are enough.
-    const api = await ApiClient.start({
+    const api = await Application.withServer({
       http: { httpAgent: new Agent({ keepAlive: true, maxSockets: 20 }) },
     });
     api.server.latencyMs = 50;
@@ -40,7 +40,7 @@ describe('Many requests at once', () => {
   }, 60_000);
 
   it('12. The same for several Axios instances of one client', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     api.server.latencyMs = 50;
     const { baseURL } = api.axios.defaults;
     const instances = Array.from({ length: 10 }, (_, i) => {
@@ -54,15 +54,15 @@ describe('Many requests at once', () => {
   });
 
   it('12. The same for 100 subscribers of one Observable of Nest’s HttpService', async () => {
-    const api = await ApiClient.start();
-    const get$ = api.http.get('/x');
+    const api = await Application.withServer();
+    const get$ = api.http().get('/x');
     const answers = await lastValueFrom(merge(...Array.from({ length: 100 }, () => get$)).pipe(toArray()));
     expect(answers).toHaveLength(100);
     expect(api.posts).toBe(1);
   });
 
   it('12. A request whose token is at hand is not held up by one that waits for another', async () => {
-    const api = await ApiClient.start({}, { shutdownGraceMs: 0 });
+    const api = await Application.withServer({}, { shutdownGraceMs: 0 });
     await api.warmUp();
     const release = holdToken(api);
     const waiting = api.get('/x', { oauth: { scope: 'other' } });
@@ -79,7 +79,7 @@ describe('Many requests at once', () => {
 
 describe('Beside other interceptors', () => {
   it('12. A request whose token is at hand leaves in the turn it was made in, as without an interceptor', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     const sent: unknown[] = [];
     const adapter: AxiosAdapter = (config) => {
@@ -94,7 +94,7 @@ describe('Beside other interceptors', () => {
   it.each([true, false])(
     '40. One that runs before ours has its say, synchronous: %s',
     async (synchronous) => {
-      const api = await ApiClient.start();
+      const api = await Application.withServer();
       await api.warmUp();
       const instance = axios.create({ baseURL: api.server.apiURL });
       api.interceptor.attach(instance, 'api');
@@ -111,7 +111,7 @@ describe('Beside other interceptors', () => {
   it.each([true, false])(
     '40. One that runs after ours sees the token, synchronous: %s',
     async (synchronous) => {
-      const api = await ApiClient.start();
+      const api = await Application.withServer();
       const instance = axios.create({ baseURL: api.server.apiURL });
       const seen: unknown[] = [];
       const look = (config: InternalAxiosRequestConfig) => {
@@ -127,7 +127,7 @@ describe('Beside other interceptors', () => {
   );
 
   it('41. What is wrong with a request passes the interceptors of responses', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     const instance = axios.create({ baseURL: api.server.apiURL });
     api.interceptor.attach(instance, 'api');
@@ -144,7 +144,7 @@ describe('Beside other interceptors', () => {
 
 describe('Requests without a token of ours', () => {
   it('40. Caller set Authorization itself → untouched, also when the API answers 401', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     for (const headers of [{ Authorization: 'Basic abc' }, { authorization: 'Bearer own' }]) {
       expect(await api.failure(api.get('/x', { headers }))).toMatchObject({ response: { status: 401 } });
     }
@@ -153,7 +153,7 @@ describe('Requests without a token of ours', () => {
   });
 
   it('40. The same when an interceptor of the caller sets it after ours', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const instance = axios.create({ baseURL: api.server.apiURL });
     instance.interceptors.request.use((config) => {
       config.headers.set('Authorization', 'Custom mine');
@@ -163,14 +163,14 @@ describe('Requests without a token of ours', () => {
     api.server.respondToApiWith({ status: 401 });
     await expect(instance.get('/x')).rejects.toMatchObject({ response: { status: 401 } });
     expect(api.authorizations).toEqual(['Custom mine']);
-    expect(api.eventTypes()).toEqual(['token_acquired']);
+    expect(api.eventTypes).toEqual(['token_acquired']);
   });
 
   it.each<[string, AxiosRequestConfig, string | undefined]>([
     ['with another Authorization', { headers: { Authorization: 'Own x' } }, 'Own x'],
     ['with `oauth: false`', { oauth: false, headers: {} }, undefined],
   ])('40. A response’s config, sent again %s, gets no token by a redirect either', async (_, own, header) => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const { config } = await api.axios.get('/x');
     api.server.onApiRequest = ({ url }) => (url === '/api/x' ? { redirectTo: '/api/y' } : { status: 200 });
     await api.axios.request({ ...config, ...own });
@@ -178,29 +178,29 @@ describe('Requests without a token of ours', () => {
   });
 
   it('40. Axios’s `auth` is an Authorization of the caller too', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.failure(api.get('/x', { auth: { username: 'a', password: 'b' } }));
     expect(api.authorizations).toEqual([`Basic ${Buffer.from('a:b').toString('base64')}`]);
     expect(api.posts).toBe(0);
   });
 
   it('40. `Authorization: false`, Axios’s word for none → none', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.failure(api.axios.get('/x', { headers: { Authorization: false } }));
     expect(api.authorizations).toEqual([undefined]);
     expect(api.posts).toBe(0);
   });
 
   it('40. `oauth: false` → no token, to any origin', async () => {
-    const api = await ApiClient.start();
-    const elsewhere = await ApiClient.start();
+    const api = await Application.withServer();
+    const elsewhere = await Application.withServer();
     await api.failure(api.get('/x', { oauth: false }));
     await api.failure(api.get(`${elsewhere.server.apiURL}/x`, { oauth: false }));
     expect([...api.authorizations, ...elsewhere.authorizations]).toEqual([undefined, undefined]);
     expect(api.posts).toBe(0);
   });
 
-  it.each<[string, () => Parameters<ApiClient['server']['respondWith']>[0], object]>([
+  it.each<[string, () => Parameters<Application['server']['respondWith']>[0], object]>([
     [
       'rejected',
       () => ({ status: 400, body: { error: 'invalid_scope' } }),
@@ -212,7 +212,7 @@ describe('Requests without a token of ours', () => {
   ])(
     '41. Token failure (%s) → the API request is not sent; the caller gets our typed error',
     async (_, fault, error) => {
-      const api = await ApiClient.start({
+      const api = await Application.withServer({
         timeoutMs: fault() === 'hang' ? 150 : 10_000,
         retry: { attempts: 1 },
       });
@@ -227,7 +227,7 @@ describe('Requests without a token of ours', () => {
   );
 
   it('41. After the shutdown → `closed`, and nothing is sent', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     await api.app.close();
     expect(await api.failure(api.get('/x'))).toMatchObject({ code: 'closed', client: 'api' });
@@ -235,7 +235,7 @@ describe('Requests without a token of ours', () => {
   });
 
   it('41. An unknown client in the request → an error that lists the configured ones', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const error = await api.failure(api.get('/x', { oauth: { client: 'nobody' } }));
     expect(error).toMatchObject({ code: 'unknown_client', message: expect.stringContaining('api') });
     expect(api.server.apiRequests).toHaveLength(0);
@@ -244,10 +244,13 @@ describe('Requests without a token of ours', () => {
 
 describe('Callers that leave', () => {
   it('42. Unsubscribing from HttpService while waiting for the token → the request is never sent', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const release = holdToken(api);
     const heard: unknown[] = [];
-    const left = api.http.get('/left').subscribe({ next: (v) => heard.push(v), error: (e) => heard.push(e) });
+    const left = api
+      .http()
+      .get('/left')
+      .subscribe({ next: (v) => heard.push(v), error: (e) => heard.push(e) });
     const stays = api.get('/stays');
     await until(() => api.posts === 1);
     left.unsubscribe();
@@ -278,7 +281,7 @@ describe('Callers that leave', () => {
   it.each(cancelling)(
     '42. %s while waiting for the token → rejects at once with Axios’s own cancellation',
     async (_, make) => {
-      const api = await ApiClient.start({}, { shutdownGraceMs: 0 });
+      const api = await Application.withServer({}, { shutdownGraceMs: 0 });
       api.server.alwaysRespond('hang');
       const [config, cancel] = make();
       const request = api.failure(api.axios.get('/x', config));
@@ -287,13 +290,13 @@ describe('Callers that leave', () => {
       const error = await request;
       expect(axios.isCancel(error)).toBe(true);
       expect(error).toMatchObject({ code: 'ERR_CANCELED', name: 'CanceledError' });
-      expect(api.eventTypes()).toEqual([]); // the flight goes on
+      expect(api.eventTypes).toEqual([]); // the flight goes on
       expect(api.server.apiRequests).toHaveLength(0);
     },
   );
 
   it.each(cancelling)('42. %s before the request → no POST either', async (_, make) => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const [config, cancel] = make();
     cancel();
     expect(axios.isCancel(await api.failure(api.axios.get('/x', config)))).toBe(true);
@@ -302,7 +305,7 @@ describe('Callers that leave', () => {
   });
 
   it.each(cancelling)('42. %s while a 401 is being mended → rejects at once, no replay', async (_, make) => {
-    const api = await ApiClient.start({}, { shutdownGraceMs: 0 });
+    const api = await Application.withServer({}, { shutdownGraceMs: 0 });
     await api.warmUp();
     api.server.revokeAll();
     api.server.alwaysRespond('hang');
@@ -315,7 +318,7 @@ describe('Callers that leave', () => {
   });
 
   it('42. The signal of the token request ends the wait with its own reason', async () => {
-    const api = await ApiClient.start({}, { shutdownGraceMs: 0 });
+    const api = await Application.withServer({}, { shutdownGraceMs: 0 });
     api.server.alwaysRespond('hang');
     const controller = new AbortController();
     const oauth = { signal: controller.signal };
@@ -326,7 +329,7 @@ describe('Callers that leave', () => {
   });
 
   it('42. A signal of the token request that is aborted already → nothing is sent, also with a token at hand', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const reason = new Error('too late');
     for (const requests of [0, 1]) {
       const oauth = { signal: AbortSignal.abort(reason) };
@@ -337,7 +340,7 @@ describe('Callers that leave', () => {
   });
 
   it('42. A token that comes in time is used, and the signal still ends the request itself', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     api.server.onApiRequest = () => 'hang';
     const controller = new AbortController();
     const request = api.failure(api.axios.get('/x', { signal: controller.signal }));
@@ -349,7 +352,7 @@ describe('Callers that leave', () => {
 
 describe('Attaching', () => {
   it('44. Interceptor attached twice → one token, one replay', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const http = axios.create({ baseURL: api.server.apiURL });
     const detach = api.interceptor.attach(http, 'api');
     expect(api.interceptor.attach(http, 'api')).toBe(detach);
@@ -366,7 +369,7 @@ describe('Attaching', () => {
   });
 
   it('44. Detach → gone; attached again → back', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const http = axios.create({ baseURL: api.server.apiURL, validateStatus: () => true });
     const detach = api.interceptor.attach(http, 'api');
     await http.get('/x');
@@ -379,13 +382,13 @@ describe('Attaching', () => {
   });
 
   it('44. The same instance for another client → an error that says so', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     expect(() => api.interceptor.attach(api.axios)).toThrow(/"api"/);
     expect(() => api.interceptor.attach(axios.create(), 'nobody')).toThrow(/nobody/);
   });
 
   it('44. REQUEST-scoped use → still once', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
 
     @Injectable({ scope: Scope.REQUEST })
     class Partner {
@@ -400,15 +403,10 @@ describe('Attaching', () => {
     @Module({ imports: [HttpModule.register({ baseURL: api.server.apiURL })], providers: [Partner] })
     class PartnerModule {}
 
-    const client = {
-      tokenEndpoint: api.server.tokenEndpoint,
-      clientId: CLIENT_ID,
-      clientSecret: CLIENT_SECRET,
-      baseURL: api.server.apiURL,
-    };
-    const app = await Test.createTestingModule({
-      imports: [OAuthClientModule.forRoot({ clients: { api: client } }), PartnerModule],
-    }).compile();
+    const { app } = await Application.start({
+      oauth: { clients: { api: clientOf(api.server) } },
+      imports: [PartnerModule],
+    });
     const partners = await Promise.all(
       Array.from({ length: 20 }, () => app.resolve(Partner, ContextIdFactory.create(), { strict: false })),
     );
@@ -423,12 +421,11 @@ describe('Attaching', () => {
       'Bearer access-token-2',
     ]);
     expect(api.posts).toBe(2);
-    await app.close();
   });
 
   it('43. An unnamed attach picks the client whose allowed origin covers most of the URL', async () => {
-    const one = await ApiClient.start();
-    const two = await ApiClient.start(
+    const one = await Application.withServer();
+    const two = await Application.withServer(
       { baseURL: `${one.server.apiURL}/one` },
       {
         clients: {

@@ -1,10 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { MemoryTokenStore, TokenRequestError } from 'nestjs-oauth-client';
-import { ApiClient } from './api-client.js';
+import { Application } from '../support/application.js';
 
 describe('Tokens that callers share, over sockets', () => {
   it('10. An evicted key is simply fetched again', async () => {
-    const { server, tokens } = await ApiClient.start({}, { store: new MemoryTokenStore({ maxEntries: 20 }) });
+    const { server, tokens } = await Application.withServer(
+      {},
+      { store: new MemoryTokenStore({ maxEntries: 20 }) },
+    );
     for (let i = 0; i < 100; i++) await tokens.getToken('api', { scope: `scope-${i}` });
     expect(server.tokenRequests).toHaveLength(100);
     await tokens.getToken('api', { scope: 'scope-99' });
@@ -14,7 +17,7 @@ describe('Tokens that callers share, over sockets', () => {
   });
 
   it('11. Invalidate one key → only that is fetched again; one client → all of its keys', async () => {
-    const { server, tokens } = await ApiClient.start();
+    const { server, tokens } = await Application.withServer();
     const read = await tokens.getToken('api', { scope: 'read' });
     const write = await tokens.getToken('api', { scope: 'write' });
     tokens.invalidate('api', read);
@@ -30,7 +33,7 @@ describe('Tokens that callers share, over sockets', () => {
   });
 
   it('13. That POST fails → all waiters get the same typed error; the next call follows the failure rules', async () => {
-    const { server, tokens } = await ApiClient.start();
+    const { server, tokens } = await Application.withServer();
     server.respondWith({ status: 400, body: { error: 'invalid_scope' } });
     const outcomes = await Promise.allSettled(Array.from({ length: 100 }, () => tokens.getToken('api')));
     const reasons = outcomes.map((outcome) =>
@@ -43,7 +46,7 @@ describe('Tokens that callers share, over sockets', () => {
   });
 
   it('16. A caller arriving after completion never joins the finished flight; nobody resolves with undefined', async () => {
-    const { server, tokens } = await ApiClient.start();
+    const { server, tokens } = await Application.withServer();
     const first = await Promise.all(Array.from({ length: 50 }, () => tokens.getToken('api')));
     tokens.invalidate('api');
     const second = await Promise.all(Array.from({ length: 50 }, () => tokens.getToken('api')));

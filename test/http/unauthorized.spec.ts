@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Readable } from 'node:stream';
 import { rejectedClientOf } from '../../lib/http/token-interceptor.js';
 import { systemClock, type Clock } from '../../lib/core/clock.js';
-import { ApiClient } from './api-client.js';
+import { Application } from '../support/application.js';
 
 const BODY = { name: 'Käthe', list: [1, 2, 3] };
 
@@ -33,7 +33,7 @@ function sent({ method, url, headers, rawBody }: RecordedRequest) {
 
 describe('An API that answers 401', () => {
   it('34. The replay goes through the same adapter, also one that takes itself out of the request', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     const statuses = [401, 200];
     // As mock adapters do.
@@ -67,7 +67,7 @@ describe('An API that answers 401', () => {
   ])(
     '34. 401 → invalidate, refresh, replay once with the same method, URL, headers and byte-equal body: %s',
     async (_, request) => {
-      const api = await ApiClient.start();
+      const api = await Application.withServer();
       await api.warmUp();
       api.server.revokeAll();
       const answer = await api.axios.request({ url: '/x', ...request });
@@ -76,7 +76,7 @@ describe('An API that answers 401', () => {
       const [, first, again] = api.server.apiRequests;
       expect(sent(again!)).toEqual(sent(first!));
       expect(api.posts).toBe(2);
-      expect(api.eventTypes()).toEqual([
+      expect(api.eventTypes).toEqual([
         'token_acquired',
         'token_rejected',
         'token_invalidated',
@@ -105,7 +105,7 @@ describe('An API that answers 401', () => {
     ['an empty challenge', { status: 401, headers: { 'www-authenticate': '' } }],
     ['a JSON error of another name', { status: 401, body: { error: 'invalid_client' } }],
   ])('34. 401, whatever its body or `WWW-Authenticate` says → replayed: %s', async (_, answer) => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     api.server.respondToApiWith(answer);
     expect((await api.get('/x')).data).toMatchObject({ ok: true });
@@ -113,7 +113,7 @@ describe('An API that answers 401', () => {
   });
 
   it('34. Interceptors of the caller see one request and one response', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const seen: string[] = [];
     api.axios.interceptors.request.use((config) => {
       seen.push('request');
@@ -131,7 +131,7 @@ describe('An API that answers 401', () => {
   });
 
   it('34. A header that the caller took off stays off', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     api.axios.interceptors.request.use((config) => {
       config.headers.delete('Accept');
@@ -145,7 +145,7 @@ describe('An API that answers 401', () => {
   });
 
   it('34. A second 401 surfaces as Axios’s own error', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     api.server.onApiRequest = () => ({ status: 401, body: { no: 'entry' } });
     const error = await api.failure(api.get('/x'));
@@ -160,7 +160,7 @@ describe('An API that answers 401', () => {
   });
 
   it('34. With a `validateStatus` of the caller’s own a 401 is replayed as well, and comes as a response', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     const validateStatus = () => true;
     await api.warmUp();
     api.server.revokeAll();
@@ -172,7 +172,7 @@ describe('An API that answers 401', () => {
   });
 
   it('34. `unauthorized: { retry: false }` → the 401 surfaces at once, the token is refreshed', async () => {
-    const api = await ApiClient.start({ unauthorized: { retry: false } });
+    const api = await Application.withServer({ unauthorized: { retry: false } });
     await api.warmUp();
     api.server.revokeAll();
     let release!: () => void;
@@ -187,7 +187,7 @@ describe('An API that answers 401', () => {
 
   it('34. A streamed 401 that a replay replaces does not keep its connection', async () => {
     const httpAgent = new Agent();
-    const api = await ApiClient.start({ http: { httpAgent } });
+    const api = await Application.withServer({ http: { httpAgent } });
     await api.warmUp();
     api.server.respondToApiWith({ status: 401, body: 'x'.repeat(5_000_000) });
     const { data } = await api.axios.get<Readable>('/x', { responseType: 'stream' });
@@ -197,7 +197,7 @@ describe('An API that answers 401', () => {
   });
 
   it('41. No token after the 401 → the caller gets our typed error', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     api.server.revokeAll();
     api.server.respondWith({ status: 400, body: { error: 'unauthorized_client' } });
@@ -211,7 +211,7 @@ describe('An API that answers 401', () => {
 
 describe('Many requests with one revoked token', () => {
   it('35. 100 requests in flight, token revoked, 401s arriving staggered → exactly one POST, 100 successes', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     // Each is held until all are in flight, then answered a little later than the one before.
     let arrived = 0;
@@ -238,7 +238,7 @@ describe('Many requests with one revoked token', () => {
   });
 
   it('35. The same with a token that the API never accepted: one POST, 100 successes', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.tokens.getToken('api');
     api.server.revoke('access-token-1');
     const answers = await Promise.all(Array.from({ length: 100 }, () => api.get('/x')));
@@ -247,7 +247,7 @@ describe('Many requests with one revoked token', () => {
   });
 
   it('36. Late 401 for an old token while a newer one exists → no POST, replay with the newer', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     let answer!: (response: FakeAnswer) => void;
     api.server.respondToApiWith(() => new Promise<FakeAnswer>((resolve) => (answer = resolve)));
@@ -259,11 +259,11 @@ describe('Many requests with one revoked token', () => {
     expect((await slow).status).toBe(200);
     expect(api.authorizations.slice(1)).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
     expect(api.posts).toBe(2);
-    expect(api.eventTypes()).not.toContain('token_rejected');
+    expect(api.eventTypes).not.toContain('token_rejected');
   });
 
   it('37. Refresh returns the same token → no replay, the 401 surfaces', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     api.server.alwaysRespond(() => api.server.nextToken({ access_token: 'access-token-1' }));
     api.server.revokeAll();
@@ -273,7 +273,7 @@ describe('Many requests with one revoked token', () => {
   });
 
   it('37. Permanent 401s under load → refreshes are rate limited and reported', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     api.server.onApiRequest = () => ({ status: 401 });
     const started = performance.now();
@@ -300,7 +300,7 @@ describe('A request that cannot be sent again', () => {
     ['a form of the form-data package', packageForm],
     ['a form that Axios makes of an object', () => BODY, { 'Content-Type': 'multipart/form-data' }],
   ])('38. %s → token refreshed, original 401 surfaces, no replay', async (_, data, headers = {}) => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     api.server.revokeAll();
     expect(await api.failure(api.axios.post('/x', data(), { headers }))).toMatchObject({
@@ -312,13 +312,13 @@ describe('A request that cannot be sent again', () => {
   });
 
   it('38. The 401 does not wait for a refresh that hangs', async () => {
-    const api = await ApiClient.start({}, { shutdownGraceMs: 0 });
+    const api = await Application.withServer({}, { shutdownGraceMs: 0 });
     await api.warmUp();
     api.server.revokeAll();
     api.server.respondWith('hang');
     const error = await api.failure(api.axios.post('/x', Readable.from(['a'])));
     expect(error).toMatchObject({ response: { status: 401 } });
-    expect(api.eventTypes()).not.toContain('token_request_failed');
+    expect(api.eventTypes).not.toContain('token_request_failed');
   });
 });
 
@@ -326,7 +326,7 @@ describe('Other failures of an API', () => {
   it.each([400, 402, 403, 404, 407, 418, 429, 500, 502, 503])(
     '39. %d → no refresh, no replay by us',
     async (status) => {
-      const api = await ApiClient.start();
+      const api = await Application.withServer();
       await api.warmUp();
       api.server.respondToApiWith({
         status,
@@ -341,7 +341,7 @@ describe('Other failures of an API', () => {
   it.each(['reset', 'hang'] as const)(
     '39. Network error (%s) → no refresh, no replay by us',
     async (fault) => {
-      const api = await ApiClient.start();
+      const api = await Application.withServer();
       await api.warmUp();
       api.server.respondToApiWith(fault);
       const error = await api.failure(api.get('/x', { timeout: 150 }));
@@ -352,7 +352,7 @@ describe('Other failures of an API', () => {
   );
 
   it('39. A replay that fails otherwise surfaces that, without a third try', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     api.server.respondToApiWith({ status: 401 }, { status: 503 });
     expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 503 } });
@@ -363,13 +363,13 @@ describe('Other failures of an API', () => {
 
 describe('An API that learns of a token late', () => {
   /** The API took a first token; a second one is there that it has not seen yet. */
-  async function renewed(module: OAuthClientModuleOptions = {}): Promise<ApiClient> {
-    const api = await ApiClient.start({}, module);
+  async function renewed(module: OAuthClientModuleOptions = {}): Promise<Application> {
+    const api = await Application.withServer({}, module);
     await api.warmUp();
     await api.tokens.getToken('api', { forceRefresh: true });
     return api;
   }
-  const numbers = ({ authorizations }: ApiClient) => authorizations.map((header) => header!.at(-1));
+  const numbers = ({ authorizations }: Application) => authorizations.map((header) => header!.at(-1));
 
   it('A 401 to a token seconds old, after another was accepted → a brief wait, the same token once more, no POST', async () => {
     const api = await renewed();
@@ -377,7 +377,7 @@ describe('An API that learns of a token late', () => {
     expect((await api.get('/x')).status).toBe(200);
     expect(numbers(api)).toEqual(['1', '2', '2']);
     expect(api.posts).toBe(2);
-    expect(api.eventTypes()).not.toContain('token_rejected');
+    expect(api.eventTypes).not.toContain('token_rejected');
   });
 
   it('Rejected again → another token is asked for, and that one gets no second wait', async () => {
@@ -389,7 +389,7 @@ describe('An API that learns of a token late', () => {
   });
 
   it('34. The first token of all is replaced at once', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     api.server.respondToApiWith({ status: 401 });
     expect((await api.get('/x')).status).toBe(200);
     expect(numbers(api)).toEqual(['1', '2']);
@@ -397,7 +397,7 @@ describe('An API that learns of a token late', () => {
   });
 
   it('A token that was accepted once gets no second chance', async () => {
-    const api = await ApiClient.start();
+    const api = await Application.withServer();
     await api.warmUp();
     api.server.revokeAll();
     await api.get('/x');

@@ -11,7 +11,8 @@ import {
 import { Subject } from 'rxjs';
 import { OAuthClientLogger } from '../../lib/nest/oauth-client.logger.js';
 import { PartnerFailure } from '../../lib/nest/partner-failure.js';
-import { CapturedLog, clientOf, startServer } from './test-application.js';
+import { CapturedLog } from '../support/captured-log.js';
+import { clientOf, startServer } from '../support/server.js';
 
 const expiresAt = new Date('2026-01-02T03:04:05.000Z');
 const unavailable = new AuthorizationServerUnavailableError('The server of "buoy" is away.', {

@@ -1,30 +1,23 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { ConfigModule } from '@nestjs/config';
 import { NestFactory } from '@nestjs/core';
-import { Test } from '@nestjs/testing';
 import {
   OAuthClientModule,
   OAuthConfigurationError,
-  OAuthTokenService,
   type OAuthClientModuleOptions,
 } from 'nestjs-oauth-client';
 import { OAuthClientRegistry } from '../../lib/nest/oauth-client-registry.js';
-import { CapturedLog, expectNoSecret } from './test-application.js';
+import { Application } from '../support/application.js';
+import { CapturedLog } from '../support/captured-log.js';
+import { cleanEnvironment } from '../support/environment.js';
+import { expectNoSecret } from '../support/secrets.js';
 
-const environment = { ...process.env };
-
-beforeEach(() => {
-  for (const name of Object.keys(process.env)) if (name.startsWith('OAUTH_')) delete process.env[name];
-});
-afterEach(() => {
-  process.env = { ...environment };
-});
+cleanEnvironment();
 
 /** What keeps an application from starting. */
 async function failure(options: OAuthClientModuleOptions = {}): Promise<OAuthConfigurationError> {
   const imports = [ConfigModule.forRoot({ ignoreEnvFile: true }), OAuthClientModule.forRoot(options)];
-  const started = Test.createTestingModule({ imports }).compile();
-  const error: unknown = await started.then(
+  const error: unknown = await Application.start({ imports }).then(
     () => new Error('It started.'),
     (reason: unknown) => reason,
   );
@@ -44,12 +37,9 @@ async function problems(
 async function resolved(variables: Record<string, string>, defaults = {}) {
   Object.assign(process.env, variables);
   const imports = [OAuthClientModule.forRoot({ defaults })];
-  const module = await Test.createTestingModule({ imports }).compile();
-  const registry = module.get(OAuthClientRegistry);
-  const all = module
-    .get(OAuthTokenService)
-    .status()
-    .map(({ client }) => [client, registry.get(client).options]);
+  const { app, tokens } = await Application.start({ imports });
+  const registry = app.get(OAuthClientRegistry);
+  const all = tokens.status().map(({ client }) => [client, registry.get(client).options]);
   return Object.fromEntries(all) as Record<string, ReturnType<OAuthClientRegistry['get']>['options']>;
 }
 
@@ -386,7 +376,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
   it('61. a factory that returns no options', async () => {
     const useFactory = () => undefined as unknown as OAuthClientModuleOptions;
     const imports = [OAuthClientModule.forRootAsync({ useFactory })];
-    await expect(Test.createTestingModule({ imports }).compile()).rejects.toMatchObject({
+    await expect(Application.start({ imports })).rejects.toMatchObject({
       code: 'configuration_invalid',
       problems: ['OAuthClientModule: what the factory returns must be an object of options.'],
     });

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { HttpService } from '@nestjs/axios';
 import {
   Catch,
@@ -17,31 +17,14 @@ import {
   UseOAuthClient,
   type OAuthClientOptions,
 } from 'nestjs-oauth-client';
-import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { map, type Observable } from 'rxjs';
-import {
-  SECRET,
-  TestApplication,
-  clientOf,
-  eventually,
-  everythingOf,
-  expectNoSecret,
-  issueRecognisableTokens,
-  platformNames,
-  startServer,
-} from './test-application.js';
+import { Application, platformNames } from '../support/application.js';
+import { eventually } from '../support/eventually.js';
+import { everythingShown, expectNoSecret } from '../support/secrets.js';
+import { CLIENT_SECRET, clientOf, sharedServer } from '../support/server.js';
 
-let server: FakeAuthorizationServer;
-let test: TestApplication;
-beforeAll(async () => {
-  server = await startServer();
-});
-beforeEach(() => {
-  server.reset();
-  issueRecognisableTokens(server);
-});
-afterEach(() => test.close());
-afterAll(() => server.close());
+const server = await sharedServer();
+let test: Application;
 
 @Controller('partner')
 @UseOAuthClient('buoy')
@@ -105,7 +88,10 @@ interface Failure {
 const failures: Record<string, Failure> = {
   'the partner refuses our credentials': {
     arrange: () =>
-      server.alwaysRespond({ status: 401, body: { error: 'invalid_client', error_description: SECRET } }),
+      server.alwaysRespond({
+        status: 401,
+        body: { error: 'invalid_client', error_description: CLIENT_SECRET },
+      }),
     status: 502,
     code: 'token_request_rejected',
   },
@@ -115,7 +101,7 @@ const failures: Record<string, Failure> = {
     code: 'token_response_invalid',
   },
   'our secret cannot be read': {
-    own: { clientSecret: () => Promise.reject(new Error(`vault says ${SECRET}`)) },
+    own: { clientSecret: () => Promise.reject(new Error(`vault says ${CLIENT_SECRET}`)) },
     arrange: () => undefined,
     status: 502,
     code: 'credentials_unavailable',
@@ -158,7 +144,7 @@ describe.each(platformNames)('62. partner failures on %s', (platform) => {
     async (name) => {
       const { own, arrange, status, code, retryAfter } = failures[name]!;
       arrange();
-      test = await TestApplication.start(platform, metadata(own));
+      test = await Application.start({ platform, ...metadata(own) });
       const response = await test.call('/partner/api');
       const body: unknown = await response.json();
       expect([response.status, body]).toEqual([status, problem(status, code)]);
@@ -176,7 +162,7 @@ describe.each(platformNames)('62. partner failures on %s', (platform) => {
 
   it('62. a 503 during the cool-down comes at once and tells how long it lasts', async () => {
     server.alwaysRespond({ status: 429, headers: { 'retry-after': '30' } });
-    test = await TestApplication.start(platform, metadata());
+    test = await Application.start({ platform, ...metadata() });
     for (let round = 0; round < 3; round++) {
       const response = await test.call('/partner/api');
       expect(response.status).toBe(503);
@@ -186,7 +172,7 @@ describe.each(platformNames)('62. partner failures on %s', (platform) => {
   });
 
   it('62. other errors pass untouched', async () => {
-    test = await TestApplication.start(platform, metadata());
+    test = await Application.start({ platform, ...metadata() });
     const notFound = { statusCode: 404, message: 'No such patient', error: 'Not Found' };
     const response = await test.call('/partner/own-error');
     expect([response.status, await response.json()]).toEqual([404, notFound]);
@@ -204,7 +190,7 @@ describe.each(platformNames)('62. partner failures on %s', (platform) => {
   });
 
   it('62. a failed forced refresh is the handler’s failure, although a valid token remains', async () => {
-    test = await TestApplication.start(platform, metadata());
+    test = await Application.start({ platform, ...metadata() });
     expect(await test.answer('/forced')).toEqual([200, 'asked']);
     server.alwaysRespond({ status: 503 });
     expect((await test.answer('/forced'))[0]).toBe(503);
@@ -214,7 +200,7 @@ describe.each(platformNames)('62. partner failures on %s', (platform) => {
 
   it('62. an answer that is under way is left as it is', async () => {
     server.onApiRequest = () => ({ status: 401 });
-    test = await TestApplication.start(platform, metadata());
+    test = await Application.start({ platform, ...metadata() });
     expect(await test.answer('/partner/too-late')).toEqual([200, 'said already']);
     await eventually(() => test.log.told('error').length > 0);
     expect(test.log.told('error')).toEqual([
@@ -236,7 +222,7 @@ describe.each(platformNames)('62. partner failures on %s', (platform) => {
     }
     server.onApiRequest = () => ({ status: 401, body: { detail: 'no' } });
     const providers = [{ provide: APP_FILTER, useClass: OwnFilter }];
-    test = await TestApplication.start(platform, { ...metadata(), providers });
+    test = await Application.start({ platform, ...metadata(), providers });
     const response = await test.call('/partner/api');
     expect([response.status, await response.json()]).toEqual([502, { own: true }]);
     expect(response.headers.get('content-type')).toMatch(/^application\/json/);
@@ -253,7 +239,7 @@ describe.each(platformNames)('62. partner failures on %s', (platform) => {
         cause: expect.objectContaining({ error: 'invalid_scope' }),
       }),
     ]);
-    expect(everythingOf(caught[0])).toContain('Bearer [masked]');
+    expect(everythingShown(caught[0])).toContain('Bearer [masked]');
     expectNoSecret(caught);
   });
 });

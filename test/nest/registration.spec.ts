@@ -1,34 +1,25 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { Controller, Get, Injectable, Module, Scope, type DynamicModule, type Type } from '@nestjs/common';
 import { ConfigModule, ConfigService, registerAs } from '@nestjs/config';
-import { Test } from '@nestjs/testing';
 import {
   InjectOAuthClient,
   InjectOAuthHttp,
-  OAuthAxiosInterceptor,
   OAuthClient,
   OAuthClientError,
   OAuthClientModule,
-  OAuthTokenService,
   getOAuthHttpToken,
   type OAuthClientModuleOptions,
   type OAuthClientOptionsFactory,
 } from 'nestjs-oauth-client';
-import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { firstValueFrom } from 'rxjs';
 import axios from 'axios';
-import {
-  CapturedLog,
-  SECRET,
-  TestApplication,
-  clientOf,
-  platformNames,
-  startServer,
-} from './test-application.js';
+import { Application, platformNames } from '../support/application.js';
+import { cleanEnvironment } from '../support/environment.js';
+import { CLIENT_ID, CLIENT_SECRET, clientOf, sharedServer, startServer } from '../support/server.js';
 
 @Injectable()
 class TriageService {
@@ -52,23 +43,14 @@ class TriageController {
   }
 }
 
-let server: FakeAuthorizationServer;
+const server = await sharedServer();
 let folder: string;
-const environment = { ...process.env };
+cleanEnvironment();
 
 beforeAll(async () => {
-  server = await startServer();
   folder = await mkdtemp(join(tmpdir(), 'oauth-registration-'));
 });
-beforeEach(() => {
-  for (const name of Object.keys(process.env)) if (name.startsWith('OAUTH_')) delete process.env[name];
-});
-afterEach(() => {
-  process.env = { ...environment };
-  server.reset();
-});
 afterAll(async () => {
-  await server.close();
   await rm(folder, { recursive: true });
 });
 
@@ -76,8 +58,8 @@ const options = (): OAuthClientModuleOptions => ({ clients: { buoy: clientOf(ser
 
 const variables = (): Record<string, string> => ({
   OAUTH_CLIENTS: 'buoy',
-  OAUTH_BUOY_CLIENT_ID: 'me',
-  OAUTH_BUOY_CLIENT_SECRET: SECRET,
+  OAUTH_BUOY_CLIENT_ID: CLIENT_ID,
+  OAUTH_BUOY_CLIENT_SECRET: CLIENT_SECRET,
   OAUTH_BUOY_TOKEN_ENDPOINT: server.tokenEndpoint,
   OAUTH_BUOY_BASE_URL: server.apiURL,
 });
@@ -151,7 +133,7 @@ const ways: Record<
   },
   'a validated environment': () => {
     Object.assign(process.env, variables(), { OAUTH_BUOY_CLIENT_ID: 'replaced below' });
-    const validate = (values: Record<string, unknown>) => ({ ...values, OAUTH_BUOY_CLIENT_ID: 'me' });
+    const validate = (values: Record<string, unknown>) => ({ ...values, OAUTH_BUOY_CLIENT_ID: CLIENT_ID });
     return [ConfigModule.forRoot({ ignoreEnvFile: true, validate }), OAuthClientModule.forRoot(), feature()];
   },
   'values that ConfigModule loads': () => [
@@ -175,21 +157,19 @@ const ways: Record<
 describe.each(platformNames)('on %s', (platform) => {
   it.each(Object.keys(ways))('60. the same scenario on %s', async (way) => {
     process.env['SERVER'] = server.tokenEndpoint;
-    const test = await TestApplication.start(platform, {
+    const test = await Application.start({
+      platform,
       imports: await ways[way]!(),
       controllers: [TriageController],
       providers: [TriageService],
     });
-    try {
-      await scenario(test);
-    } finally {
-      await test.close();
-    }
+    await scenario(test);
+    await test.close();
     await expect(test.tokens.getToken('buoy')).rejects.toMatchObject({ code: 'closed' });
   });
 });
 
-async function scenario(test: TestApplication): Promise<void> {
+async function scenario(test: Application): Promise<void> {
   const answer = [200, { ok: true, method: 'GET', path: '/api/queries/', body: '' }];
   expect(test.tokens.status()).toEqual([{ client: 'buoy', state: 'idle', tokenRequests: 0 }]);
 
@@ -215,8 +195,7 @@ describe('names', () => {
   const two = () => ({ clients: { buoy: clientOf(server), honeybee: clientOf(server, { scope: 'read' }) } });
 
   it('2. an unknown client name → an error that lists the configured names, no HTTP', async () => {
-    const module = await Test.createTestingModule({ imports: [OAuthClientModule.forRoot(two())] }).compile();
-    const tokens = module.get(OAuthTokenService);
+    const { tokens } = await Application.start({ oauth: two() });
     const unknown = {
       code: 'unknown_client',
       client: 'bouy',
@@ -230,12 +209,11 @@ describe('names', () => {
       await expect(tokens.getToken(inherited)).rejects.toMatchObject({ code: 'unknown_client' });
     }
     expect(server.tokenRequests).toHaveLength(0);
-    await module.close();
   });
 
   it('2. forFeature with an unknown name fails at boot and lists the known ones', async () => {
     const imports = [OAuthClientModule.forRoot(two()), OAuthClientModule.forFeature('honeybee', 'bouy')];
-    await expect(Test.createTestingModule({ imports }).compile()).rejects.toMatchObject({
+    await expect(Application.start({ imports })).rejects.toMatchObject({
       code: 'unknown_client',
       message: 'There is no OAuth client "bouy"; configured are: buoy, honeybee.',
     });
@@ -247,7 +225,7 @@ describe('names', () => {
       [OAuthClientModule.forFeature('buoy')],
       [local, OAuthClientModule.forFeature('buoy')],
     ]) {
-      await expect(Test.createTestingModule({ imports }).compile()).rejects.toMatchObject({
+      await expect(Application.start({ imports })).rejects.toMatchObject({
         code: 'configuration_invalid',
         problems: [
           expect.stringMatching(
@@ -259,8 +237,7 @@ describe('names', () => {
   });
 
   it('11. invalidating one client or one key → only that is fetched again', async () => {
-    const module = await Test.createTestingModule({ imports: [OAuthClientModule.forRoot(two())] }).compile();
-    const tokens = module.get(OAuthTokenService);
+    const { tokens } = await Application.start({ oauth: two() });
     const scoped = { scope: 'write' };
     const all = () =>
       Promise.all([tokens.getToken('buoy'), tokens.getToken('buoy', scoped), tokens.getToken('honeybee')]);
@@ -283,7 +260,6 @@ describe('names', () => {
     tokens.invalidate('buoy');
     expect((await all())[2].value).toBe(other.value);
     expect(server.tokenRequests).toHaveLength(6);
-    await module.close();
   });
 });
 
@@ -291,22 +267,17 @@ describe('several modules', () => {
   it('6. two module instances in one process, same client name, other server → never mix', async () => {
     await using elsewhere = await startServer();
     elsewhere.alwaysRespond(() => elsewhere.nextToken({ access_token: 'elsewhere' }));
-    const modules = await Promise.all(
-      [server, elsewhere].map((one) => {
-        const imports = [OAuthClientModule.forRoot({ clients: { buoy: clientOf(one) } })];
-        return Test.createTestingModule({ imports }).compile();
-      }),
-    );
-    const tokens = await Promise.all(modules.map((one) => one.get(OAuthTokenService).getToken('buoy')));
-    expect(tokens.map(({ value }) => value)).toEqual(['t1', 'elsewhere']);
+    const [one, other] = await Promise.all([
+      Application.start({ oauth: { clients: { buoy: clientOf(server) } } }),
+      Application.start({ oauth: { clients: { buoy: clientOf(elsewhere) } } }),
+    ]);
+    const tokens = await Promise.all([one.token(), other.token()]);
+    expect(tokens.map(({ value }) => value)).toEqual(['access-token-1', 'elsewhere']);
     expect([server.tokenRequests.length, elsewhere.tokenRequests.length]).toEqual([1, 1]);
 
-    await modules[0]!.close();
-    await expect(modules[0]!.get(OAuthTokenService).getToken('buoy')).rejects.toMatchObject({
-      code: 'closed',
-    });
-    expect((await modules[1]!.get(OAuthTokenService).getToken('buoy')).value).toBe('elsewhere');
-    await modules[1]!.close();
+    await one.close();
+    await expect(one.token({}, 'buoy')).rejects.toMatchObject({ code: 'closed' });
+    expect((await other.token()).value).toBe('elsewhere');
   });
 
   it('6. two registrations in one application, each in its own module, do not see each other', async () => {
@@ -325,26 +296,21 @@ describe('several modules', () => {
       };
     });
     const imports = modules.map(({ Caller: _, ...definition }) => definition);
-    const module = await Test.createTestingModule({ imports }).compile();
+    const { app } = await Application.start({ imports });
     for (const { Caller } of modules) {
-      const { http } = module.get(Caller, { strict: false });
+      const { http } = app.get(Caller);
       expect((await firstValueFrom(http.get('/'))).status).toBe(200);
     }
     const scopes = [server, elsewhere].map((one) => one.tokenRequests.map(({ form }) => form?.get('scope')));
     expect(scopes).toEqual([['s0'], ['s1']]);
-    await module.close();
   });
 
   it('44. attaching to the process-wide instance of Axios is warned of', async () => {
-    const log = new CapturedLog();
-    const imports = [HttpModule, OAuthClientModule.forRoot(options())];
-    const module = await Test.createTestingModule({ imports }).setLogger(log).compile();
-    const interceptor = module.get(OAuthAxiosInterceptor);
+    const { app, interceptor, log } = await Application.start({ imports: [HttpModule], oauth: options() });
     interceptor.attach(axios.create(), 'buoy')();
     expect(log.told('warn')).toEqual([]);
-    interceptor.attach(module.get(HttpService), 'buoy')();
+    interceptor.attach(app.get(HttpService), 'buoy')();
     expect(log.told('warn')).toEqual([expect.stringContaining("Axios's process-wide instance")]);
-    await module.close();
   });
 
   it('44. REQUEST-scoped providers share one HttpService: one token, one replay', async () => {
@@ -363,9 +329,12 @@ describe('several modules', () => {
         return (await firstValueFrom(this.per.http.get<unknown>('/x'))).data;
       }
     }
-    const imports = [OAuthClientModule.forRoot(options())];
-    const metadata = { imports, controllers: [PerRequestController], providers: [PerRequest] };
-    const test = await TestApplication.start('Express', metadata);
+    const test = await Application.start({
+      platform: 'Express',
+      oauth: options(),
+      controllers: [PerRequestController],
+      providers: [PerRequest],
+    });
     for (let round = 0; round < 10; round++) expect((await test.call('/per-request')).status).toBe(200);
     expect([seen.size, server.tokenRequests.length]).toEqual([1, 1]);
     server.revokeAll();
@@ -374,6 +343,5 @@ describe('several modules', () => {
     expect(server.tokenRequests).toHaveLength(2);
     const http = test.app.get<HttpService>(getOAuthHttpToken('buoy'), { strict: false });
     expect([...seen]).toEqual([http]);
-    await test.close();
   });
 });

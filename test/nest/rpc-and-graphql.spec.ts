@@ -1,5 +1,5 @@
 import type { AddressInfo, Server } from 'node:net';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ApolloDriver, type ApolloDriverConfig } from '@nestjs/apollo';
 import { HttpService } from '@nestjs/axios';
 import { Controller, type ExecutionContext, type INestMicroservice } from '@nestjs/common';
@@ -32,34 +32,21 @@ import {
   OAuthTokenService,
   UseOAuthClient,
 } from 'nestjs-oauth-client';
-import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { firstValueFrom, map, type Observable } from 'rxjs';
-import {
-  CapturedLog,
-  TestApplication,
-  clientOf,
-  eventually,
-  expectNoSecret,
-  issueRecognisableTokens,
-  startServer,
-} from './test-application.js';
+import { Application } from '../support/application.js';
+import { CapturedLog } from '../support/captured-log.js';
+import { eventually } from '../support/eventually.js';
+import { expectNoSecret } from '../support/secrets.js';
+import { clientOf, sharedServer } from '../support/server.js';
 
-let server: FakeAuthorizationServer;
-beforeAll(async () => {
-  server = await startServer();
-});
-beforeEach(() => {
-  server.reset();
-  issueRecognisableTokens(server);
-});
-afterAll(() => server.close());
+const server = await sharedServer();
 
 const imports = () => [
   OAuthClientModule.forRoot({
     clients: { buoy: clientOf(server), honeybee: clientOf(server, { scope: 'bee' }) },
   }),
 ];
-const nameOf = (authorization: unknown) => String(authorization).replace('Bearer token-', '');
+const nameOf = (authorization: unknown) => String(authorization).replace('Bearer access-token-', '');
 
 interface Message {
   tenant?: string;
@@ -210,22 +197,22 @@ class PatientResolver {
 }
 
 describe('62. @UseOAuthClient in GraphQL resolvers', () => {
-  let test: TestApplication;
+  let test: Application;
   beforeEach(async () => {
     const graphql = GraphQLModule.forRoot<ApolloDriverConfig>({
       driver: ApolloDriver,
       autoSchemaFile: true,
       fieldResolverEnhancers: ['interceptors'],
     });
-    test = await TestApplication.start('Express', {
+    test = await Application.start({
+      platform: 'Express',
       imports: [...imports(), graphql],
       providers: [PatientResolver],
     });
   });
-  afterEach(() => test.close());
 
   async function query(text: string): Promise<unknown> {
-    const response = await fetch(`${await test.app.getUrl()}/graphql`, {
+    const response = await fetch(`${await test.url()}/graphql`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ query: text }),

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { HttpService } from '@nestjs/axios';
 import {
   Catch,
@@ -17,33 +17,19 @@ import {
   UseOAuthClient,
   type OAuthClientOptions,
 } from 'nestjs-oauth-client';
-import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { map, type Observable } from 'rxjs';
-import {
-  SECRET,
-  TestApplication,
-  clientOf,
-  expectNoSecret,
-  issueRecognisableTokens,
-  platformNames,
-  startServer,
-} from './test-application.js';
+import { Application, platformNames } from '../support/application.js';
+import { expectNoSecret } from '../support/secrets.js';
+import { CLIENT_SECRET, clientOf, sharedServer } from '../support/server.js';
 
 const SUBJECT = 'subject-token-of-the-caller';
 const ACTOR = 'actor-token-of-the-service';
-let server: FakeAuthorizationServer;
-let test: TestApplication;
+const server = await sharedServer();
+let test: Application;
 let caught: unknown[];
-beforeAll(async () => {
-  server = await startServer();
-});
 beforeEach(() => {
   caught = [];
-  server.reset();
-  issueRecognisableTokens(server);
 });
-afterEach(() => test.close());
-afterAll(() => server.close());
 
 @Catch()
 class Witness extends BaseExceptionFilter implements ExceptionFilter {
@@ -81,7 +67,7 @@ async function start(platform: (typeof platformNames)[number], own: OAuthClientO
     OAuthClientModule.forRoot({ clients: { buoy: clientOf(server, { ...exchange, ...own }) } }),
   ];
   const providers = [{ provide: APP_FILTER, useClass: Witness }];
-  test = await TestApplication.start(platform, { imports, controllers: [BehalfController], providers });
+  test = await Application.start({ platform, imports, controllers: [BehalfController], providers });
 }
 
 const ask = (path = '') => test.answer(`/behalf${path}`, { authorization: `Bearer ${SUBJECT}` });
@@ -131,7 +117,7 @@ describe.each(platformNames)('66. secrecy in handlers on %s', (platform) => {
   });
 
   it('66. nor when the authorization server is away', async () => {
-    await start(platform, { tokenEndpoint: 'http://127.0.0.1:1/token', clientSecret: () => SECRET });
+    await start(platform, { tokenEndpoint: 'http://127.0.0.1:1/token', clientSecret: () => CLIENT_SECRET });
     expect((await ask())[0]).toBe(503);
     expect(caught).toHaveLength(1);
     expectNothingShown();

@@ -1,11 +1,12 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import { OAuthClientModule, OAuthTokenService } from 'nestjs-oauth-client';
+import { OAuthTokenService } from 'nestjs-oauth-client';
 import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
-import { CompiledCopy } from './compiled-copy.js';
-import { clientOf, eventually, startServer } from './test-application.js';
+import { Application } from '../support/application.js';
+import { CompiledCopy } from '../support/compiled-copy.js';
+import { eventually } from '../support/eventually.js';
+import { clientOf, startServer } from '../support/server.js';
 
 const SCRIPT = 'test/nest/shutdown-application.ts';
 let copy: CompiledCopy;
@@ -70,12 +71,8 @@ describe('64. shutdown mid-refresh', () => {
 
 describe('64. shutdown of what is at rest', () => {
   it('64. closing twice, or without ever a call, is quick', async () => {
-    const imports = [
-      OAuthClientModule.forRoot({ clients: { buoy: clientOf(server) }, shutdownGraceMs: 60_000 }),
-    ];
-    const module = await Test.createTestingModule({ imports }).compile();
-    const app = module.createNestApplication({ logger: false });
-    await app.init();
+    const oauth = { clients: { buoy: clientOf(server) }, shutdownGraceMs: 60_000 };
+    const { app } = await Application.start({ platform: 'Express', oauth });
     const types: string[] = [];
     const completed = new Promise<void>((complete) => {
       app.get(OAuthTokenService).events$.subscribe({ next: ({ type }) => types.push(type), complete });

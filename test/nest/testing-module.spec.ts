@@ -18,7 +18,7 @@ import {
 import { OAuthClientTestingModule } from 'nestjs-oauth-client/testing';
 import axios from 'axios';
 import { firstValueFrom, map, of, type Observable } from 'rxjs';
-import { TestApplication } from './test-application.js';
+import { Application } from '../support/application.js';
 
 @Injectable()
 class TriageService {
@@ -110,7 +110,7 @@ describe('OAuthClientTestingModule', () => {
 
   it('63. decorated controllers run with it', async () => {
     const imports = [OAuthClientTestingModule.forRoot({ buoy: 'mine' })];
-    const test = await TestApplication.start('Express', { imports, controllers: [TriageController] });
+    const test = await Application.start({ platform: 'Express', imports, controllers: [TriageController] });
     expect(await test.answer('/')).toEqual([200, 'Bearer mine']);
     await test.close();
   });

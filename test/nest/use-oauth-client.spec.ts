@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import { HttpService } from '@nestjs/axios';
 import {
   BadRequestException,
@@ -12,7 +12,6 @@ import {
   type ExecutionContext,
   type NestInterceptor,
 } from '@nestjs/common';
-import { Test } from '@nestjs/testing';
 import {
   AccessToken,
   InjectOAuthHttp,
@@ -22,27 +21,12 @@ import {
   UseOAuthClient,
   type TokenRequest,
 } from 'nestjs-oauth-client';
-import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import type { AxiosResponse, InternalAxiosRequestConfig } from 'axios';
 import { firstValueFrom, map, retry, type Observable } from 'rxjs';
-import {
-  TestApplication,
-  clientOf,
-  issueRecognisableTokens,
-  platformNames,
-  startServer,
-  type Platform,
-} from './test-application.js';
+import { Application, platformNames, type Platform } from '../support/application.js';
+import { clientOf, sharedServer } from '../support/server.js';
 
-let server: FakeAuthorizationServer;
-beforeAll(async () => {
-  server = await startServer();
-});
-beforeEach(() => {
-  server.reset();
-  issueRecognisableTokens(server);
-});
-afterAll(() => server.close());
+const server = await sharedServer();
 
 let tenantsAsked = 0;
 const tenantOf = (context: ExecutionContext): TokenRequest => {
@@ -77,7 +61,7 @@ class Partners {
 }
 
 function nameOf(authorization: unknown): string {
-  return String(authorization).replace('Bearer token-', '');
+  return String(authorization).replace('Bearer access-token-', '');
 }
 
 @Injectable()
@@ -205,17 +189,16 @@ const metadata = (isGlobal = true) => ({
 });
 
 describe.each(platformNames)('62. @UseOAuthClient on %s', (platform) => {
-  let test: TestApplication;
+  let test: Application;
   beforeEach(async () => {
-    test = await TestApplication.start(platform, metadata(platform === 'Express'));
+    test = await Application.start({ platform, ...metadata(platform === 'Express') });
   });
-  afterEach(() => test.close());
 
   it('62. the token is there before the handler runs, and the handler can have it', async () => {
-    const expected = { posts: 1, token: 'plain-1', isToken: true };
+    const expected = { posts: 1, token: '1', isToken: true };
     expect(await test.answer('/plain/token')).toEqual([200, expected]);
     expect(await test.answer('/plain/token')).toEqual([200, expected]);
-    expect(await test.answer('/plain/observable')).toEqual([200, 'plain-1']);
+    expect(await test.answer('/plain/observable')).toEqual([200, '1']);
     expect(server.tokenRequests).toHaveLength(1);
   });
 
@@ -280,8 +263,7 @@ describe.each(platformNames)('62. @UseOAuthClient on %s', (platform) => {
     }
     for (const controller of [Misspelt, MisspeltInside]) {
       const imports = [OAuthClientModule.forRoot({ clients: { buoy: clientOf(server) } })];
-      const compiled = Test.createTestingModule({ imports, controllers: [controller] }).compile();
-      await expect(compiled).rejects.toMatchObject({
+      await expect(Application.start({ imports, controllers: [controller] })).rejects.toMatchObject({
         code: 'unknown_client',
         message: 'There is no OAuth client "bouy"; configured are: buoy.',
       });
@@ -292,7 +274,7 @@ describe.each(platformNames)('62. @UseOAuthClient on %s', (platform) => {
     @UseOAuthClient('buoy')
     @Controller()
     class Alone {}
-    await expect(Test.createTestingModule({ controllers: [Alone] }).compile()).rejects.toThrow(
+    await expect(Application.start({ controllers: [Alone] })).rejects.toThrow(
       /@UseOAuthClient\('buoy'\).*OAuthTokenService/,
     );
   });
@@ -310,9 +292,9 @@ describe.each(platformNames)('62. @UseOAuthClient on %s', (platform) => {
 
 describe('6. handlers of two module instances', () => {
   it('6. the ambient request of one means nothing to the clients of the other, even inside its handler', async () => {
-    const others = await Test.createTestingModule({
-      imports: [OAuthClientModule.forRoot({ clients: { buoy: clientOf(server, { scope: 'other' }) } })],
-    }).compile();
+    const others = await Application.start({
+      oauth: { clients: { buoy: clientOf(server, { scope: 'other' }) } },
+    });
     @Controller('outer')
     @UseOAuthClient('buoy', { scope: 'outer', parameters: { tenant: 'o' } })
     class OuterController {
@@ -320,14 +302,17 @@ describe('6. handlers of two module instances', () => {
 
       @Get()
       async ask(): Promise<string[]> {
-        const other = await others.get(OAuthTokenService).getToken('buoy');
+        const other = await others.token();
         return [nameOf(other.authorization), await this.partners.token()];
       }
     }
-    const test = await TestApplication.start('Express', { ...metadata(), controllers: [OuterController] });
+    const test = await Application.start({
+      platform: 'Express',
+      ...metadata(),
+      controllers: [OuterController],
+    });
     const names = [expect.stringMatching(/^other-\d$/), expect.stringMatching(/^outer-o-\d$/)];
     expect(await test.answer('/outer')).toEqual([200, names]);
-    await Promise.all([test.close(), others.close()]);
   });
 });
 
@@ -339,7 +324,7 @@ function partnerAdapter(
   return async (config) => {
     await new Promise(setImmediate);
     const tenant = new URLSearchParams(String(config.data)).get('tenant');
-    const token = { access_token: `token-${tenant}-${++issued}`, token_type: 'Bearer', expires_in: 1 };
+    const token = { access_token: `access-token-${tenant}-${++issued}`, token_type: 'Bearer', expires_in: 1 };
     const data = config.url === tokenEndpoint ? JSON.stringify(token) : config.headers.get('Authorization');
     return { data, status: 200, statusText: 'OK', headers: {}, config };
   };
@@ -365,7 +350,8 @@ describe('62. many tenants', () => {
 
   async function hammer(platform: Platform, times: number) {
     const client = clientOf(server, { http: { adapter: partnerAdapter(server.tokenEndpoint) } });
-    const test = await TestApplication.start(platform, {
+    const test = await Application.start({
+      platform,
       imports: [OAuthClientModule.forRoot({ clients: { buoy: client, honeybee: client } })],
       controllers: [TenantController],
       providers: [Partners],

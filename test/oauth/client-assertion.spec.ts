@@ -11,7 +11,7 @@ import {
   type JWTVerifyResult,
 } from 'jose';
 import { generateKeyPairSync } from 'node:crypto';
-import { Application } from './application.js';
+import { Application } from '../support/application.js';
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;

@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exportPKCS8, generateKeyPair, jwtVerify } from 'jose';
-import { Application } from './application.js';
+import { Application } from '../support/application.js';
 
 let server: FakeAuthorizationServer;
 let folder: string;
@@ -129,10 +129,10 @@ describe('credentials that cannot be had', () => {
       ]);
       const app = await Application.client(client(options(folder)));
       const exchange = options(folder).grant?.type === 'token_exchange';
-      const error = await app.failure(exchange ? { subjectToken: 's' } : {});
+      const error = await app.failure(app.token(exchange ? { subjectToken: 's' } : {}));
       expect(error).toMatchObject({ code: 'credentials_unavailable', client: 'partner', retryable: true });
       expect((error as Error).message).toMatch(message);
-      expect(`${String((error as Error).stack)} ${app.logs.join()}`).not.toContain('hunter2');
+      expect(`${String((error as Error).stack)} ${app.log.texts.join()}`).not.toContain('hunter2');
       expect((error as Error).cause).toBeUndefined();
       expect(server.tokenRequests).toHaveLength(0);
     },

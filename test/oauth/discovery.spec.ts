@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Clock, OAuthClientOptions } from 'nestjs-oauth-client';
 import { FakeAuthorizationServer, type FakeAnswer } from 'nestjs-oauth-client/testing';
 import { asyncScheduler } from 'rxjs';
-import { Application } from './application.js';
+import { Application } from '../support/application.js';
 
 let server: FakeAuthorizationServer;
 
@@ -204,7 +204,7 @@ describe('32. discovery', () => {
     const app = await Application.client(client());
     await app.token();
     await app.token({ forceRefresh: true });
-    expect(app.logs.filter((line) => line.includes('_supported'))).toEqual([
+    expect(app.log.texts.filter((line) => line.includes('_supported'))).toEqual([
       expect.stringMatching(
         /does not list client_secret_basic in token_endpoint_auth_methods_supported.*change tokenEndpointAuthMethod/,
       ),

@@ -6,7 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { Application } from './application.js';
+import { Application } from '../support/application.js';
 import { ProofChecker } from './proofs.js';
 
 /** The authorization server; its own API is not used. */
@@ -81,7 +81,7 @@ describe('50. proofs', () => {
     const app = await Application.client(
       client({ tokenEndpoint: `${server.tokenEndpoint}?realm=1`, retry: { attempts: 2, minDelayMs: 1 } }),
     );
-    const http = app.http().axiosRef;
+    const http = app.axios;
     await http.get('/things/1?page=2', { params: { size: 3 } });
     await http.post('/things', { a: 1 });
     await http.delete('/things/1#part');
@@ -98,7 +98,7 @@ describe('50. proofs', () => {
 
   it.each(['RS256', 'PS256', 'ES256', 'EdDSA'] as const)('50. a generated key for %s', async (algorithm) => {
     const app = await Application.client(client({ dpop: { algorithm } }));
-    await app.http().axiosRef.get('/things');
+    await app.axios.get('/things');
     expect([...tokenProofs.proofs, ...apiProofs.proofs].map((proof) => proof.algorithm)).toEqual([
       algorithm,
       algorithm,
@@ -133,7 +133,7 @@ describe('50. proofs', () => {
       const store = new MemoryTokenStore();
       const thumbprint = await calculateJwkThumbprint(await exportJWK(publicKey));
       for (const app of [await start(store), await start(store)]) {
-        await app.http().axiosRef.get('/things');
+        await app.axios.get('/things');
       }
       expect(new Set(apiProofs.proofs.map((proof) => proof.thumbprint))).toEqual(new Set([thumbprint]));
       expect(tokenProofs.proofs).toHaveLength(given === undefined ? 2 : 1);
@@ -147,7 +147,7 @@ describe('50. proofs', () => {
       await Application.client(client(), { store }),
       await Application.client(client(), { store }),
     ]) {
-      await app.http().axiosRef.get('/things');
+      await app.axios.get('/things');
     }
     expect(tokenProofs.proofs).toHaveLength(2);
     expect(api.apiRequests).toHaveLength(2); // not one 401
@@ -162,7 +162,7 @@ describe('50. proofs', () => {
       const dpop = { privateKey: await exportPKCS8(privateKey) };
       return Application.client(client({ grant, dpop }), { store });
     };
-    for (const app of [await start(), await start()]) await app.http().axiosRef.get('/things');
+    for (const app of [await start(), await start()]) await app.axios.get('/things');
     expect(api.apiRequests.map(({ headers }) => headers.authorization)).toEqual(['DPoP t1', 'DPoP t2']);
   });
 
@@ -176,9 +176,9 @@ describe('50. proofs', () => {
 
   it('50. replay after a 401: a new token, bound to the same key, and a new proof', async () => {
     const app = await Application.client(client());
-    await app.http().axiosRef.get('/things');
+    await app.axios.get('/things');
     bound.delete('t1'); // revoked
-    await app.http().axiosRef.get('/things');
+    await app.axios.get('/things');
     expect(api.apiRequests.map(({ headers }) => headers.authorization)).toEqual([
       'DPoP t1',
       'DPoP t1',
@@ -226,7 +226,7 @@ describe('50. nonces', () => {
     expect(server.tokenRequests).toHaveLength(2);
 
     server.alwaysRespond(refuse(() => 'n2')); // the very nonce that the proof has
-    await app.failure({ scope: 'other' });
+    await app.failure(app.token({ scope: 'other' }));
     expect(server.tokenRequests).toHaveLength(3);
   });
 
@@ -239,8 +239,8 @@ describe('50. nonces', () => {
   it('50. one retry on use_dpop_nonce of the API: same token, fresh proof, no token request', async () => {
     nonces.api = 'a1';
     const app = await Application.client(client());
-    await app.http().axiosRef.get('/things');
-    await app.http().axiosRef.get('/things');
+    await app.axios.get('/things');
+    await app.axios.get('/things');
     expect(apiProofs.proofs.map(({ nonce }) => nonce)).toEqual([undefined, 'a1', 'a1']);
     expect(server.tokenRequests).toHaveLength(1);
   });
@@ -251,7 +251,7 @@ describe('50. nonces', () => {
   ])('50. with %s the 401 surfaces, but its nonce is used from then on', async (_, options, body) => {
     nonces.api = 'a1';
     const app = await Application.client(client(options));
-    const post = () => app.http().axiosRef.post('/things', body());
+    const post = () => app.axios.post('/things', body());
     await expect(post()).rejects.toMatchObject({ response: { status: 401 } });
     expect((await post()).status).toBe(200);
     expect(apiProofs.proofs.map(({ nonce }) => nonce)).toEqual([undefined, 'a1']);
@@ -260,10 +260,10 @@ describe('50. nonces', () => {
 
   it('50. a nonce that the API asks for only of the new token is given to it', async () => {
     const app = await Application.client(client());
-    await app.http().axiosRef.get('/things');
+    await app.axios.get('/things');
     api.respondToApiWith({ status: 401 });
     nonces.api = 'a1';
-    expect((await app.http().axiosRef.get('/things')).status).toBe(200);
+    expect((await app.axios.get('/things')).status).toBe(200);
     expect(api.apiRequests.map(({ headers }) => headers.authorization)).toEqual([
       'DPoP t1',
       'DPoP t1',
@@ -277,7 +277,7 @@ describe('50. nonces', () => {
     nonces.api = 'a1';
     const app = await Application.client(client());
     await app.token();
-    const answers = await Promise.all(Array.from({ length: 20 }, () => app.http().axiosRef.get('/things')));
+    const answers = await Promise.all(Array.from({ length: 20 }, () => app.axios.get('/things')));
     expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200));
     expect(apiProofs.proofs.filter(({ nonce }) => nonce === 'a1')).toHaveLength(20);
     expect(server.tokenRequests).toHaveLength(1);
@@ -289,7 +289,7 @@ describe('50. nonces', () => {
     const app = await Application.client(client());
     for (let round = 0; round < 4; round++) {
       await app.token({ forceRefresh: true });
-      await app.http().axiosRef.get('/things');
+      await app.axios.get('/things');
     }
     expect([server.tokenRequests.length, api.apiRequests.length]).toEqual([4, 4]);
     expect(tokenProofs.proofs.map(({ nonce }) => nonce)).toEqual([undefined, 'r1', 'r3', 'r5']);
@@ -309,7 +309,7 @@ describe('50. nonces', () => {
       return { status: 200, headers, body: server.nextToken({ token_type: 'DPoP' }) };
     });
     const options = (clientId: string) => client({ clientId, tokenEndpointAuthMethod: 'client_secret_post' });
-    const app = await Application.start({ clients: { north: options('n'), south: options('s') } });
+    const app = await Application.start({ oauth: { clients: { north: options('n'), south: options('s') } } });
     for (let round = 0; round < 3; round++) {
       for (const name of ['north', 'south']) await app.token({ forceRefresh: true }, name);
     }
@@ -340,8 +340,8 @@ describe('50. nonces', () => {
     const app = await Application.client(client({ baseURL: server.apiURL, allowedOrigins: [other.url] }));
     for (let round = 0; round < 2; round++) {
       await app.token({ forceRefresh: true });
-      await app.http().axiosRef.get('/things');
-      await app.http().axiosRef.get(`${other.apiURL}/things`);
+      await app.axios.get('/things');
+      await app.axios.get(`${other.apiURL}/things`);
     }
     expect(tokenProofs.proofs.map(({ nonce }) => nonce)).toEqual([undefined, 'for-tokens', 'for-tokens']);
     expect(apiProofs.proofs.map(({ nonce }) => nonce)).toEqual([undefined, 'for-api', 'for-api']);
@@ -360,7 +360,7 @@ describe('50. never Bearer', () => {
     async (_, type) => {
       server.alwaysRespond(() => server.nextToken({ token_type: type }));
       const app = await Application.client(client());
-      await expect(app.http().axiosRef.get('/things')).rejects.toMatchObject({
+      await expect(app.axios.get('/things')).rejects.toMatchObject({
         code: 'token_response_invalid',
         retryable: false,
       });
@@ -375,7 +375,7 @@ describe('50. never Bearer', () => {
       return { access_token: 'x', token_type: type, expires_in: 60 };
     });
     const app = await Application.client(client());
-    await app.http().axiosRef.get('/things');
+    await app.axios.get('/things');
     expect(api.apiRequests[0]!.headers.authorization).toBe('DPoP x');
   });
 });

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { MemoryTokenStore, type OAuthClientOptions } from 'nestjs-oauth-client';
 import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { inspect } from 'node:util';
-import { Application } from './application.js';
+import { Application } from '../support/application.js';
 
 const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
@@ -64,7 +64,7 @@ describe('53. jwt_bearer', () => {
     '53. without any assertion → credentials_unavailable, no request',
     async (subjectToken) => {
       const app = await Application.client(client({ grant: { type: 'jwt_bearer' } }));
-      const error = await app.failure(subjectToken === undefined ? {} : { subjectToken });
+      const error = await app.failure(app.token(subjectToken === undefined ? {} : { subjectToken }));
       expect(error).toMatchObject({ code: 'credentials_unavailable', client: 'partner', retryable: false });
       expect(server.tokenRequests).toHaveLength(0);
     },
@@ -128,7 +128,7 @@ describe('53. token_exchange', () => {
     const app = await Application.client(client({ grant: { type: 'token_exchange' } }));
     expect((await app.token({ subjectToken: 'a' })).authorization).toBe('Bearer t1');
     await app.token({ subjectToken: 'b' });
-    expect(app.logs.filter((line) => line.includes('issued_token_type'))).toHaveLength(1);
+    expect(app.log.texts.filter((line) => line.includes('issued_token_type'))).toHaveLength(1);
   });
 
   it('53. a refresh token in the answer is ignored', async () => {
@@ -172,12 +172,11 @@ describe('53. and 5. keys', () => {
   });
 
   it('5. Clients that ask for tokens by functions of their own never share one, whatever else they share', async () => {
-    const app = await Application.start({
-      clients: {
-        north: client({ grant: { type: 'jwt_bearer', assertion: () => 'for-north' } }),
-        south: client({ grant: { type: 'jwt_bearer', assertion: () => 'for-south' } }),
-      },
-    });
+    const clients = {
+      north: client({ grant: { type: 'jwt_bearer', assertion: () => 'for-north' } }),
+      south: client({ grant: { type: 'jwt_bearer', assertion: () => 'for-south' } }),
+    };
+    const app = await Application.start({ oauth: { clients } });
     const north = await app.token({}, 'north');
     const south = await app.token({}, 'south');
     expect(north.value).not.toBe(south.value);

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { MemoryTokenStore, type OAuthClientOptions } from 'nestjs-oauth-client';
-import { Application } from './application.js';
-import { Authority, fingerprintOf, type Identity } from './certificates.js';
+import { Application } from '../support/application.js';
+import { Authority, fingerprintOf, type Identity } from '../support/certificates.js';
 import { TlsServer, type TlsRequest } from './tls-server.js';
 
 let authority: Authority;
@@ -95,7 +95,7 @@ describe('49. the client certificate', () => {
 
   it('49. token endpoint and API accept the connection with it; client_id in the body, no other authentication', async () => {
     const app = await Application.client(client({ scope: 'read' }));
-    const { status } = await app.http().axiosRef.get('/things');
+    const { status } = await app.axios.get('/things');
     expect(status).toBe(200);
     const [request] = tokenServer.requests;
     expect(Object.fromEntries(request!.form)).toEqual({
@@ -166,7 +166,7 @@ describe('49. the client certificate', () => {
 
   it('49. connections to the API are kept and used again', async () => {
     const app = await Application.client(client());
-    for (let round = 0; round < 3; round++) await app.http().axiosRef.get('/things');
+    for (let round = 0; round < 3; round++) await app.axios.get('/things');
     expect(api.connections).toBe(1);
   });
 });
@@ -242,7 +242,7 @@ describe('49. mtls_endpoint_aliases', () => {
 describe('49. a replaced certificate', () => {
   it('49. is picked up without restart, by the token endpoint and the API; requests under way go on', async () => {
     const { app, put } = await mounted(first);
-    const http = app.http().axiosRef;
+    const http = app.axios;
     await http.get('/before');
     let release = () => {};
     holdApi = new Promise((resolve) => (release = resolve));
@@ -261,10 +261,10 @@ describe('49. a replaced certificate', () => {
 
   it('49. half replaced → the old pair stays in use, the token request is retried; then the new one', async () => {
     const { app, put } = await mounted(first);
-    const http = app.http().axiosRef;
+    const http = app.axios;
     await http.get('/before');
     await put({ cert: second.cert });
-    const error = await app.failure({ scope: 'other' });
+    const error = await app.failure(app.token({ scope: 'other' }));
     expect(error).toMatchObject({ code: 'credentials_unavailable', retryable: true });
     expect((error as Error).message).toMatch(/tls\.cert and tls\.key/);
     expect((await http.get('/meanwhile')).status).toBe(200);
@@ -275,13 +275,13 @@ describe('49. a replaced certificate', () => {
 
   it('49. drops the tokens bound to the old one: every request gets one that fits, whatever was in hand', async () => {
     const { app, put } = await mounted(first);
-    const http = app.http().axiosRef;
+    const http = app.axios;
     const scopes = ['a', 'b', 'c'];
     for (const scope of scopes) await http.get('/before', { oauth: { scope } });
     await put(second);
     await app.token({ scope: 'a', forceRefresh: true });
     for (const scope of scopes) expect((await http.get('/after', { oauth: { scope } })).status).toBe(200);
-    expect(app.events.map(({ type }) => type)).not.toContain('token_rejected');
+    expect(app.eventTypes).not.toContain('token_rejected');
     const tokens = new Set(
       [...bound].filter(([, certificate]) => certificate === fingerprintOf(second)).map(([value]) => value),
     );
@@ -301,7 +301,7 @@ describe('49. a replaced certificate', () => {
     const app = await Application.client(
       client({ grant: { type: 'refresh_token', refreshToken: 'rt0' }, tls }),
     );
-    const http = app.http().axiosRef;
+    const http = app.axios;
     await http.get('/a', { oauth: { scope: 'a' } });
     await http.get('/b', { oauth: { scope: 'b' } });
     current = second;
@@ -309,7 +309,7 @@ describe('49. a replaced certificate', () => {
     await http.get('/a', { oauth: { scope: 'a' } });
     await http.get('/b', { oauth: { scope: 'b' } });
     expect(used).toEqual(['rt0', 'rt1', 'rt2', 'rt3']);
-    expect(app.events.map(({ type }) => type)).not.toContain('token_rejected');
+    expect(app.eventTypes).not.toContain('token_rejected');
   });
 
   it('49. tokens of two certificates are kept apart in a shared store', async () => {
@@ -332,10 +332,10 @@ describe('49. a replaced certificate', () => {
       return { status, body: { ...body, refresh_token: `rt${used.length}` } };
     });
     const grant = { type: 'refresh_token', refreshToken: 'rt0' } as const;
-    await (await Application.client(client({ grant }), { store })).http().axiosRef.get('/before');
+    await (await Application.client(client({ grant }), { store })).axios.get('/before');
     const renewed = { ...second, ca: authority.ca };
     const app = await Application.client(client({ grant, tls: renewed }), { store });
-    expect((await app.http().axiosRef.get('/after')).status).toBe(200);
+    expect((await app.axios.get('/after')).status).toBe(200);
     expect(used).toEqual(['rt0', 'rt1']);
   });
 

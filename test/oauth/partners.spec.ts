@@ -3,7 +3,7 @@ import { OAuthConfigurationError } from 'nestjs-oauth-client';
 import { buoy, honeybee } from 'nestjs-oauth-client/partners';
 import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { mergeClientOptions } from '../../lib/options/resolved-options.js';
-import { Application } from './application.js';
+import { Application } from '../support/application.js';
 
 let server: FakeAuthorizationServer;
 
@@ -45,8 +45,8 @@ describe('47. Buoy Health, field by field', () => {
     // It documents a lifetime of 24 hours, and need not say so in each answer.
     server.alwaysRespond(() => server.nextToken({ expires_in: undefined }));
     const before = Date.now();
-    const { data } = await app.http().axiosRef.get<{ path: string }>('/symptom-checker/v2/queries/');
-    await app.http().axiosRef.get('/symptom-checker/v2/queries/');
+    const { data } = await app.axios.get<{ path: string }>('/symptom-checker/v2/queries/');
+    await app.axios.get('/symptom-checker/v2/queries/');
     expect(data.path).toBe('/api/symptom-checker/v2/queries/');
 
     expect(server.tokenRequests).toHaveLength(1);
@@ -68,7 +68,7 @@ describe('47. Buoy Health, field by field', () => {
     expect(Math.abs(lifetimeMs - 86_400_000)).toBeLessThan(10_000);
 
     server.revokeAll(); // 401 {"detail": "Token is invalid or expired (decode)."}: ask the same endpoint again
-    await app.http().axiosRef.get('/symptom-checker/v2/queries/');
+    await app.axios.get('/symptom-checker/v2/queries/');
     expect(server.apiRequests.at(-1)!.headers.authorization).toBe('Bearer t2');
     expect(server.tokenRequests[1]!.json).toEqual(json);
   };
@@ -104,7 +104,7 @@ describe('47. Honeybee Health, field by field', () => {
       body: server.nextToken({ expires_in: 43_200, created_at: 1_592_972_935 }),
     }));
     const before = Date.now();
-    await app.http().axiosRef.get('/v1/patients/42/rx', { oauth: { scope: 'rx:read' } });
+    await app.axios.get('/v1/patients/42/rx', { oauth: { scope: 'rx:read' } });
 
     const { headers, form } = server.tokenRequests[0]!;
     expect(headers['content-type']).toBe('application/x-www-form-urlencoded;charset=utf-8');

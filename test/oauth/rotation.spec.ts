@@ -1,13 +1,13 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { transformFile } from '@swc/core';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { MemoryTokenStore, type OAuthClientOptions, type StoredToken } from 'nestjs-oauth-client';
 import { systemClock } from '../../lib/core/clock.js';
-import { Application } from './application.js';
+import { Application } from '../support/application.js';
+import { CompiledCopy } from '../support/compiled-copy.js';
 import { FileTokenStore } from './file-token-store.js';
 import { RotatingServer } from './rotating-server.js';
 import type { RotationPlan } from './rotation-process.js';
@@ -111,9 +111,9 @@ describe('52. refresh_token with rotation', () => {
 
   it('52. an access token that the API rejects → the grant is kept, the next one comes of the newest refresh token', async () => {
     const app = await Application.client(client());
-    await app.http().axiosRef.get('/things');
+    await app.axios.get('/things');
     server.fake.revokeAll();
-    await app.http().axiosRef.get('/things');
+    await app.axios.get('/things');
     app.tokens.invalidate('partner');
     await app.token();
     expect(server.sent).toEqual(['rt0', 'rt1', 'rt2']);
@@ -132,7 +132,7 @@ describe('52. refresh_token with rotation', () => {
     expect(server.sent.slice(renewed)).toEqual(['rt3', 'rt4']);
 
     server.renew();
-    const error = await app.failure({ forceRefresh: true });
+    const error = await app.failure(app.token({ forceRefresh: true }));
     expect(error).toMatchObject({ code: 'token_request_rejected', error: 'invalid_grant', retryable: false });
     expect(server.sent.slice(renewed)).toEqual(['rt3', 'rt4', 'rt5', 'rt4']);
   });
@@ -146,7 +146,9 @@ describe('52. refresh_token with rotation', () => {
     server.fake.respondWith(server.fake.nextToken()); // none comes with it, so the configured one is kept
     const keeping = await Application.client(client());
     await keeping.token();
-    expect(await keeping.failure({ forceRefresh: true })).toMatchObject({ error: 'invalid_grant' });
+    expect(await keeping.failure(keeping.token({ forceRefresh: true }))).toMatchObject({
+      error: 'invalid_grant',
+    });
     expect(server.sent).toEqual(['rt0', 'rt0']);
   });
 
@@ -157,12 +159,12 @@ describe('52. refresh_token with rotation', () => {
     const app = await Application.client(client(), { store, clock: impatient });
     await app.token();
     server.onStep = async (at) => at !== 'rotated';
-    expect(await app.failure({ forceRefresh: true })).toMatchObject({ status: 502 });
+    expect(await app.failure(app.token({ forceRefresh: true }))).toMatchObject({ status: 502 });
     server.onStep = async () => true;
     await new Promise((resolve) => setTimeout(resolve, 150)); // the cool-down
     const next = await Application.client(client(), { store });
     await next.token(); // the access token still works
-    expect(await next.failure({ forceRefresh: true })).toMatchObject({ error: 'invalid_grant' });
+    expect(await next.failure(next.token({ forceRefresh: true }))).toMatchObject({ error: 'invalid_grant' });
     const grant = { type: 'refresh_token', refreshToken: server.renew() } as const;
     await (await Application.client(client({ grant }), { store })).token();
     expect(server.sent).toEqual(['rt0', 'rt1', 'rt1', 'rt0', 'rt3']);
@@ -170,13 +172,14 @@ describe('52. refresh_token with rotation', () => {
 });
 
 describe('52. killed at any point, the grant is not lost', () => {
-  let program: string;
+  const PROGRAM = 'test/oauth/rotation-process.ts';
+  let copy: CompiledCopy;
   let folder: string;
 
   beforeAll(async () => {
-    program = await plainJavaScript();
+    copy = await CompiledCopy.of(PROGRAM, 'test/oauth/file-token-store.ts');
   });
-  afterAll(() => rm(program, { recursive: true }));
+  afterAll(() => copy.remove());
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'rotation-'));
   });
@@ -198,7 +201,7 @@ describe('52. killed at any point, the grant is not lost', () => {
     const { tokenEndpoint, apiURL } = server.fake;
     const plan: RotationPlan = { folder, tokenEndpoint, apiURL, dieAt };
     const env = { ...process.env, NODE_OPTIONS: '', ROTATION: JSON.stringify(plan) };
-    const child = fork(join(program, 'test/oauth/rotation-process.js'), { env, execArgv: [] });
+    const child = fork(copy.path(PROGRAM), { env, execArgv: [] });
     const ended = once(child, 'exit') as Promise<[number | null, string | null]>;
     server.onStep = async (at) => {
       if (at !== dieAt) return true;
@@ -224,26 +227,3 @@ describe('52. killed at any point, the grant is not lost', () => {
     expect(server.fake.apiRequests).toHaveLength(3);
   }, 60_000);
 });
-
-/** The library and the program without their types, where node finds what they import. */
-async function plainJavaScript(): Promise<string> {
-  const cache = join(process.cwd(), 'node_modules/.cache');
-  await mkdir(cache, { recursive: true });
-  const directory = await mkdtemp(join(cache, 'rotation-'));
-  await writeFile(join(directory, 'package.json'), '{"type":"module"}');
-  const sources = ['rotation-process', 'file-token-store'].map((name) => `test/oauth/${name}.ts`);
-  sources.push('lib/nest/client-connection.ts');
-  for (const layer of ['lib/core', 'lib/options', 'lib/oauth', 'lib/http']) {
-    sources.push(...(await readdir(layer)).map((file) => join(layer, file)));
-  }
-  const jsc = { parser: { syntax: 'typescript' }, target: 'es2022' } as const;
-  await Promise.all(
-    sources.map(async (source) => {
-      const { code } = await transformFile(source, { swcrc: false, jsc, module: { type: 'es6' } });
-      const target = join(directory, source.replace(/\.ts$/, '.js'));
-      await mkdir(dirname(target), { recursive: true });
-      await writeFile(target, code);
-    }),
-  );
-  return directory;
-}

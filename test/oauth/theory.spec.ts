@@ -6,8 +6,8 @@ import type {
   OAuthClientOptions,
   TokenEndpointAuthMethod,
 } from 'nestjs-oauth-client';
-import { Application } from './application.js';
-import { Authority, fingerprintOf, type Identity } from './certificates.js';
+import { Application } from '../support/application.js';
+import { Authority, fingerprintOf, type Identity } from '../support/certificates.js';
 import { TlsServer, type TlsRequest } from './tls-server.js';
 
 const SECRET = 'a secret of & at least = thirty-two bytes';
@@ -167,7 +167,7 @@ function fieldsOf({ headers, body, form }: TlsRequest): Fields {
 
 describe('grant × authentication method × body format', () => {
   it(`each of ${theory.length} clients asks with exactly its fields, all in one application`, async () => {
-    const app = await Application.start({ clients: clients() });
+    const app = await Application.start({ oauth: { clients: clients() } });
     for (const [grant, method, format] of theory) {
       const { subjectToken } = grants[grant];
       const name = `${grant} ${method} ${format}`;

@@ -5,7 +5,7 @@ import { FakeAuthorizationServer, type FakeFault, type RecordedRequest } from 'n
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
-import { Application } from './application.js';
+import { Application } from '../support/application.js';
 
 let server: FakeAuthorizationServer;
 
@@ -241,9 +241,12 @@ describe('30. and 31. what may go wrong on the way', () => {
     const page = 'x'.repeat(2_000_000);
     const app = await Application.client(client());
     server.respondWith({ status: 401, body: page });
-    expect(await app.failure({ scope: 'a' })).toMatchObject({ code: 'token_request_rejected', status: 401 });
+    expect(await app.failure(app.token({ scope: 'a' }))).toMatchObject({
+      code: 'token_request_rejected',
+      status: 401,
+    });
     server.respondWith({ status: 503, headers: { 'retry-after': '30' }, body: page });
-    expect(await app.failure({ scope: 'b' })).toMatchObject({ status: 503, retryAfterMs: 30_000 });
+    expect(await app.failure(app.token({ scope: 'b' }))).toMatchObject({ status: 503, retryAfterMs: 30_000 });
   });
 
   it.each([301, 302, 303, 307, 308])(
@@ -281,11 +284,7 @@ describe('30. and 31. what may go wrong on the way', () => {
       expect((await app.token({ forceRefresh: true })).value).toBe(`p${round}`);
     }
     expect(proxy.resets).toBeGreaterThan(0);
-    expect(app.events.map(({ type }) => type)).toEqual([
-      'token_acquired',
-      'token_acquired',
-      'token_acquired',
-    ]);
+    expect(app.eventTypes).toEqual(['token_acquired', 'token_acquired', 'token_acquired']);
   });
 
   it('a connection refused → authorization_server_unavailable that names the client and no credential', async () => {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { TokenRequestError, TokenResponseError, type OAuthClientOptions } from 'nestjs-oauth-client';
 import { FakeAuthorizationServer, type FakeAnswer } from 'nestjs-oauth-client/testing';
 import { inspect } from 'node:util';
-import { Application } from './application.js';
+import { Application } from '../support/application.js';
 
 let server: FakeAuthorizationServer;
 
@@ -70,7 +70,7 @@ describe('3. expires_in', () => {
       expect(expiresAt.getTime() - before).toBeGreaterThanOrEqual(120_000);
       expect(expiresAt.getTime() - Date.now()).toBeLessThanOrEqual(120_000);
     }
-    expect(app.logs.filter((line) => line.includes('expires_in'))).toEqual([
+    expect(app.log.texts.filter((line) => line.includes('expires_in'))).toEqual([
       expect.stringContaining('120000 ms are assumed'),
     ]);
   });
@@ -91,10 +91,10 @@ describe('4. and 7. token_type', () => {
     async (type) => {
       server.respondWith(server.nextToken({ token_type: type }));
       const app = await Application.client(client());
-      await app.http().axiosRef.get('/things');
+      await app.axios.get('/things');
       expect(server.apiRequests[0]?.headers.authorization).toBe('Bearer t1');
       expect((await app.token()).tokenType).toBe('Bearer');
-      expect(app.logs.join()).not.toContain('token_type');
+      expect(app.log.texts.join()).not.toContain('token_type');
     },
   );
 
@@ -106,7 +106,7 @@ describe('4. and 7. token_type', () => {
     const app = await Application.client(client());
     await app.token();
     expect((await app.token({ forceRefresh: true })).authorization).toBe('Bearer t2');
-    expect(app.logs.filter((line) => line.includes('token_type'))).toHaveLength(1);
+    expect(app.log.texts.filter((line) => line.includes('token_type'))).toHaveLength(1);
   });
 
   it.each(['mac', 'DPoP', 'N_A', 'pop', 7, ''])('4. token_type %p → typed error', async (type) => {
@@ -213,8 +213,8 @@ describe('33. and 33a. rejections', () => {
       const app = await Application.client(client());
       const error = await app.failure();
       expect(error).toMatchObject({ error: 'invalid_scope', errorDescription: cleaned });
-      for (const line of app.logs) expect(line).not.toMatch(/[\p{Cc}\p{Cf}\u2028]|x{257}/u);
-      expect(app.logs.join()).toContain('invalid_scope');
+      for (const line of app.log.texts) expect(line).not.toMatch(/[\p{Cc}\p{Cf}\u2028]|x{257}/u);
+      expect(app.log.texts.join()).toContain('invalid_scope');
     },
   );
 
@@ -230,7 +230,7 @@ describe('33. and 33a. rejections', () => {
         },
       }));
       const app = await Application.client(client({ clientSecret: secret, tokenEndpointAuthMethod: method }));
-      const shown = inspect(await app.failure(), { depth: 9 }) + app.logs.join();
+      const shown = inspect(await app.failure(), { depth: 9 }) + app.log.texts.join();
       expect(shown).toContain('secret [redacted] is wrong in');
       const basic = Buffer.from('me:p%40ss+w%2Brd%2F%C3%BC').toString('base64');
       for (const form of [secret, encodeURIComponent(secret), 'p%40ss+w%2Brd%2F%C3%BC', basic]) {

@@ -3,8 +3,8 @@ import { OAuthConfigurationError } from 'nestjs-oauth-client';
 import { exportJWK, exportPKCS8, exportSPKI, generateKeyPair } from 'jose';
 import { generateKeyPairSync } from 'node:crypto';
 import { Agent } from 'node:https';
-import { Application } from './application.js';
-import { Authority, type Identity } from './certificates.js';
+import { Application } from '../support/application.js';
+import { Authority, type Identity } from '../support/certificates.js';
 
 /** What makes a client wrong, and the sentence that says so after `Client "…": `. */
 type Wrong = [options: Record<string, unknown>, sentence: RegExp];
@@ -82,7 +82,7 @@ const families: Record<string, () => Wrong[]> = {
     [{ ...right, tls: { key: identity.key } }, /^tls\.cert is missing; a key needs its certificate\.$/],
     [{ ...mtls, tls: { cert: identity.cert, key: other.key } }, /^tls\.cert and tls\.key must be a certificate and its own private key in PEM; check them/],
     [{ ...mtls, tls: { cert: 'no certificate', key: identity.key } }, /^tls\.cert and tls\.key must be/],
-    [{ ...mtls, tls: { cert: identity.cert, key: authority.encrypt(identity, 'right'), passphrase: 'wrong' } }, /^tls\.cert and tls\.key must be .*tls\.passphrase\.$/],
+    [{ ...mtls, tls: { cert: identity.cert, key: authority.encrypt(identity, 'right'), passphrase: 'another-passphrase' } }, /^tls\.cert and tls\.key must be .*tls\.passphrase\.$/],
     [{ ...right, tls: { ca: 'no certificate' } }, /^tls\.ca must be certificates in PEM\.$/],
     [{ ...right, tls: { passphrase: 'hunter2-value' } }, /^tls\.passphrase is not used without tls\.key; remove it\.$/],
     [{ ...mtls, tls: { ...identity, certificate: 'x' } }, /^tls\.certificate is not an option; did you mean tls\.cert/],
@@ -167,7 +167,7 @@ describe('61. wrong configurations', () => {
       const rows = families[family]!();
       expect(rows.length).toBeGreaterThanOrEqual(10);
       const clients = Object.fromEntries(rows.map(([options], index) => [`client-${index}`, options]));
-      const error: unknown = await Application.start({ clients }).then(
+      const error: unknown = await Application.start({ oauth: { clients } }).then(
         () => 'it started',
         (reason: unknown) => reason,
       );

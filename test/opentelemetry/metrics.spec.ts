@@ -1,6 +1,4 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { HttpService } from '@nestjs/axios';
-import { Test, type TestingModule } from '@nestjs/testing';
 import { context, metrics, trace, SpanStatusCode } from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import {
@@ -14,52 +12,34 @@ import {
   InMemorySpanExporter,
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
-import {
-  MemoryTokenStore,
-  OAuthClientModule,
-  OAuthTokenService,
-  getOAuthHttpToken,
-  type OAuthClientModuleOptions,
-} from 'nestjs-oauth-client';
+import { MemoryTokenStore, OAuthTokenService, type OAuthClientModuleOptions } from 'nestjs-oauth-client';
 import { OAuthClientMetrics } from 'nestjs-oauth-client/opentelemetry';
-import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
-import { firstValueFrom } from 'rxjs';
-import {
-  CapturedLog,
-  SECRET,
-  clientOf,
-  eventually,
-  expectNoSecret,
-  issueRecognisableTokens,
-  startServer,
-} from '../nest/test-application.js';
+import { Application } from '../support/application.js';
+import { eventually } from '../support/eventually.js';
+import { expectNoSecret } from '../support/secrets.js';
+import { CLIENT_SECRET, clientOf, sharedServer } from '../support/server.js';
 
-let server: FakeAuthorizationServer;
+const server = await sharedServer();
 let measured: InMemoryMetricExporter;
 const spans = new InMemorySpanExporter();
-let module: TestingModule;
+let application: Application;
 let reader: PeriodicExportingMetricReader;
 
-beforeAll(async () => {
-  server = await startServer();
+beforeAll(() => {
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   trace.setGlobalTracerProvider(
     new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] }),
   );
 });
 beforeEach(() => {
-  server.reset();
-  issueRecognisableTokens(server);
   spans.reset();
   measure(AggregationTemporality.CUMULATIVE);
 });
 afterEach(async () => {
-  await module.close();
   await reader.shutdown();
   metrics.disable();
 });
-afterAll(async () => {
-  await server.close();
+afterAll(() => {
   trace.disable();
   context.disable();
 });
@@ -73,11 +53,9 @@ function measure(temporality: AggregationTemporality): void {
 
 async function start(options: OAuthClientModuleOptions = {}): Promise<OAuthTokenService> {
   const clients = { buoy: clientOf(server), honeybee: clientOf(server, { scope: 'bee' }) };
-  const imports = [OAuthClientModule.forRoot({ clients, ...options })];
-  module = await Test.createTestingModule({ imports, providers: [OAuthClientMetrics] })
-    .setLogger(new CapturedLog())
-    .compile();
-  return module.get(OAuthTokenService);
+  const oauth = { clients, ...options };
+  application = await Application.start({ oauth, providers: [OAuthClientMetrics] });
+  return application.tokens;
 }
 
 /** The present data points of a metric: their attributes and values. */
@@ -121,7 +99,7 @@ describe('metrics', () => {
     const store = new MemoryTokenStore();
     const first = await start({ store });
     await first.getToken('buoy');
-    await module.close();
+    await application.close();
     const second = await start({ store });
     await second.getToken('buoy');
     expect(await points('oauth.client.token.requests')).toEqual([
@@ -142,7 +120,7 @@ describe('metrics', () => {
     expect(attributes).toEqual({ client: 'buoy' });
     expect(seconds).toBeGreaterThan(3_500);
     expect(seconds).toBeLessThanOrEqual(3_600);
-    await module.close();
+    await application.close();
     expect(await points('oauth.client.token.remaining_lifetime')).toEqual([]);
   });
 
@@ -164,10 +142,9 @@ describe('metrics', () => {
 
   it('answers of 401 from an API', async () => {
     const tokens = await start();
-    const http = module.get<HttpService>(getOAuthHttpToken('buoy'));
-    await firstValueFrom(http.get('/x'));
+    await application.get('/x');
     server.revokeAll();
-    await firstValueFrom(http.get('/x'));
+    await application.get('/x');
     expect(await points('oauth.client.api.unauthorized')).toEqual([[{ client: 'buoy' }, 1]]);
     expect(tokens.status()[0]).toMatchObject({ tokenRequests: 2 });
   });
@@ -212,7 +189,7 @@ describe('spans', () => {
     const seen: unknown[] = [];
     const clientSecret = () => {
       seen.push(trace.getActiveSpan()?.spanContext().spanId);
-      return SECRET;
+      return CLIENT_SECRET;
     };
     const tokens = await start({ clients: { buoy: clientOf(server, { clientSecret }) } });
     await tracer.startActiveSpan('caller', (span) => tokens.getToken('buoy').finally(() => span.end()));

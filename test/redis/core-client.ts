@@ -1,8 +1,8 @@
 import { systemClock } from '../../lib/core/clock.js';
 import { AuthorizationServerUnavailableError } from '../../lib/core/errors.js';
 import type { OAuthClientEvent } from '../../lib/core/events.js';
-import { OAuthClient, type TokenLifeOptions } from '../../lib/core/oauth-client.js';
-import { parseRetryAfter } from '../../lib/oauth/retry-after.js';
+import type { TokenLifeOptions } from '../../lib/core/flight-context.js';
+import { OAuthClient } from '../../lib/core/oauth-client.js';
 import type { TokenEndpoint } from '../../lib/core/token-endpoint.js';
 import { TokenRuntime } from '../../lib/core/token-runtime.js';
 import type { TokenStore } from '../../lib/core/token-store.js';
@@ -24,7 +24,7 @@ export function newInstance(store: TokenStore, tokenEndpoint: string, timeoutMs 
   const runtime = new TokenRuntime(store, systemClock);
   const events: OAuthClientEvent[] = [];
   runtime.events$.subscribe((event) => events.push(event));
-  return { client: new OAuthClient('buoy', httpEndpoint(tokenEndpoint), {}, life, runtime), events, runtime };
+  return { client: OAuthClient.create('buoy', httpEndpoint(tokenEndpoint), life, runtime), events, runtime };
 }
 
 /** One POST for one token request. */
@@ -36,10 +36,10 @@ function httpEndpoint(url: string): TokenEndpoint {
       const issuedAt = Date.now();
       const response = await fetch(url, { method: 'POST', signal });
       if (!response.ok) {
-        const retryAfterMs = parseRetryAfter(response.headers.get('retry-after') ?? undefined, Date.now());
+        const retryAfter = response.headers.get('retry-after');
         throw new AuthorizationServerUnavailableError('Unavailable.', {
           status: response.status,
-          retryAfterMs,
+          retryAfterMs: retryAfter === null ? undefined : Number(retryAfter) * 1_000,
         });
       }
       const body = (await response.json()) as { access_token: string; expires_in: number };

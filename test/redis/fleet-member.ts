@@ -45,7 +45,7 @@ const commands = {
   /** So many requests were in flight when their token was revoked; their 401s arrive one after the other. */
   async reject(callers: number): Promise<Outcome> {
     const { client } = instance!;
-    const managed = client.managed();
+    const managed = client.life();
     const token = await client.getToken();
     managed.accept(token);
     return outcome(

@@ -1,26 +1,26 @@
-import { transformFile } from '@swc/core';
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { CompiledCopy } from '../support/compiled-copy.js';
 import type { MemberOptions, Outcome } from './fleet-member.js';
+
+const PROGRAM = 'test/redis/fleet-member.ts';
 
 /** Processes that share one Redis, each a service with the library as plain JavaScript. */
 export class Fleet {
   readonly members: Member[];
-  readonly #directory: string;
+  readonly #copy: CompiledCopy;
 
-  private constructor(members: Member[], directory: string) {
+  private constructor(members: Member[], copy: CompiledCopy) {
     this.members = members;
-    this.#directory = directory;
+    this.#copy = copy;
   }
 
   static async start(size: number, options: MemberOptions): Promise<Fleet> {
-    const directory = await buildPlainJavaScript();
-    const program = join(directory, 'test/redis/fleet-member.js');
+    const copy = await CompiledCopy.of(PROGRAM, 'test/redis/core-client.ts');
+    const program = copy.path(PROGRAM);
     const env = { ...process.env, NODE_OPTIONS: '', MEMBER: JSON.stringify(options) };
     const members = Array.from({ length: size }, () => new Member(fork(program, { env, execArgv: [] })));
-    const fleet = new Fleet(members, directory);
+    const fleet = new Fleet(members, copy);
     await fleet.restart();
     return fleet;
   }
@@ -40,7 +40,7 @@ export class Fleet {
 
   async stop(): Promise<void> {
     await Promise.all(this.members.map((member) => member.kill()));
-    await rm(this.#directory, { recursive: true });
+    await this.#copy.remove();
   }
 }
 
@@ -99,24 +99,4 @@ export class Member {
     if (error !== undefined) throw new Error(error);
     return result;
   }
-}
-
-/** The library and the member's program, stripped of their types, where node finds what they import. */
-async function buildPlainJavaScript(): Promise<string> {
-  const cache = join(process.cwd(), 'node_modules/.cache');
-  await mkdir(cache, { recursive: true });
-  const directory = await mkdtemp(join(cache, 'fleet-'));
-  await writeFile(join(directory, 'package.json'), '{"type":"module"}');
-  const sources = ['lib/redis.ts', 'test/redis/core-client.ts', 'test/redis/fleet-member.ts'];
-  for (const folder of ['lib/core', 'lib/redis']) {
-    sources.push(...(await readdir(folder)).map((file) => join(folder, file)));
-  }
-  for (const source of sources) {
-    const jsc = { parser: { syntax: 'typescript' }, target: 'es2022' } as const;
-    const { code } = await transformFile(source, { swcrc: false, jsc, module: { type: 'es6' } });
-    const target = join(directory, source.replace(/\.ts$/, '.js'));
-    await mkdir(dirname(target), { recursive: true });
-    await writeFile(target, code);
-  }
-  return directory;
 }

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AuthorizationServerUnavailableError } from '../../lib/core/errors.js';
 import { RedisTokenStore } from '../../lib/redis.js';
 import { FakeAuthorizationServer } from '../../lib/testing.js';
-import { Application } from '../oauth/application.js';
+import { Application } from '../support/application.js';
 import { RotatingServer } from '../oauth/rotating-server.js';
 import { newInstance } from './core-client.js';
 import { Fleet, type Member } from './fleet.js';

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { explain, startClinic, type Clinic } from '../../sample-app/clinic.js';
 import { describeRoutes, firstCalls } from '../../sample-app/first-calls.js';
 import { startSandboxes } from '../../sample-app/partners/start-sandboxes.js';
+import { cleanEnvironment, forgetClients } from '../support/environment.js';
 
 const routes = {
   buoy: '/triage/suggestions?text=hip+pain',
@@ -10,16 +11,10 @@ const routes = {
   lab: '/patients/p-1001/lab-results',
 };
 
-const environment = { ...process.env };
+cleanEnvironment();
 
 beforeEach(() => {
-  // a developer's own .env must not make these tests call a real partner
-  for (const name of Object.keys(process.env)) if (name.startsWith('OAUTH_')) delete process.env[name];
   process.env['PORT'] = '0';
-});
-
-afterEach(() => {
-  process.env = { ...environment };
 });
 
 describe('the running clinic', () => {
@@ -140,7 +135,7 @@ describe('a clinic that cannot start', () => {
     const clinic = await startClinic();
     const { port } = new URL(clinic.url);
     process.env['PORT'] = port;
-    for (const name of Object.keys(process.env)) if (name.startsWith('OAUTH_')) delete process.env[name];
+    forgetClients();
     const line = await failure();
     await clinic.close();
     expect(line).toBe(`The clinic cannot start: port ${port} is in use. Set PORT to a free one.`);

@@ -3,19 +3,16 @@ import { startClinic, type Clinic } from '../../sample-app/clinic.js';
 import { firstCalls } from '../../sample-app/first-calls.js';
 import { LiveService } from '../../sample-app/live/live.service.js';
 import { PartnerCalls } from '../../sample-app/live/partner-calls.js';
+import { cleanEnvironment } from '../support/environment.js';
 
-const environment = { ...process.env };
+cleanEnvironment();
 let clinic: Clinic;
 
 beforeEach(() => {
-  for (const name of Object.keys(process.env)) if (name.startsWith('OAUTH_')) delete process.env[name];
   process.env['PORT'] = '0';
 });
 
-afterEach(async () => {
-  await clinic.close();
-  process.env = { ...environment };
-});
+afterEach(() => clinic.close());
 
 async function start(): Promise<void> {
   clinic = await startClinic();

@@ -1,31 +1,15 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { Controller, Get } from '@nestjs/common';
 import { HealthCheck, HealthCheckService, HealthIndicatorService, TerminusModule } from '@nestjs/terminus';
 import { OAuthClientModule, OAuthTokenService, type OAuthClientOptions } from 'nestjs-oauth-client';
 import { OAuthClientHealthIndicator } from 'nestjs-oauth-client/terminus';
-import type { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
-import {
-  TestApplication,
-  clientOf,
-  eventually,
-  expectNoSecret,
-  issueRecognisableTokens,
-  platformNames,
-  startServer,
-  type Platform,
-} from '../nest/test-application.js';
+import { Application, platformNames, type Platform } from '../support/application.js';
+import { eventually } from '../support/eventually.js';
+import { expectNoSecret } from '../support/secrets.js';
+import { clientOf, sharedServer } from '../support/server.js';
 
-let server: FakeAuthorizationServer;
-let test: TestApplication | undefined;
-beforeAll(async () => {
-  server = await startServer();
-});
-beforeEach(() => {
-  server.reset();
-  issueRecognisableTokens(server);
-});
-afterEach(() => test?.close());
-afterAll(() => server.close());
+const server = await sharedServer();
+let test: Application | undefined;
 
 @Controller('health')
 class HealthController {
@@ -59,15 +43,11 @@ class HealthController {
   }
 }
 
-async function start(own: OAuthClientOptions = {}, platform: Platform = 'Express'): Promise<TestApplication> {
+async function start(own: OAuthClientOptions = {}, platform: Platform = 'Express'): Promise<Application> {
   const clients = { buoy: clientOf(server, own), honeybee: clientOf(server, { scope: 'bee' }) };
   const imports = [OAuthClientModule.forRoot({ clients }), TerminusModule.forRoot({ logger: false })];
   const providers = [OAuthClientHealthIndicator];
-  return (test = await TestApplication.start(platform, {
-    imports,
-    providers,
-    controllers: [HealthController],
-  }));
+  return (test = await Application.start({ platform, imports, providers, controllers: [HealthController] }));
 }
 
 const at = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);

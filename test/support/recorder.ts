@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Agent, createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { closing } from './api-client.js';
+import { closing } from './closing.js';
 
 /** Where no token belongs: a server that notes what it is sent, and answers 200 or what `answer` says. */
 export class Recorder {

@@ -1,0 +1,73 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { Observable } from 'rxjs';
+import type { AccessToken } from './access-token.js';
+import type { TokenRequest } from './token-request.js';
+
+/** What was prepared for a handler, by client. */
+export type PreparedClients = ReadonlyMap<string, { request: TokenRequest | undefined; token: AccessToken }>;
+
+/** What the ambient requests hold for: one call of one handler. */
+export interface AmbientScope {
+  readonly call: object;
+  readonly handler: object;
+}
+
+/** Private to the last member: Node hangs the stores on promises, where `util.inspect()` would show them. */
+class Frame {
+  readonly #owner: AmbientRequests;
+  readonly #scope: AmbientScope;
+  readonly #clients: PreparedClients;
+  readonly #outer: Frame | undefined;
+
+  constructor(owner: AmbientRequests, scope: AmbientScope, clients: PreparedClients) {
+    this.#owner = owner;
+    this.#scope = scope;
+    this.#clients = clients;
+    this.#outer = frames.getStore();
+  }
+
+  /** Another module instance's clients of the same name have nothing to do with those of `owner`. */
+  requestOf(client: string, owner: AmbientRequests): TokenRequest | undefined {
+    const prepared = this.#owner === owner ? this.#clients.get(client) : undefined;
+    return prepared ? prepared.request : this.#outer?.requestOf(client, owner);
+  }
+
+  tokenOf(client: string, handler: object): AccessToken | undefined {
+    return this.#scope.handler === handler ? this.#clients.get(client)?.token : undefined;
+  }
+
+  isOf(owner: AmbientRequests, call: object): boolean {
+    return this.#owner === owner && this.#scope.call === call;
+  }
+}
+
+// Holds no state of its own: each asynchronous context has its own frame.
+const frames = new AsyncLocalStorage<Frame>();
+
+/** The token requests that hold for everything a handler does, in the asynchronous context it runs in. */
+export class AmbientRequests {
+  /** Looking into the asynchronous context takes a tenth of a cached `getToken`; only those who use it pay. */
+  #used = false;
+
+  /** The request that the running handler makes for `client`, if any. */
+  requestOf(client: string): TokenRequest | undefined {
+    return this.#used ? frames.getStore()?.requestOf(client, this) : undefined;
+  }
+
+  /** Whether this is running for `call` already. */
+  prepared(call: object): boolean {
+    return frames.getStore()?.isOf(this, call) === true;
+  }
+
+  /** Runs `work` with the requests of `clients` as the ambient ones. */
+  run<T>(scope: AmbientScope, clients: PreparedClients, work: () => Observable<T>): Observable<T> {
+    this.#used = true;
+    const frame = new Frame(this, scope, clients);
+    return new Observable((subscriber) => frames.run(frame, () => work().subscribe(subscriber)));
+  }
+}
+
+/** The token that was prepared of `client` for `handler`, and for no other one. */
+export function ambientToken(client: string, handler: object): AccessToken | undefined {
+  return frames.getStore()?.tokenOf(client, handler);
+}
