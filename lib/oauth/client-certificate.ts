@@ -43,20 +43,16 @@ export class ClientCertificate {
     const read = JSON.stringify(material);
     if (read === this.#inUse) return this.#fingerprint;
     const before = this.#fingerprint;
-    this.#fingerprint = this.#fingerprintOf(material);
-    this.#inUse = read;
-    this.#connections.use(material);
-    if (before !== undefined && before !== this.#fingerprint) this.#onReplaced();
-    return this.#fingerprint;
-  }
-
-  #fingerprintOf(material: SecureContextOptions): string | undefined {
     try {
-      return certificateFingerprint(material);
+      this.#fingerprint = certificateFingerprint(material);
     } catch {
       const client = this.#client;
       const message = `The tls.cert and tls.key of OAuth client "${client}" are not a certificate and its own private key: check both, and the passphrase.`;
       throw new OAuthClientError('credentials_unavailable', message, { client, retryable: true });
     }
+    this.#inUse = read;
+    this.#connections.use(material);
+    if (before !== undefined && before !== this.#fingerprint) this.#onReplaced();
+    return this.#fingerprint;
   }
 }

@@ -10,7 +10,7 @@ import type { DpopKey } from './dpop.js';
 import { grantIdentity, grantParameters } from './grants.js';
 import { refuseRedirect, type ProtocolParts, type ProtocolRequest } from './protocol.js';
 import { ServerMetadataSource } from './server-metadata.js';
-import { readTokenResponse, type TokenResponse } from './token-response.js';
+import { readTokenResponse } from './token-response.js';
 
 /** What a token endpoint needs beside its client's options. */
 export interface TokenEndpointParts extends ProtocolParts {
@@ -125,8 +125,18 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     const sent = [...form].filter(([name]) => CONFIDENTIAL.has(name)).map(([, value]) => value);
     const secrets = [...sent, proof, credential, authorization?.replace('Basic ', '')];
     try {
-      const response = this.#read(answer, await answer.text(), secrets);
-      return stored(response, details, issuedAt, grant.refreshToken);
+      return readTokenResponse(answer, await answer.text(), {
+        client: this.#client,
+        tokenType: dpop ? 'DPoP' : 'Bearer',
+        exchange: this.#options.grant.type === 'token_exchange',
+        defaultLifetimeMs: this.#options.defaultLifetimeMs,
+        scope: scopeValues(details.scope).join(' ') || undefined,
+        refreshToken: grant.refreshToken,
+        issuedAt,
+        now: clock.now(),
+        secrets: secrets.filter((secret) => secret !== undefined),
+        warn: (what) => this.#warnOnce(`its token response has ${what}`),
+      });
     } catch (error) {
       if (again || !isNewNonce || !isRejection(error, 'use_dpop_nonce')) throw error;
       return this.#ask(await this.#inquiry(details, inquiry), true); // an assertion serves once
@@ -153,42 +163,11 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     }
   }
 
-  #read(answer: Response, text: string, secrets: (string | undefined)[]): TokenResponse {
-    const { defaultLifetimeMs, grant } = this.#options;
-    return readTokenResponse(answer, text, {
-      client: this.#client,
-      tokenType: this.#parts.dpop ? 'DPoP' : 'Bearer',
-      exchange: grant.type === 'token_exchange',
-      defaultLifetimeMs,
-      now: this.#parts.clock.now(),
-      secrets: secrets.filter((secret) => secret !== undefined),
-      warn: (what) => this.#warnOnce(`its token response has ${what}`),
-    });
-  }
-
   #warnOnce(what: string): void {
     if (this.#warned.has(what)) return;
     this.#warned.add(what);
     this.#parts.warn(`OAuth client "${this.#client}": ${what}.`);
   }
-}
-
-/** @param used the refresh token of the request; one that comes with another grant is ignored (RFC 6749 §4.4.3) */
-function stored(
-  { value, tokenType, lifetimeMs, ...response }: TokenResponse,
-  details: TokenRequestDetails,
-  issuedAt: number,
-  used: string | undefined,
-): StoredToken {
-  const scope = response.scope ?? (scopeValues(details.scope).join(' ') || undefined);
-  return {
-    value,
-    tokenType,
-    issuedAt,
-    expiresAt: issuedAt + lifetimeMs,
-    ...(scope !== undefined && { scope }),
-    ...(used !== undefined && { refreshToken: response.refreshToken ?? used }),
-  };
 }
 
 function isRejection(error: unknown, code?: string): error is TokenRequestError {

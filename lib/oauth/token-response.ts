@@ -1,16 +1,7 @@
 import { TokenRequestError, TokenResponseError } from '../core/errors.js';
-import type { AccessTokenType } from '../core/token-store.js';
+import type { AccessTokenType, StoredToken } from '../core/token-store.js';
 import { formEncode } from './client-authentication.js';
 import { isOutage, unavailableNow } from './protocol.js';
-
-/** A successful answer of the token endpoint (RFC 6749 §5.1). */
-export interface TokenResponse {
-  value: string;
-  tokenType: AccessTokenType;
-  scope?: string;
-  lifetimeMs: number;
-  refreshToken?: string;
-}
 
 /** What the answer is judged by. */
 export interface ResponseExpectations {
@@ -20,6 +11,12 @@ export interface ResponseExpectations {
   /** Whether the grant is token exchange, whose answers have members of their own (RFC 8693 §2.2.1). */
   exchange: boolean;
   defaultLifetimeMs: number;
+  /** The scope asked for, which is granted unless the server says otherwise (RFC 6749 §5.1). */
+  scope: string | undefined;
+  /** The refresh token of the request; one that comes with another grant is ignored (RFC 6749 §4.4.3). */
+  refreshToken: string | undefined;
+  /** When the request was sent, epoch milliseconds: the lifetime counts from there. */
+  issuedAt: number;
   /** Wall clock, for `Retry-After` dates. */
   now: number;
   /** What was sent in confidence, in case the server repeats it. */
@@ -40,7 +37,7 @@ export function readTokenResponse(
   answer: Response,
   text: string,
   expected: ResponseExpectations,
-): TokenResponse {
+): StoredToken {
   const { client, secrets, now } = expected;
   const { status } = answer;
   const body = parseObject(text);
@@ -55,9 +52,9 @@ export function readTokenResponse(
   return successful(body, expected);
 }
 
-function successful(body: Record<string, unknown>, expected: ResponseExpectations): TokenResponse {
-  const { client, tokenType, exchange, warn } = expected;
-  const { access_token: value, scope, refresh_token: refreshToken } = body;
+function successful(body: Record<string, unknown>, expected: ResponseExpectations): StoredToken {
+  const { client, tokenType, exchange, issuedAt, warn, refreshToken: used } = expected;
+  const { access_token: value, refresh_token: next } = body;
   if (typeof value !== 'string' || value === '') throw invalid(client, 'has no access_token', true);
   // A token that cannot stand in a header would otherwise fail every API request, one by one.
   if (!/^[\x21-\x7e]+$/.test(value))
@@ -69,12 +66,15 @@ function successful(body: Record<string, unknown>, expected: ResponseExpectation
   }
   if (exchange && typeof body['issued_token_type'] !== 'string')
     warn('no issued_token_type; an access token is assumed');
+  const scope = typeof body['scope'] === 'string' ? body['scope'] : expected.scope;
+  const refreshToken = used !== undefined && typeof next === 'string' && next !== '' ? next : used;
   return {
     value,
     tokenType,
-    lifetimeMs: lifetimeOf(body['expires_in'], expected),
-    ...(typeof scope === 'string' && { scope }),
-    ...(typeof refreshToken === 'string' && refreshToken !== '' && { refreshToken }),
+    issuedAt,
+    expiresAt: issuedAt + lifetimeOf(body['expires_in'], expected),
+    ...(scope !== undefined && { scope }),
+    ...(refreshToken !== undefined && { refreshToken }),
   };
 }
 

@@ -45,8 +45,8 @@ for (const [path, { read, secret }] of Object.entries(OPTION_SCHEMA)) {
 const KNOWN = [...SUFFIXES.keys(), 'PARTNER', 'ENVIRONMENT'];
 
 /** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
-function ownerOf(variable: string, prefixes: Iterable<string>): string | undefined {
-  const longestFirst = [...prefixes]
+function ownerOf(variable: string, prefixes: readonly string[]): string | undefined {
+  const longestFirst = prefixes
     .filter((prefix) => variable.startsWith(prefix))
     .sort((one, other) => other.length - one.length);
   return longestFirst.find((prefix) => KNOWN.includes(variable.slice(prefix.length))) ?? longestFirst[0];
@@ -70,27 +70,26 @@ export function clientsFromEnvironment(
   }
   const owners = new Map<string, string>();
   for (const name of names) {
-    const other = owners.get(prefixOf(name));
+    const prefix = prefixOf(name);
+    const other = owners.get(prefix);
     if (other !== undefined)
       problems.push(
-        `OAUTH_CLIENTS: clients "${other}" and "${name}" would share the variables ${prefixOf(name)}*; rename one.`,
+        `OAUTH_CLIENTS: clients "${other}" and "${name}" would share the variables ${prefix}*; rename one.`,
       );
-    owners.set(prefixOf(name), name);
+    owners.set(prefix, name);
   }
-  const clients = Object.fromEntries(
-    names.map((name) => [name, clientFromEnvironment(name, owners, source, problems)]),
-  );
-  return { clients, problems };
+  const read = (name: string) => clientFromEnvironment(name, [...owners.keys()], source, problems);
+  return { clients: Object.fromEntries(names.map((name) => [name, read(name)])), problems };
 }
 
 function clientFromEnvironment(
   name: string,
-  owners: Map<string, string>,
+  prefixes: readonly string[],
   source: EnvironmentSource,
   problems: string[],
 ): OAuthClientOptions {
   const prefix = prefixOf(name);
-  const ours = (variable: string) => ownerOf(variable, owners.keys()) === prefix;
+  const ours = (variable: string) => ownerOf(variable, prefixes) === prefix;
   for (const variable of source.names().filter(ours)) {
     const suffix = variable.slice(prefix.length);
     if (KNOWN.includes(suffix) || text(source, variable) === undefined) continue;
@@ -120,23 +119,20 @@ function withPreset(
   problems: string[],
 ): OAuthClientOptions {
   const prefix = prefixOf(name);
+  const wrong = (what: string) => problems.push(`Client "${name}": ${prefix}${what}`);
   const partner = text(source, `${prefix}PARTNER`);
   const environment = text(source, `${prefix}ENVIRONMENT`);
-  if (partner === undefined) {
-    if (environment !== undefined)
-      problems.push(`Client "${name}": ${prefix}ENVIRONMENT needs ${prefix}PARTNER.`);
-    return own;
-  }
-  const preset = Object.hasOwn(presets, partner) ? presets[partner] : undefined;
+  const preset = partner !== undefined && Object.hasOwn(presets, partner) ? presets[partner] : undefined;
   if (preset === undefined) {
-    problems.push(`Client "${name}": ${prefix}PARTNER must be one of ${Object.keys(presets).join(', ')}.`);
+    if (partner !== undefined) wrong(`PARTNER must be one of ${Object.keys(presets).join(', ')}.`);
+    else if (environment !== undefined) wrong(`ENVIRONMENT needs ${prefix}PARTNER.`);
     return own;
   }
   try {
     return preset({ ...own, ...(environment !== undefined && { environment }) });
   } catch (error) {
     if (!(error instanceof OAuthConfigurationError)) throw error;
-    problems.push(...error.problems.map((problem) => `Client "${name}": ${prefix}ENVIRONMENT: ${problem}`));
+    for (const problem of error.problems) wrong(`ENVIRONMENT: ${problem}`);
     return own;
   }
 }
