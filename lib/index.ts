@@ -43,6 +43,7 @@ export type {
   GrantOptions,
   HttpOptions,
   OAuthClientOptions,
+  PrivateJwk,
   SigningAlgorithm,
   TlsOptions,
   TokenEndpointAuthMethod,

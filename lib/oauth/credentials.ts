@@ -1,5 +1,6 @@
-import { createHash, type JsonWebKey } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { OAuthClientError } from '../core/errors.js';
+import type { PrivateJwk } from '../options/client-options.js';
 import { parseSigningKey, type SigningKey } from '../options/keys.js';
 import type { ResolvedClientOptions } from '../options/resolved-options.js';
 import { readTextFile, valueOf, type Source } from '../options/source.js';
@@ -40,7 +41,7 @@ export async function readSecret(client: string, options: ResolvedClientOptions)
 export async function readClientKey(client: string, options: ResolvedClientOptions): Promise<SigningKey> {
   const option = options.privateKey === undefined ? 'privateKeyFile' : 'privateKey';
   const { privateKey, privateKeyFile, signingAlgorithm, keyId } = options;
-  const material = await readCredential<string | JsonWebKey>(client, option, privateKey, privateKeyFile);
+  const material = await readCredential<string | PrivateJwk>(client, option, privateKey, privateKeyFile);
   try {
     const key = parseSigningKey(material, signingAlgorithm);
     return keyId === undefined ? key : { ...key, keyId };

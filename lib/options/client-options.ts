@@ -1,7 +1,14 @@
-import type { JsonWebKey } from 'node:crypto';
 import type { RetryOptions } from '../core/backoff.js';
 import type { RefreshAheadOptions } from '../core/held-token.js';
 import type { Source } from './source.js';
+
+/** A private key as a JSON Web Key (RFC 7517), such as jose's `JWK`. */
+export interface PrivateJwk {
+  kty?: string;
+  kid?: string;
+  alg?: string;
+  [member: string]: unknown;
+}
 
 /** The names of RFC 7591 §2 and RFC 8705 §2. */
 export const TOKEN_ENDPOINT_AUTH_METHODS = [
@@ -66,7 +73,7 @@ export interface DpopOptions {
   /** Default ES256, or what the key allows. */
   algorithm?: SigningAlgorithm;
   /** PEM or JWK, or a function asked once. Needed where a grant outlives the process: refresh_token. */
-  privateKey?: Source<string | JsonWebKey>;
+  privateKey?: Source<string | PrivateJwk>;
 }
 
 /** How client assertions are made (RFC 7523). */
@@ -104,7 +111,7 @@ export interface OAuthClientOptions {
    */
   basicEncoding?: 'form' | 'raw';
   /** Private key for `private_key_jwt`: PEM, JWK, or a function asked at each token request. */
-  privateKey?: Source<string | JsonWebKey>;
+  privateKey?: Source<string | PrivateJwk>;
   /** Path of a PEM or JWK file, read at each token request. */
   privateKeyFile?: string;
   /** `kid` of client assertions. Default: the JWK's own. */

@@ -1,6 +1,6 @@
-import { X509Certificate, createPrivateKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { X509Certificate, createPrivateKey, type KeyObject } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
-import type { SigningAlgorithm } from './client-options.js';
+import type { PrivateJwk, SigningAlgorithm } from './client-options.js';
 
 /** A private key ready to sign with. */
 export interface SigningKey {
@@ -21,18 +21,17 @@ const RSA_MIN_BITS = 2048;
  *
  * @throws {Error} when it is none, does not fit the algorithm, or is too short to be safe (RFC 7518 §3.3)
  */
-export function parseSigningKey(material: string | JsonWebKey, algorithm?: SigningAlgorithm): SigningKey {
+export function parseSigningKey(material: string | PrivateJwk, algorithm?: SigningAlgorithm): SigningKey {
   const jwk = typeof material === 'object' ? material : parseJwk(material);
   const key = createPrivateKey(jwk ? { key: jwk, format: 'jwk' } : (material as string));
   const { namedCurve, modulusLength = RSA_MIN_BITS } = key.asymmetricKeyDetails ?? {};
   const type = namedCurve ?? key.asymmetricKeyType;
   const fitting = Object.entries(KEY_OF).filter(([, wanted]) => wanted === type);
   // RFC 9864 calls EdDSA Ed25519 in a JWK, a name that few servers know.
-  const named = algorithm ?? (type === 'ed25519' ? undefined : jwk?.['alg']) ?? fitting[0]?.[0];
+  const named = algorithm ?? (type === 'ed25519' ? undefined : jwk?.alg) ?? fitting[0]?.[0];
   const fit = fitting.find(([name]) => name === named);
   if (fit === undefined || modulusLength < RSA_MIN_BITS) throw new Error('The key is unfit to sign.');
-  const keyId = jwk?.['kid'];
-  return { key, algorithm: fit[0] as SigningAlgorithm, keyId: typeof keyId === 'string' ? keyId : undefined };
+  return { key, algorithm: fit[0] as SigningAlgorithm, keyId: jwk?.kid };
 }
 
 /**
@@ -49,6 +48,6 @@ export function certificateFingerprint(material: SecureContextOptions): string |
   return certificate.fingerprint256;
 }
 
-function parseJwk(material: string): JsonWebKey | undefined {
-  return material.trimStart().startsWith('{') ? (JSON.parse(material) as JsonWebKey) : undefined;
+function parseJwk(material: string): PrivateJwk | undefined {
+  return material.trimStart().startsWith('{') ? (JSON.parse(material) as PrivateJwk) : undefined;
 }
