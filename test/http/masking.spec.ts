@@ -130,6 +130,7 @@ describe('Axios’s own errors show no token', () => {
     await api.warmUp();
     const error = await api.failure(fail(api));
     expect(error).toBeInstanceOf(AxiosError);
+    api.watch.add(error);
     expect((error as AxiosError).config?.headers.get('Authorization')).toBe('Bearer [masked]');
   });
 
@@ -142,6 +143,7 @@ describe('Axios’s own errors show no token', () => {
     api.interceptor.attach(instance, 'api');
     const error = await api.failure(instance.get('/x'));
     expect(error).toMatchObject({ message: 'not today' });
+    api.watch.add(error);
     expect((error as AxiosError).config?.headers.get('Authorization')).toBe('Bearer [masked]');
   });
 
@@ -155,6 +157,7 @@ describe('Axios’s own errors show no token', () => {
     const signal = AbortSignal.timeout(50);
     const error = await api.failure(api.axios.get('/x', { signal, oauth: { subjectToken: SUBJECT_TOKEN } }));
     expect(axios.isCancel(error)).toBe(true);
+    api.watch.add(error);
   });
 
   it('66. An agent that the error knows shows neither its other requests nor its keys', async () => {
@@ -168,7 +171,8 @@ describe('Axios’s own errors show no token', () => {
     const error = (await api.failure(api.get('/x'))) as AxiosError;
     expect(error.config?.httpAgent).toBe(httpAgent);
     expect(inspect(httpAgent)).toBe('[Agent]');
-    await other;
+    api.watch.add(error);
+    api.watch.add(await other);
   });
 
   it('66. A request left alone shows neither what it asked for nor the requests that share its agent', async () => {
@@ -198,7 +202,7 @@ describe('Axios’s own errors show no token', () => {
       api.tokens,
       api.interceptor,
     );
-    await api.failure(api.get('http://127.0.0.1:1/x'));
+    api.watch.add(await api.failure(api.get('http://127.0.0.1:1/x')));
   });
 
   it('The watch itself finds what it looks for', async () => {
