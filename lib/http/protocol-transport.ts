@@ -1,6 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { Agent } from 'node:https';
-import axios, { AxiosHeaders, type AxiosError, type AxiosResponse, type CreateAxiosDefaults } from 'axios';
+import axios, {
+  AxiosHeaders,
+  type AxiosError,
+  type AxiosRequestConfig,
+  type AxiosResponse,
+  type CreateAxiosDefaults,
+} from 'axios';
 import {
   AuthorizationServerUnavailableError,
   TokenResponseError,
@@ -10,14 +16,6 @@ import {
 /** The bound on what an authorization server may answer. */
 const MAX_RESPONSE_BYTES = 1_048_576;
 
-/** One protocol request. */
-interface ProtocolRequest {
-  method: string;
-  headers: Record<string, string>;
-  body: string | undefined;
-  signal: AbortSignal | undefined;
-}
-
 /**
  * The way of a client's protocol requests: over Axios, so that its proxy, agents and TLS hold for them too, but
  * without redirects, and within 1 MiB.
@@ -26,7 +24,7 @@ export function httpTransport(
   client: string,
   http: CreateAxiosDefaults,
   httpsAgent: Agent | undefined,
-): (url: string, request: ProtocolRequest) => Promise<Response> {
+): (request: AxiosRequestConfig<string>) => Promise<Response> {
   const instance = axios.create({
     ...http,
     ...(httpsAgent && { httpsAgent }),
@@ -41,16 +39,9 @@ export function httpTransport(
     transformResponse: (data: unknown) => data,
     validateStatus: () => true,
   });
-  return async (url, { method, headers, body, signal }) => {
+  return async (request) => {
     try {
-      const answer = await instance.request<string>({
-        url,
-        method,
-        headers,
-        data: body,
-        ...(signal && { signal }),
-      });
-      return toResponse(answer);
+      return toResponse(await instance.request<string>(request));
     } catch (error) {
       const head = headOf(error as AxiosError);
       // A refusal or an outage is told by its status, however its body ends.
@@ -84,7 +75,7 @@ function toResponse({ status, headers, data }: Answer): Response {
 function typed(client: string, { code, message }: AxiosError): OAuthClientError {
   if (message.startsWith('maxContentLength')) {
     return new TokenResponseError(
-      `The authorization server of OAuth client "${client}" sent a response of no use: it is larger than 1 MiB.`,
+      `The authorization server of OAuth client "${client}" sent a response that is larger than 1 MiB.`,
       { client, retryable: true },
     );
   }

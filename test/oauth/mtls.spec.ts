@@ -207,8 +207,11 @@ describe('49. mtls_endpoint_aliases', () => {
     expect(issuer.requests.at(-1)!.url).toBe('/plain');
   });
 
-  it('49. an alias without https → typed error', async () => {
-    const { options } = await discovered('http://as.example/alias');
+  it.each([
+    ['elsewhere', 'http://as.example/alias'],
+    ['on loopback, named by an https issuer,', 'http://127.0.0.1:9/alias'],
+  ])('49. 84. an alias %s without https → typed error', async (_, alias) => {
+    const { options } = await discovered(alias);
     const error = await (await Application.client(options)).failure();
     expect(error).toMatchObject({
       code: 'token_response_invalid',
