@@ -1,5 +1,5 @@
 import { AllowedOrigins } from '../http/allowed-origins.js';
-import type { ApiClient } from '../http/token-interceptor.js';
+import type { ApiClient } from '../http/authorized-call.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient } from '../core/oauth-client.js';

@@ -6,7 +6,7 @@ import type { FakeAnswer, RecordedRequest } from 'nestjs-oauth-client/testing';
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Readable } from 'node:stream';
-import { rejectedClientOf } from '../../lib/http/token-interceptor.js';
+import { rejectedClientOf } from '../../lib/http/axios-request.js';
 import { systemClock, type Clock } from '../../lib/core/clock.js';
 import { Application } from '../support/application.js';
 
