@@ -38,15 +38,18 @@ export {
 } from './core/token-store.js';
 export type { OAuthRequestConfig } from './http/request-config.js';
 export type {
+  AssertionOptions,
   DpopOptions,
   GrantOptions,
   HttpOptions,
   OAuthClientOptions,
+  PrivateJwk,
   SigningAlgorithm,
-  Source,
   TlsOptions,
   TokenEndpointAuthMethod,
+  UnauthorizedOptions,
 } from './options/client-options.js';
+export type { Source } from './options/source.js';
 export {
   InjectOAuthClient,
   InjectOAuthHttp,

@@ -2,13 +2,10 @@ import { systemClock } from '../core/clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from '../core/errors.js';
 import { connectClient } from '../nest/client-connection.js';
 import { clientsFromEnvironment, variableOf } from '../options/environment.js';
-import { problemsOf } from '../options/option-rules.js';
-import type { HttpTransport } from '../oauth/protocol.js';
-import {
-  withDefaults,
-  type OAuthClientOptions,
-  type ResolvedClientOptions,
-} from '../options/client-options.js';
+import { problemsOf } from '../options/problems.js';
+import type { ProtocolTransport } from '../oauth/protocol.js';
+import type { OAuthClientOptions } from '../options/client-options.js';
+import { withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
 import { isNoTokenEndpoint } from '../oauth/token-response.js';
 
 /** What became of asking one client's authorization server for a token. Holds nothing secret. */
@@ -47,14 +44,15 @@ export async function checkClients(
   if (only !== undefined && !names.includes(only)) {
     problems.push(`There is no client "${only}"; OAUTH_CLIENTS lists: ${names.join(', ') || 'none'}.`);
   }
-  for (const name of names) {
-    problems.push(...(await problemsOf(name, clients[name]!, (path) => variableOf(name, path))));
+  for (const [name, own] of Object.entries(clients)) {
+    problems.push(...problemsOf(name, own, (path) => variableOf(name, path)));
   }
   const checks: ClientCheck[] = [];
   if (problems.length > 0) return { problems, checks };
-  for (const name of only === undefined ? names : [only]) {
+  for (const [name, own] of Object.entries(clients)) {
+    if (only !== undefined && name !== only) continue;
     onProgress(name);
-    checks.push(await checkClient(name, clients[name]!));
+    checks.push(await checkClient(name, own));
   }
   return { problems, checks };
 }
@@ -68,7 +66,13 @@ async function checkClient(client: string, own: OAuthClientOptions): Promise<Cli
   if (grant.type === 'token_exchange' || (grant.type === 'jwt_bearer' && grant.assertion === undefined)) {
     return skipped(check, 'its subject token comes with each request');
   }
-  const { endpoint } = connectClient(client, options, systemClock, () => undefined, watch(check));
+  const { endpoint } = connectClient({
+    name: client,
+    options,
+    clock: systemClock,
+    warn: () => undefined,
+    observe: watch(check),
+  });
   const signal = AbortSignal.timeout(options.timeoutMs);
   try {
     const { issuedAt, expiresAt, scope } = await endpoint.request(options, {
@@ -94,12 +98,12 @@ async function checkClient(client: string, own: OAuthClientOptions): Promise<Cli
 }
 
 /** Notes endpoint, round trip and clock of the token request as it goes by; the last request is that one. */
-function watch(check: ClientCheck): (transport: HttpTransport) => HttpTransport {
-  return (transport) => async (url, request) => {
-    check.endpoint = url;
+function watch(check: ClientCheck): (transport: ProtocolTransport) => ProtocolTransport {
+  return (transport) => async (request) => {
+    check.endpoint = request.url;
     const startedAt = Date.now();
     const started = performance.now();
-    const response = await transport(url, request);
+    const response = await transport(request);
     check.roundTripMs = Math.round(performance.now() - started);
     const date = Date.parse(response.headers.get('date') ?? '');
     // The header has whole seconds; on average half of one has passed.

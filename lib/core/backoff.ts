@@ -58,7 +58,7 @@ export function retryAfterMsOf(error: OAuthClientError): number | undefined {
 }
 
 /** The error for a caller who comes while `pause` lasts: it says how long that will be. */
-export function errorDuring({ until }: Pause, error: OAuthClientError, now: Moment): OAuthClientError {
+export function errorDuring({ until, error }: Pause, now: Moment): OAuthClientError | undefined {
   if (!(error instanceof AuthorizationServerUnavailableError)) return error;
   const { message, client, status, timedOut, cause } = error;
   const retryAfterMs = Math.ceil(remainingMs(now, until));

@@ -8,7 +8,6 @@ import { TokenLife } from './token-life.js';
 import {
   isPlain,
   mergeTokenRequests,
-  tokenDetails,
   tokenKey,
   type TokenRequest,
   type TokenRequestDetails,
@@ -34,7 +33,7 @@ export class OAuthClient {
   ) {
     this.name = name;
     this.#runtime = runtime;
-    this.#details = tokenDetails(options);
+    this.#details = mergeTokenRequests(options);
     const { clock, fleet, around, closed$, emit, track } = runtime;
     const { refreshAhead, retry, timeoutMs } = options;
     const onTokenRequest = () => void this.#tokenRequests++;
@@ -111,8 +110,8 @@ export class OAuthClient {
     const ambient = this.#runtime.ambient.requestOf(this.name);
     if (ambient === undefined && request === undefined) return this.#default;
     const asked = mergeTokenRequests(ambient, request);
-    if (asked === undefined || isPlain(asked)) return this.#default;
-    const details = tokenDetails(mergeTokenRequests(this.#details, asked));
+    if (isPlain(asked)) return this.#default;
+    const details = mergeTokenRequests(this.#details, asked);
     const key = tokenKey(this.name, details);
     if (key === this.#defaultKey) return this.#default;
     let life = this.#runtime.tokens.get(key);

@@ -20,7 +20,7 @@ export function askForToken(
   details: TokenRequestDetails,
   grant: KeptGrant | undefined,
   since: Moment,
-  onFailing: () => void,
+  onFailing: (error: OAuthClientError) => void,
 ): Observable<IssuedToken> {
   const { client, clock, timeoutMs, retry: limits } = context;
   const leftMs = () => limits.totalMs - (clock.monotonic() - since.monotonic);
@@ -32,7 +32,7 @@ export function askForToken(
   const flightIsLate = late('the flight', limits.totalMs);
   const flight$ = oneRequest(context, details, grant).pipe(
     whileAwake(timeoutMs, clock, late('a token request', timeoutMs), isAnswer),
-    tap({ error: (reason) => reason instanceof SleptError || onFailing() }),
+    tap({ error: (reason) => reason instanceof SleptError || onFailing(asOAuthClientError(reason, client)) }),
     retry({
       count: limits.attempts - 1,
       delay: (reason, failures) => {

@@ -1,38 +1,40 @@
 import {
   ReplaySubject,
   catchError,
+  connectable,
   defer,
   firstValueFrom,
   of,
   race,
-  share,
   throwError,
   timeout,
-  type Observable,
-  type SchedulerLike,
 } from 'rxjs';
+import type { Observable, SchedulerLike } from 'rxjs';
 import type { AccessToken } from './access-token.js';
 import { SleptError } from './awake.js';
 import { errorDuring, pauseMsAfter, retryAfterMsOf } from './backoff.js';
-import { elapsedMs, later, momentOf, remainingMs, type Moment } from './clock.js';
+import { elapsedMs, later, momentOf, remainingMs } from './clock.js';
+import type { OAuthClientError } from './errors.js';
 import type { FlightContext } from './flight-context.js';
-import type { AcquiredToken, IssuedToken, KeptGrant } from './once-per-fleet.js';
-import { FlightFailure } from './shared-failure.js';
+import type { Acceptable, AcquiredToken, FleetWork } from './once-per-fleet.js';
+import { FlightFailure } from './flight-failure.js';
 import { asOAuthClientError, askForToken } from './token-asking.js';
 import type { TokenKeys } from './token-endpoint.js';
 import type { TokenRequestDetails } from './token-request.js';
-import type { Flight } from './token-state.js';
-import type { StoredToken } from './token-store.js';
+
+/** One shared wait for a token. */
+export interface Flight {
+  readonly token$: Observable<AccessToken>;
+  readonly promise: Promise<AccessToken>;
+}
 
 /** What a flight is for. */
 export interface FlightPlan {
   readonly keys: () => Promise<TokenKeys>;
   readonly details: TokenRequestDetails;
-  /** Flights in a row that failed before this one, and when the last of them did (epoch milliseconds). */
+  /** Flights in a row that failed before this one. */
   readonly failures: number;
-  readonly failedAt: number | undefined;
-  /** Whether a token found in the store is as good as a new one. */
-  readonly acceptable: (stored: StoredToken) => boolean;
+  readonly acceptable: Acceptable;
   /** Called when its turn begins, and when it begins again after a sleep; false when another flight took its place. */
   readonly onBegin: () => boolean;
   /** Called when a token request failed, before the next try. */
@@ -56,29 +58,12 @@ export function acquireToken(context: FlightContext, plan: FlightPlan): Observab
 }
 
 /** One wait, shared: it goes on when subscribers leave, and replays its end to those who come late. */
-export class SharedWait implements Flight {
-  readonly token$: Observable<AccessToken>;
-  #promise: Promise<AccessToken> | undefined;
-
-  constructor(token$: Observable<AccessToken>) {
-    this.token$ = token$.pipe(
-      share({
-        connector: () => new ReplaySubject(1),
-        resetOnRefCountZero: false,
-        resetOnComplete: false,
-        resetOnError: false,
-      }),
-    );
-  }
-
-  get promise(): Promise<AccessToken> {
-    if (this.#promise === undefined) {
-      this.#promise = firstValueFrom(this.token$);
-      // Nobody may be waiting: the failure is kept in the state and told in an event.
-      this.#promise.catch(() => undefined);
-    }
-    return this.#promise;
-  }
+export function sharedWait(token$: Observable<AccessToken>): Flight & { start(): void } {
+  const shared$ = connectable(token$, { connector: () => new ReplaySubject(1), resetOnDisconnect: false });
+  const promise = firstValueFrom(shared$);
+  // Nobody may be waiting: the state keeps the failure, and an event reports it.
+  promise.catch(() => undefined);
+  return { token$: shared$, promise, start: () => void shared$.connect() };
 }
 
 async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredToken> {
@@ -91,24 +76,24 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
     throw failed(reason);
   });
   const leaseMs = leaseMsOf(context);
-  const work = async (grant: KeptGrant | undefined, since: Moment): Promise<IssuedToken> => {
+  const work: FleetWork = async (grant, since) => {
     // Nobody waits that long for a turn while awake.
     if (elapsedMs(momentOf(clock), since) > leaseMs || !plan.onBegin()) throw new SleptError();
     respectClientPause(context);
-    const asking = askForToken(context, plan.details, grant, since, plan.onFailing);
+    const onFailing = (error: OAuthClientError) => {
+      pauseClient(context, error);
+      plan.onFailing();
+    };
+    const asking = askForToken(context, plan.details, grant, since, onFailing);
     return firstValueFrom(asking).catch((reason: unknown) => {
       const failure = failed(reason);
       if (reason instanceof SleptError || failure.error.code === 'closed') throw reason;
-      if (retryAfterMsOf(failure.error))
-        context.pause = { until: later(failure.at, failure.pauseMs), error: failure.error };
       throw failure;
     });
   };
-  const { failedAt, acceptable } = plan;
-  const errand = { client, keys, leaseMs, failedAt, acceptable, work };
   for (;;) {
     try {
-      return await fleet.once(errand);
+      return await fleet.once(keys, leaseMs, plan.acceptable, work);
     } catch (reason) {
       // Another instance may have had its turn meanwhile, so that all begins again.
       if (!(reason instanceof SleptError) || !plan.onBegin()) throw reason;
@@ -116,20 +101,27 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
   }
 }
 
+/** The server's word holds for all tokens of the client at once; of two pauses the longer one. */
+function pauseClient(context: FlightContext, error: OAuthClientError): void {
+  const until = later(momentOf(context.clock), retryAfterMsOf(error) ?? 0);
+  if (!context.pause || elapsedMs(until, context.pause.until) > 0) context.pause = { until, error };
+}
+
 /** The server's pause may have begun while this flight waited for its turn. */
 function respectClientPause({ pause, clock }: FlightContext): void {
   const now = momentOf(clock);
+  const error = pause && errorDuring(pause, now);
   const leftMs = pause ? remainingMs(now, pause.until) : 0;
-  if (pause?.error && leftMs > 0) throw new FlightFailure(errorDuring(pause, pause.error, now), now, leftMs);
+  if (error && leftMs > 0) throw new FlightFailure(error, now, leftMs);
 }
 
 /** `token$`, but after `waitMs` or when it fails the spare token, as long as there is one. */
-export function waitAtMost<T>(
+export function orSpare<T>(
   token$: Observable<T>,
   waitMs: number,
   scheduler: SchedulerLike,
   spare: () => T | undefined,
-  onTooSlow: () => void,
+  onSlow: () => void,
 ): Observable<T> {
   const orElse = (last$: Observable<T>) =>
     defer(() => {
@@ -137,7 +129,7 @@ export function waitAtMost<T>(
       return token === undefined ? last$ : of(token);
     });
   return token$.pipe(
-    timeout({ first: waitMs, scheduler, with: () => defer(() => (onTooSlow(), orElse(token$))) }),
+    timeout({ first: waitMs, scheduler, with: () => (onSlow(), orElse(token$)) }),
     catchError((error: unknown) => orElse(throwError(() => error))),
   );
 }

@@ -24,41 +24,21 @@ export type TokenRequestDetails = Pick<
   'scope' | 'audience' | 'resource' | 'parameters' | 'subjectToken'
 >;
 
-/** `over` on top of `under`; parameters merge by name. */
-export function mergeTokenRequests(under: TokenRequest | undefined, over: TokenRequest): TokenRequest;
-export function mergeTokenRequests(
-  under: TokenRequest | undefined,
-  over: TokenRequest | undefined,
-): TokenRequest | undefined;
-export function mergeTokenRequests(
-  under: TokenRequest | undefined,
-  over: TokenRequest | undefined,
-): TokenRequest | undefined {
-  if (under === undefined || over === undefined) return over ?? under;
-  const parameters =
-    under.parameters && over.parameters
-      ? { ...under.parameters, ...over.parameters }
-      : (over.parameters ?? under.parameters);
+/** What `over` on top of `under` asks for; parameters merge by name. */
+export function mergeTokenRequests(under: TokenRequest = {}, over: TokenRequest = {}): TokenRequestDetails {
+  const parameters = under.parameters && over.parameters && { ...under.parameters, ...over.parameters };
   return {
     scope: over.scope ?? under.scope,
     audience: over.audience ?? under.audience,
     resource: over.resource ?? under.resource,
-    parameters,
+    parameters: parameters ?? over.parameters ?? under.parameters,
     subjectToken: over.subjectToken ?? under.subjectToken,
-    forceRefresh: over.forceRefresh ?? under.forceRefresh,
-    signal: over.signal ?? under.signal,
   };
 }
 
 /** Whether `request` asks for nothing that the client's own token would not be. */
 export function isPlain({ scope, audience, resource, parameters, subjectToken }: TokenRequest): boolean {
   return (scope ?? audience ?? resource ?? parameters ?? subjectToken) === undefined;
-}
-
-/** What makes a request's token its own, without the rest. */
-export function tokenDetails(request: TokenRequest): TokenRequestDetails {
-  const { scope, audience, resource, parameters, subjectToken } = request;
-  return { scope, audience, resource, parameters, subjectToken };
 }
 
 /** Scope values without duplicates (RFC 6749 §3.3). */

@@ -1,15 +1,11 @@
 import { elapsedMs, later, remainingMs, type Moment } from './clock.js';
 import { holdMs, type Pause } from './backoff.js';
-import type { Observable } from 'rxjs';
-import type { AccessToken } from './access-token.js';
 import type { OAuthClientError } from './errors.js';
+import type { TokenStatus } from './events.js';
+import type { FlightFailure } from './flight-failure.js';
 import type { HeldToken } from './held-token.js';
-
-/** One shared wait for a token. */
-export interface Flight {
-  readonly token$: Observable<AccessToken>;
-  readonly promise: Promise<AccessToken>;
-}
+import type { Flight } from './token-flight.js';
+import type { StoredToken } from './token-store.js';
 
 /** What an API said of the token so far: nothing; nothing, but it accepted the one before; that it takes it. */
 type Standing = 'new' | 'successor' | 'accepted';
@@ -34,6 +30,14 @@ export type Refresh =
     }
   | ({ readonly kind: 'pausing' } & Pause);
 
+/** Tokens that no store may bring back: the one an API rejected, and all that were requested before a moment. */
+export interface Refused {
+  readonly value?: string;
+  readonly before: Moment;
+  /** One that was given up is on its way, and the store will hold it some time from now. */
+  readonly onItsWay?: boolean | undefined;
+}
+
 /** One key's whole state; replaced, never changed. */
 export interface TokenState {
   readonly held: Held;
@@ -44,6 +48,7 @@ export interface TokenState {
   readonly failure: { readonly error: OAuthClientError; readonly at: number } | undefined;
   /** Whether an API has ever accepted a token of this key. */
   readonly trusted: boolean;
+  readonly refused: Refused;
 }
 
 export const COLD: TokenState = {
@@ -52,18 +57,20 @@ export const COLD: TokenState = {
   failures: 0,
   failure: undefined,
   trusted: false,
+  refused: { before: { wall: Number.NEGATIVE_INFINITY, monotonic: Number.NEGATIVE_INFINITY } },
 };
 const IDLE: Refresh = { kind: 'idle' };
 
-/** What changes a state. */
+/** What changes a state. The middle three tell how a flight goes on, and concern the present one only. */
 export type TokenEvent =
-  | { readonly type: 'took_off' | 'began'; readonly flight: Flight; readonly now: Moment }
-  | { readonly type: 'failing' | 'slow' | 'abandoned'; readonly flight: Flight }
+  | { readonly type: 'took_off'; readonly flight: Flight; readonly now: Moment }
+  | { readonly type: 'flies_on'; readonly flight: Flight; readonly since?: Moment; readonly course?: 'failing' | 'in_background' }
   | { readonly type: 'landed'; readonly flight: Flight; readonly token: HeldToken; readonly now: Moment; readonly chance: number }
-  | { readonly type: 'crashed'; readonly flight: Flight; readonly error: OAuthClientError; readonly pauseMs: number; readonly now: Moment }
-  | { readonly type: 'accepted' | 'expired' }
-  | { readonly type: 'dropped'; readonly because: 'rejected' | 'forced' }
-  | { readonly type: 'given_up' }; // prettier-ignore
+  | { readonly type: 'crashed'; readonly flight: Flight; readonly failure: FlightFailure }
+  | { readonly type: 'abandoned'; readonly flight: Flight }
+  | { readonly type: 'accepted' }
+  | { readonly type: 'dropped'; readonly because: 'expired' | 'rejected' | 'forced' }
+  | { readonly type: 'given_up'; readonly now: Moment }; // prettier-ignore
 
 /** What a caller gets: the token, the same while a refresh starts in the background, a wait for the flight, or the last error. */
 export type TokenDecision = 'use' | 'use_and_refresh' | 'wait' | 'fail';
@@ -93,81 +100,137 @@ export function decide(state: TokenState, now: Moment, pause: Pause | undefined)
   }
 }
 
-/** The one transition; a state that an event does not concern stays as it is. Pure. */
+/** The one transition. Pure. */
 export function next(state: TokenState, event: TokenEvent): TokenState {
-  const { refresh } = state;
-  const current = refresh.kind === 'flying' && 'flight' in event && refresh.flight === event.flight;
+  const { held, refresh } = state;
+  if ('flight' in event && event.type !== 'took_off') {
+    if (refresh.kind === 'flying' && isPresent(state, event.flight)) return flown(state, refresh, event);
+    // A flight that is not the present one changes nothing, unless it brings what was asked for since it was given up.
+    const { before } = state.refused;
+    const welcome =
+      event.type === 'landed' && held.kind === 'none' && event.token.acquired.monotonic > before.monotonic;
+    return welcome ? { ...state, held: landed(state, event).held } : state;
+  }
   switch (event.type) {
     case 'took_off': {
       const { flight, now } = event;
-      const inNoHurry = state.held.kind === 'token' && state.held.token.phaseAt(now) === 'refresh_due';
-      return {
-        ...state,
-        refresh: { kind: 'flying', flight, since: now, course: inNoHurry ? 'in_background' : 'awaited' },
-      };
-    }
-    case 'began':
-      return current ? { ...state, refresh: { ...refresh, since: event.now } } : state;
-    case 'failing':
-      return current ? { ...state, refresh: { ...refresh, course: 'failing' } } : state;
-    case 'slow':
-      return current && refresh.course === 'awaited'
-        ? { ...state, refresh: { ...refresh, course: 'in_background' } }
-        : state;
-    case 'abandoned':
-      return current ? { ...state, refresh: IDLE } : state;
-    case 'landed':
-      return landed(state, event, current);
-    case 'crashed': {
-      const { error, pauseMs, now } = event;
-      if (!current) return state;
-      const pausing: Refresh = { kind: 'pausing', until: later(now, pauseMs), error };
-      return { ...state, refresh: pausing, failures: state.failures + 1, failure: { error, at: now.wall } };
+      const inNoHurry = held.kind === 'token' && held.token.phaseAt(now) === 'refresh_due';
+      const course = inNoHurry ? 'in_background' : 'awaited';
+      return { ...state, refresh: { kind: 'flying', flight, since: now, course } };
     }
     case 'accepted':
-      if (state.held.kind === 'none') return state;
-      return { ...state, held: { ...state.held, standing: 'accepted' }, trusted: true };
-    case 'expired':
-      // For good, whatever the wall clock says later; and thousands who wait need not look at it again.
-      return { ...state, held: { kind: 'none', because: 'expired' } };
+      return held.kind === 'none'
+        ? state
+        : { ...state, held: { ...held, standing: 'accepted' }, trusted: true };
     case 'dropped':
-      return { ...state, held: { kind: 'none', because: event.because } };
-    case 'given_up':
-      // A flight under way serves those who wait for it, and nobody else.
-      return {
-        ...state,
-        held: { kind: 'none', because: 'forced' },
-        refresh: refresh.kind === 'flying' ? IDLE : refresh,
+      // For good, whatever the clocks say later.
+      return { ...state, held: { kind: 'none', because: event.because }, refused: refusing(state) };
+    case 'given_up': {
+      // A flight under way serves the callers who wait for it, and no others.
+      const idle = refresh.kind === 'flying' ? IDLE : refresh;
+      const refused = {
+        ...refusing(state),
+        before: event.now,
+        onItsWay: refresh.kind === 'flying' || state.refused.onItsWay,
       };
+      return { ...state, held: { kind: 'none', because: 'forced' }, refresh: idle, refused };
+    }
   }
 }
 
-/** A token that outlives the present one, or is another, takes its place; a server that has nothing fresher is left in peace for a while. */
+type FlightEvent = Extract<TokenEvent, { type: 'flies_on' | 'landed' | 'crashed' | 'abandoned' }>;
+
+function flown(
+  state: TokenState,
+  flying: Extract<Refresh, { kind: 'flying' }>,
+  event: FlightEvent,
+): TokenState {
+  switch (event.type) {
+    case 'flies_on': {
+      const { since = flying.since, course = flying.course } = event;
+      return {
+        ...state,
+        refresh: { ...flying, since, course: flying.course === 'failing' ? 'failing' : course },
+      };
+    }
+    case 'landed':
+      return landed(state, event);
+    case 'crashed': {
+      const { error, pauseMs, at } = event.failure;
+      const refresh: Refresh = { kind: 'pausing', until: later(at, pauseMs), error };
+      return { ...state, refresh, failures: state.failures + 1, failure: { error, at: at.wall } };
+    }
+    case 'abandoned':
+      return { ...state, refresh: IDLE };
+  }
+}
+
+/** A token that outlives the present one, or is another, takes its place; a server that has nothing fresher is left alone for a while. */
 function landed(
   state: TokenState,
   { token, now, chance }: Extract<TokenEvent, { type: 'landed' }>,
-  current: boolean,
 ): TokenState {
-  const { held, trusted } = state;
-  const previous = held.kind === 'token' && held.token.phaseAt(now) !== 'expired' ? held : undefined;
+  const previous = unexpired(state, now);
   const fresher = previous === undefined || token.token.expiresAt > previous.token.token.expiresAt;
   const same = previous?.token.token.value === token.token.value;
-  const standing = same ? previous.standing : trusted ? 'successor' : 'new';
-  const kept: Held = previous && same && !fresher ? previous : { kind: 'token', token, standing };
-  if (!current) return { ...state, held: kept };
-  if (fresher) return { ...state, held: kept, refresh: IDLE, failures: 0, failure: undefined };
+  const standing = same ? previous.standing : state.trusted ? 'successor' : 'new';
+  const held = previous && same && !fresher ? previous : ({ kind: 'token', token, standing } as const);
+  const refused = { ...state.refused, onItsWay: false };
+  if (fresher || held.token.phaseAt(now) === 'fresh')
+    return { ...state, held, refused, refresh: IDLE, failures: 0, failure: undefined };
   const failures = state.failures + 1;
-  const pausing: Refresh = { kind: 'pausing', until: later(now, holdMs(failures, chance)) };
-  return { ...state, held: kept, refresh: pausing, failures, failure: undefined };
+  const refresh: Refresh = { kind: 'pausing', until: later(now, holdMs(failures, chance)) };
+  return { ...state, held, refused, refresh, failures, failure: undefined };
+}
+
+/** What `state` refuses already, and its own token. */
+export function refusing({ held, refused }: TokenState): Refused {
+  if (held.kind === 'none') return refused;
+  const { token, acquired } = held.token;
+  // A store that was away may still hold what was rejected before this one.
+  const before = { ...refused.before, wall: Math.max(refused.before.wall, acquired.wall - 1) };
+  return { ...refused, value: token.value, before };
+}
+
+/** Whether a token out of a store may be used. */
+export function allows(refused: Refused, { value, issuedAt }: StoredToken): boolean {
+  return !refused.onItsWay && value !== refused.value && issuedAt > refused.before.wall;
+}
+
+/** What there is to use, if it has not expired. */
+export function unexpired({ held }: TokenState, now: Moment): Extract<Held, { kind: 'token' }> | undefined {
+  return held.kind === 'token' && held.token.phaseAt(now) !== 'expired' ? held : undefined;
+}
+
+/** A state as the application sees it. Pure. */
+export function statusOf(state: TokenState, now: Moment, pause: Pause | undefined): TokenStatus {
+  const { held, refresh, failure } = state;
+  const usable = unexpired(state, now) !== undefined;
+  const calm = refresh.kind === 'flying' ? 'refreshing' : usable ? 'fresh' : 'idle';
+  return {
+    state: isFailing(state) ? (usable ? 'degraded' : 'down') : calm,
+    ...(held.kind === 'token' && {
+      expiresAt: held.token.token.expiresAt,
+      acquiredAt: new Date(held.token.acquired.wall),
+      refreshAt: new Date(held.token.refreshAt),
+    }),
+    ...(pause && { backoffUntil: new Date(now.wall + remainingMs(now, pause.until)) }),
+    ...(failure && { lastError: { code: failure.error.code, at: new Date(failure.at) } }),
+  };
 }
 
 /** Whether the last flight failed, or the present one has met a failure. */
-export function isFailing({ failure, refresh }: TokenState): boolean {
+function isFailing({ failure, refresh }: TokenState): boolean {
   return failure !== undefined || (refresh.kind === 'flying' && refresh.course === 'failing');
 }
 
+/** Whether `flight` is the one under way. */
+export function isPresent({ refresh }: TokenState, flight: Flight): boolean {
+  return refresh.kind === 'flying' && refresh.flight === flight;
+}
+
 /** Whether a flight is older than any flight can be in a process that is awake, so that nobody should wait for it. */
-export function isOverdue(refresh: Refresh, now: Moment, limitMs: number): boolean {
+export function isOverdue({ refresh }: TokenState, now: Moment, limitMs: number): boolean {
   return refresh.kind === 'flying' && elapsedMs(now, refresh.since) > limitMs;
 }
 
@@ -178,8 +241,7 @@ export function pauseAt(
   now: Moment,
 ): Pause | undefined {
   const own = refresh.kind === 'pausing' ? refresh : undefined;
-  const ownMs = own ? remainingMs(now, own.until) : 0;
-  const clientMs = ofClient ? remainingMs(now, ofClient.until) : 0;
-  if (ownMs <= 0 && clientMs <= 0) return undefined;
-  return clientMs > ownMs ? ofClient : own;
+  const clientIsLonger = own && ofClient && elapsedMs(ofClient.until, own.until) > 0;
+  const longer = clientIsLonger ? ofClient : (own ?? ofClient);
+  return longer && remainingMs(now, longer.until) > 0 ? longer : undefined;
 }

@@ -1,6 +1,12 @@
 import type { IncomingMessage } from 'node:http';
 import type { Agent } from 'node:https';
-import axios, { AxiosHeaders, type AxiosError, type AxiosResponse, type CreateAxiosDefaults } from 'axios';
+import axios, {
+  AxiosHeaders,
+  type AxiosError,
+  type AxiosRequestConfig,
+  type AxiosResponse,
+  type CreateAxiosDefaults,
+} from 'axios';
 import {
   AuthorizationServerUnavailableError,
   TokenResponseError,
@@ -10,14 +16,6 @@ import {
 /** The bound on what an authorization server may answer. */
 const MAX_RESPONSE_BYTES = 1_048_576;
 
-/** One protocol request. */
-interface ProtocolRequest {
-  method: string;
-  headers: Record<string, string>;
-  body: string | undefined;
-  signal: AbortSignal | undefined;
-}
-
 /**
  * The way of a client's protocol requests: over Axios, so that its proxy, agents and TLS hold for them too, but
  * without redirects, and within 1 MiB.
@@ -26,7 +24,7 @@ export function httpTransport(
   client: string,
   http: CreateAxiosDefaults,
   httpsAgent: Agent | undefined,
-): (url: string, request: ProtocolRequest) => Promise<Response> {
+): (request: AxiosRequestConfig<string>) => Promise<Response> {
   const instance = axios.create({
     ...http,
     ...(httpsAgent && { httpsAgent }),
@@ -41,23 +39,25 @@ export function httpTransport(
     transformResponse: (data: unknown) => data,
     validateStatus: () => true,
   });
-  return async (url, { method, headers, body, signal }) => {
+  const send = async (request: AxiosRequestConfig<string>): Promise<Response> => {
     try {
-      const answer = await instance.request<string>({
-        url,
-        method,
-        headers,
-        data: body,
-        ...(signal && { signal }),
-      });
-      return toResponse(answer);
-    } catch (error) {
-      const head = headOf(error as AxiosError);
-      // A refusal or an outage is told by its status, however its body ends.
+      return toResponse(await instance.request<string>(request));
+    } catch (reason) {
+      const error = reason as AxiosError;
+      const head = headOf(error);
+      // A refusal or an outage shows in its status, however its body ends.
       if (head && head.status >= 400) return toResponse(head);
-      throw typed(client, error as AxiosError);
+      if (wasStale(error)) return send(request);
+      throw typed(client, error);
     }
   };
+  return send;
+}
+
+/** Whether the request went into a connection that was kept alive, and that the server had closed meanwhile. */
+function wasStale({ code, request }: AxiosError): boolean {
+  const { reusedSocket, res } = (request ?? {}) as { reusedSocket?: boolean; res?: IncomingMessage };
+  return reusedSocket === true && !res && (code === 'ECONNRESET' || code === 'EPIPE');
 }
 
 type Answer = Pick<AxiosResponse<string | undefined>, 'status' | 'headers' | 'data'>;
@@ -84,7 +84,7 @@ function toResponse({ status, headers, data }: Answer): Response {
 function typed(client: string, { code, message }: AxiosError): OAuthClientError {
   if (message.startsWith('maxContentLength')) {
     return new TokenResponseError(
-      `The authorization server of OAuth client "${client}" sent a response of no use: it is larger than 1 MiB.`,
+      `The authorization server of OAuth client "${client}" sent a response that is larger than 1 MiB.`,
       { client, retryable: true },
     );
   }

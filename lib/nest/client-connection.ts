@@ -1,11 +1,11 @@
-import { httpTransport } from '../http/protocol-transport.js';
-import { TlsAgent, type TlsMaterial } from '../http/tls-agent.js';
 import type { Clock } from '../core/clock.js';
-import { readCredential } from '../oauth/credentials.js';
+import { httpTransport } from '../http/protocol-transport.js';
+import { TlsAgent } from '../http/tls-agent.js';
+import { ClientCertificate } from '../oauth/client-certificate.js';
 import { DpopKey } from '../oauth/dpop.js';
-import type { HttpTransport } from '../oauth/protocol.js';
-import type { ResolvedClientOptions } from '../options/client-options.js';
-import { OAuthTokenEndpoint } from '../oauth/token-endpoint.js';
+import { OAuthTokenEndpoint } from '../oauth/oauth-token-endpoint.js';
+import type { ProtocolTransport } from '../oauth/protocol.js';
+import type { ResolvedClientOptions } from '../options/resolved-options.js';
 
 /** A client's way to its authorization server, and the keys that it shares with the way to its API. */
 export interface ClientConnection {
@@ -14,53 +14,27 @@ export interface ClientConnection {
   readonly tlsAgent: TlsAgent | undefined;
 }
 
-/**
- * Connects the protocol to its transport.
- *
- * @param observe wraps the transport, to see requests and answers go by
- * @param onCertificateReplaced told when tokens bound to the certificate before are of no use any more (RFC 8705 §3)
- */
-export function connectClient(
-  name: string,
-  options: ResolvedClientOptions,
-  clock: Clock,
-  warn: (message: string) => void,
-  observe: (transport: HttpTransport) => HttpTransport = (transport) => transport,
-  onCertificateReplaced: () => void = () => undefined,
-): ClientConnection {
-  const tlsAgent = options.tls && new TlsAgent(name);
-  const dpop = options.dpop ? new DpopKey(options.dpop === true ? {} : options.dpop, clock) : undefined;
-  const reload = async () => {
-    if (await readTls(name, options, tlsAgent)) onCertificateReplaced();
-  };
-  const send = httpTransport(name, options.http ?? {}, tlsAgent);
-  const endpoint = new OAuthTokenEndpoint(name, options, {
-    clock,
-    dpop,
-    transport: observe(async (url, request) => {
-      await reload();
-      return send(url, request);
-    }),
-    certificate: async () => {
-      await reload();
-      return tlsAgent?.thumbprint;
-    },
-    warn,
-  });
-  return { endpoint, dpop, tlsAgent };
+/** What a connection is made of. */
+export interface ConnectionParts {
+  name: string;
+  options: ResolvedClientOptions;
+  clock: Clock;
+  warn: (message: string) => void;
+  /** Called when tokens that are bound to the certificate before cannot be used any more (RFC 8705 §3). */
+  onCertificateReplaced?: () => void;
+  /** Wraps the transport, to see requests and answers go by. */
+  observe?: (transport: ProtocolTransport) => ProtocolTransport;
 }
 
-/** Certificates rotate like secrets: they are read whenever the authorization server is asked. True when it is another. */
-async function readTls(
-  name: string,
-  { tls }: ResolvedClientOptions,
-  agent: TlsAgent | undefined,
-): Promise<boolean> {
-  if (!tls || !agent) return false;
-  const material: TlsMaterial = {};
-  for (const member of ['cert', 'key', 'ca', 'passphrase'] as const) {
-    const source = tls[member];
-    if (source !== undefined) material[member] = await readCredential<string>(name, `tls.${member}`, source);
-  }
-  return agent.use(material);
+/** Connects the protocol to its transport. */
+export function connectClient(parts: ConnectionParts): ClientConnection {
+  const { name, options, clock, warn, onCertificateReplaced = () => undefined, observe } = parts;
+  const tlsAgent = options.tls && new TlsAgent();
+  const certificate =
+    options.tls && tlsAgent && new ClientCertificate(name, options.tls, tlsAgent, onCertificateReplaced);
+  const dpop = options.dpop ? new DpopKey(options.dpop === true ? {} : options.dpop, clock) : undefined;
+  const direct = httpTransport(name, options.http ?? {}, tlsAgent);
+  const transport = observe?.(direct) ?? direct;
+  const endpoint = new OAuthTokenEndpoint(name, options, { clock, warn, transport, dpop, certificate });
+  return { endpoint, dpop, tlsAgent };
 }

@@ -5,18 +5,14 @@ import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient } from '../core/oauth-client.js';
 import { TokenRuntime } from '../core/token-runtime.js';
 import type { TokenStore } from '../core/token-store.js';
-import {
-  withDefaults,
-  type OAuthClientOptions,
-  type ResolvedClientOptions,
-} from '../options/client-options.js';
-import { mergeClientOptions } from '../options/presets.js';
+import type { OAuthClientOptions } from '../options/client-options.js';
+import { mergeClientOptions, withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
 import { connectClient } from './client-connection.js';
 import { clientsFromEnvironment, variableOf, type EnvironmentSource } from '../options/environment.js';
-import type { OAuthClientModuleOptions } from '../options/module-options.js';
+import { moduleProblemsOf, type OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
 import { isRecord } from '../options/option-kinds.js';
-import { moduleProblemsOf, problemsOf } from '../options/option-rules.js';
+import { problemsOf } from '../options/problems.js';
 
 /** A client with everything that belongs to it. */
 export interface RegisteredClient extends ApiClient {
@@ -51,7 +47,7 @@ export class OAuthClientRegistry {
       throw new OAuthConfigurationError([
         'OAuthClientModule: what the factory returns must be an object of options.',
       ]);
-    return new OAuthClientRegistry(options, await validClients(options, environment), store);
+    return new OAuthClientRegistry(options, validClients(options, environment), store);
   }
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */
@@ -75,24 +71,23 @@ export class OAuthClientRegistry {
   #register(name: string, own: OAuthClientOptions): RegisteredClient {
     const options = withDefaults(own);
     const { clock } = this.runtime;
-    const { endpoint, dpop, tlsAgent } = connectClient(
+    const { endpoint, dpop, tlsAgent } = connectClient({
       name,
       options,
       clock,
-      (message) => this.logger.warn(name, message),
-      undefined,
-      () => client.renew(),
-    );
+      warn: (message) => this.logger.warn(name, message),
+      onCertificateReplaced: () => client.renew(),
+    });
     const client = OAuthClient.create(name, endpoint, options, this.runtime);
     const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
-    return { client, origins, unauthorizedRetry: options.unauthorizedRetry, dpop, clock, options, tlsAgent };
+    return { client, origins, unauthorizedRetry: options.unauthorized.retry, dpop, clock, options, tlsAgent };
   }
 }
 
-async function validClients(
+function validClients(
   options: OAuthClientModuleOptions,
   environment: EnvironmentSource,
-): Promise<Record<string, OAuthClientOptions>> {
+): Record<string, OAuthClientOptions> {
   const inCode = options.clients !== undefined;
   const read = inCode ? { clients: options.clients, problems: [] } : clientsFromEnvironment(environment);
   const problems = [...moduleProblemsOf(options), ...read.problems];
@@ -105,7 +100,7 @@ async function validClients(
     }
     valid[name] = mergeClientOptions(defaults, own);
     const label = inCode ? (path: string) => path : (path: string) => variableOf(name, path);
-    problems.push(...(await problemsOf(name, valid[name], label, own)));
+    problems.push(...problemsOf(name, valid[name], label, own));
   }
   if (problems.length > 0) throw new OAuthConfigurationError(problems);
   return valid;

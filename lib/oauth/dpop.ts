@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash, createPublicKey, randomUUID, type KeyObject } from 'node:crypto';
 import {
   SignJWT,
   calculateJwkThumbprint,
@@ -11,11 +11,12 @@ import {
 import type { AccessToken } from '../core/access-token.js';
 import type { Clock } from '../core/clock.js';
 import { LruMap } from '../core/lru-map.js';
-import { importSigningKey } from './credentials.js';
-import { valueOf, type DpopOptions } from '../options/client-options.js';
+import type { DpopOptions } from '../options/client-options.js';
+import { parseSigningKey } from '../options/keys.js';
+import { valueOf } from '../options/source.js';
 
 interface ProofKey {
-  key: CryptoKey;
+  key: CryptoKey | KeyObject;
   publicJwk: JWK;
   algorithm: string;
 }
@@ -78,7 +79,11 @@ export class DpopKey {
 
   async #make(): Promise<ProofKey> {
     const { privateKey: given, algorithm = 'ES256' } = this.#options;
-    if (given !== undefined) return importSigningKey(await valueOf(given), this.#options.algorithm);
+    if (given !== undefined) {
+      const key = parseSigningKey(await valueOf(given), this.#options.algorithm);
+      const publicJwk = createPublicKey(key.key).export({ format: 'jwk' }) as JWK;
+      return { key: key.key, publicJwk, algorithm: key.algorithm };
+    }
     const { privateKey, publicKey } = await generateKeyPair(algorithm);
     return { key: privateKey, publicJwk: await exportJWK(publicKey), algorithm };
   }

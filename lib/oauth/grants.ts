@@ -1,11 +1,14 @@
 import { OAuthClientError } from '../core/errors.js';
 import { scopeValues, type TokenRequestDetails } from '../core/token-request.js';
+import type { GrantOptions } from '../options/client-options.js';
+import { RESERVED_PARAMETERS } from '../options/option-kinds.js';
+import type { ResolvedClientOptions } from '../options/resolved-options.js';
+import type { Source } from '../options/source.js';
 import { fingerprint, readCredential } from './credentials.js';
-import type { GrantOptions, ResolvedClientOptions, Source } from '../options/client-options.js';
 
 /** What a grant sends. */
 export interface GrantParameters {
-  type: string;
+  /** `grant_type` and all the others. */
   parameters: URLSearchParams;
   /** The refresh token that is used up, to be kept if the server sends no other (RFC 6749 §6). */
   refreshToken: string | undefined;
@@ -14,12 +17,6 @@ export interface GrantParameters {
 type Fields = Record<string, string | string[] | undefined>;
 
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token';
-/** Set by the grant and the client's authentication; free parameters never replace them. */
-export const RESERVED_PARAMETERS: ReadonlySet<string> = new Set([
-  'grant_type', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type',
-  'refresh_token', 'assertion', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type',
-]); // prettier-ignore
-
 /**
  * Stands for the grant in cache keys, tokens only as hashes. What a function will say is not known beforehand, so
  * that such a grant belongs to the client of that name.
@@ -43,7 +40,7 @@ export async function grantParameters(
     grant.type === 'refresh_token'
       ? (keptRefreshToken ?? (await read('refreshToken', grant.refreshToken)))
       : undefined;
-  const { type, ...own } = await grantFields(client, grant, details.subjectToken || undefined, read);
+  const own = await grantFields(client, grant, details.subjectToken || undefined, read);
   const { scope, audience, resource } = details;
   const free = Object.entries(details.parameters ?? {}).filter(([name]) => !RESERVED_PARAMETERS.has(name));
   const fields: Fields = { scope: scopeValues(scope).join(' '), audience, resource };
@@ -51,30 +48,30 @@ export async function grantParameters(
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(fields))
     for (const one of [value ?? []].flat()) if (one !== '') parameters.append(name, one);
-  return { type, parameters, refreshToken };
+  return { parameters, refreshToken };
 }
 
-/** The grant's type as it goes into the request, and its own fields. */
+/** The grant's type and its own fields. */
 async function grantFields(
   client: string,
   grant: GrantOptions,
   subjectToken: string | undefined,
   read: (option: string, source: Source<string>) => Promise<string>,
-): Promise<Fields & { type: string }> {
+): Promise<Fields> {
   switch (grant.type) {
     case 'client_credentials':
     case 'refresh_token':
-      return { type: grant.type };
+      return { grant_type: grant.type };
     case 'jwt_bearer': {
       const assertion = subjectToken ?? (grant.assertion && (await read('assertion', grant.assertion)));
       if (!assertion) throw subjectMissing(client, 'an assertion (grant.assertion, or subjectToken)');
-      return { type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion };
+      return { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion };
     }
     case 'token_exchange': {
       if (subjectToken === undefined) throw subjectMissing(client, 'a subjectToken');
       const { subjectTokenType, actorToken, actorTokenType, requestedTokenType } = grant;
       return {
-        type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
         subject_token: subjectToken,
         subject_token_type: subjectTokenType ?? ACCESS_TOKEN_TYPE,
         ...(actorToken && {

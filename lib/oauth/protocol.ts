@@ -1,35 +1,28 @@
-import type { CustomFetch } from 'openid-client';
 import type { Clock } from '../core/clock.js';
-import { TokenResponseError } from '../core/errors.js';
+import { AuthorizationServerUnavailableError, TokenResponseError } from '../core/errors.js';
+import { parseRetryAfter } from './retry-after.js';
 
 /** One HTTP request of the protocol: never follows a redirect, and answers whatever the status. */
-export interface TransportRequest {
-  method: string;
+export interface ProtocolRequest {
+  url: string;
+  method: 'GET' | 'POST';
   headers: Record<string, string>;
-  body: string | undefined;
-  signal: AbortSignal | undefined;
+  data?: string;
+  signal: AbortSignal;
 }
 
 /**
- * Port: how protocol requests travel; implemented by `axios/`. Rejects with an `OAuthClientError`, and answers
+ * Port: how protocol requests travel; implemented by `http/`. Rejects with an `OAuthClientError`, and answers
  * with the body read whole, within its bound.
  */
-export type HttpTransport = (url: string, request: TransportRequest) => Promise<Response>;
+export type ProtocolTransport = (request: ProtocolRequest) => Promise<Response>;
 
 /** What requests to an authorization server need beside their client's options. */
 export interface ProtocolParts {
-  transport: HttpTransport;
+  transport: ProtocolTransport;
   clock: Clock;
-  /** Told of what a server leaves out or contradicts, in a sentence each. */
+  /** Called with a sentence on each thing that a server leaves out or contradicts. */
   warn: (message: string) => void;
-}
-
-/** Gives openid-client a transport of ours as its `fetch`. */
-export function openidFetch(
-  send: (url: string, request: Omit<TransportRequest, 'signal'>) => Promise<Response>,
-): CustomFetch {
-  return (url, { method, headers, body }) =>
-    send(url, { method, headers, body: body instanceof URLSearchParams ? body.toString() : undefined });
 }
 
 /**
@@ -45,4 +38,21 @@ export function refuseRedirect(client: string, url: string, response: Response):
     `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`,
     { client },
   );
+}
+
+/** Whether a server says with its status that asking again later can help. */
+export function isOutage(status: number): boolean {
+  return status === 408 || status === 429 || status >= 500;
+}
+
+/** The error for an answer that asks to come back later; `what` names what was asked for. */
+export function unavailableNow(
+  client: string,
+  what: string,
+  { status, headers }: Response,
+  now: number,
+): AuthorizationServerUnavailableError {
+  const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, now);
+  const message = `The ${what} of OAuth client "${client}" is unavailable: it answered ${status}.`;
+  return new AuthorizationServerUnavailableError(message, { client, status, retryAfterMs });
 }

@@ -1,18 +1,14 @@
-import {
-  ClientError,
-  allowInsecureRequests,
-  customFetch,
-  discovery,
-  type ServerMetadata,
-} from 'openid-client';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenResponseError } from '../core/errors.js';
-import { parseRetryAfter } from './retry-after.js';
-import { openidFetch, refuseRedirect, type ProtocolParts } from './protocol.js';
-import type { ResolvedClientOptions } from '../options/client-options.js';
+import { KINDS, isLoopback, isSecure } from '../options/option-kinds.js';
+import type { ResolvedClientOptions } from '../options/resolved-options.js';
+import { isOutage, refuseRedirect, unavailableNow, type ProtocolParts } from './protocol.js';
 import { parseObject } from './token-response.js';
 
-/** An authorization server, as far as token requests go; `token_endpoint` is the one to ask. */
-export type KnownServer = ServerMetadata & { token_endpoint: string };
+/** An authorization server, as far as token requests go. */
+export interface KnownServer {
+  issuer: string;
+  tokenEndpoint: string;
+}
 
 const TTL_MS = 3_600_000;
 /** When a refresh has failed, the old document serves this much longer before the next one. */
@@ -36,11 +32,10 @@ export class ServerMetadataSource {
 
   /** @throws {TokenResponseError | AuthorizationServerUnavailableError} when there is no document, not even an old one. */
   async get(signal: AbortSignal): Promise<KnownServer> {
-    const { issuer, tokenEndpoint, timeoutMs } = this.#options;
+    const { issuer = '', tokenEndpoint, timeoutMs } = this.#options;
     const { clock } = this.#parts;
-    if (tokenEndpoint !== undefined) {
-      return { issuer: issuer ?? new URL(tokenEndpoint).origin, token_endpoint: tokenEndpoint };
-    }
+    if (tokenEndpoint !== undefined)
+      return { issuer: issuer || new URL(tokenEndpoint).origin, tokenEndpoint };
     const old = this.#known;
     if (old && clock.monotonic() < this.#knownUntil) return old;
     // A refresh that hangs must leave time for the token request, which can go without it.
@@ -48,12 +43,10 @@ export class ServerMetadataSource {
       ? AbortSignal.any([signal, AbortSignal.timeout(Math.min(Math.ceil(timeoutMs / 2), REFRESH_MAX_MS))])
       : signal;
     try {
-      this.#pending ??= this.#discover(issuer!, bound).finally(() => (this.#pending = undefined));
-      const found = await this.#pending;
-      if (!old) this.#warnOfContradictions(found);
-      this.#known = found;
+      this.#pending ??= this.#discover(issuer, bound).finally(() => (this.#pending = undefined));
+      this.#known = await this.#pending;
       this.#knownUntil = clock.monotonic() + TTL_MS;
-      return found;
+      return this.#known;
     } catch (error) {
       if (!old) throw error;
       this.#knownUntil = clock.monotonic() + RETRY_MS;
@@ -63,58 +56,52 @@ export class ServerMetadataSource {
 
   /** OpenID Connect Discovery appends its well-known path, RFC 8414 §3 inserts another; issuers serve either. */
   async #discover(issuer: string, signal: AbortSignal): Promise<KnownServer> {
-    const failures: OAuthClientError[] = [];
-    for (const algorithm of ['oidc', 'oauth2'] as const) {
-      try {
-        return await this.#fetchMetadata(issuer, algorithm, signal);
-      } catch (error) {
-        failures.push(this.#typed(error));
-      }
-    }
-    throw failures.find(isUnavailable) ?? failures.find(({ retryable }) => !retryable) ?? failures[0]!;
+    const { origin, pathname } = new URL(issuer);
+    const path = pathname.replace(/\/$/, '');
+    const ask = async (url: string) => {
+      const document = await this.#fetch(url, signal);
+      const tokenEndpoint = this.#tokenEndpointOf(document, issuer);
+      if (this.#known === undefined) this.#warnOfContradictions(document);
+      return { issuer, tokenEndpoint };
+    };
+    return ask(`${origin}${path}/.well-known/openid-configuration`).catch((appended: unknown) =>
+      ask(`${origin}/.well-known/oauth-authorization-server${path}`).catch((inserted: unknown) => {
+        throw moreTelling(appended, inserted);
+      }),
+    );
   }
 
-  async #fetchMetadata(
-    issuer: string,
-    algorithm: 'oidc' | 'oauth2',
-    signal: AbortSignal,
-  ): Promise<KnownServer> {
-    const { clientId, tls, allowInsecureRequests: insecure } = this.#options;
-    const config = await discovery(new URL(issuer), clientId, undefined, undefined, {
-      algorithm,
-      execute: [allowInsecureRequests], // plain http was ruled out at boot, or allowed by name
-      [customFetch]: openidFetch(async (url, request) =>
-        this.#document(url, await this.#parts.transport(url, { ...request, signal })),
-      ),
-    });
-    const metadata: ServerMetadata = config.serverMetadata();
-    const alias = tls?.cert === undefined ? undefined : metadata.mtls_endpoint_aliases?.token_endpoint; // RFC 8705 §5
-    const endpoint: unknown = alias ?? metadata.token_endpoint;
-    if (typeof endpoint !== 'string' || !URL.canParse(endpoint))
-      throw this.#unusable('names no token_endpoint');
-    if (!insecure && !isSecure(endpoint)) throw this.#unusable('names a token_endpoint without https');
-    return { ...metadata, token_endpoint: endpoint };
-  }
-
-  async #document(url: string, response: Response): Promise<Response> {
-    const client = this.#client;
-    const { status, headers } = response;
-    refuseRedirect(client, url, response);
-    if (status === 408 || status === 429 || status >= 500) {
-      const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, this.#parts.clock.now());
-      throw new AuthorizationServerUnavailableError(
-        `The metadata of the authorization server of OAuth client "${client}" is unavailable: it answered ${status}.`,
-        { client, status, retryAfterMs },
-      );
-    }
+  async #fetch(url: string, signal: AbortSignal): Promise<Record<string, unknown>> {
+    const { transport, clock } = this.#parts;
+    const answer = await transport({ url, method: 'GET', headers: { accept: 'application/json' }, signal });
+    const { status } = answer;
+    refuseRedirect(this.#client, url, answer);
+    if (isOutage(status))
+      throw unavailableNow(this.#client, 'metadata of the authorization server', answer, clock.now());
     if (status !== 200) throw this.#unusable(`is not a metadata document: ${url} answered ${status}`, true);
-    const document = parseObject(await response.text());
+    const document = parseObject(await answer.text());
     if (document === undefined) throw this.#unusable('is not a metadata document', true);
-    return Response.json(document);
+    return document;
+  }
+
+  /** A discovered endpoint obeys the rules of a configured one; http on loopback is no place for an issuer elsewhere to name. */
+  #tokenEndpointOf(document: Record<string, unknown>, issuer: string): string {
+    const { tls, allowInsecureRequests } = this.#options;
+    if (typeof document['issuer'] !== 'string') throw this.#unusable('names no issuer');
+    if (document['issuer'] !== issuer)
+      throw this.#unusable('names another issuer than the configured one (RFC 8414 §3.3)');
+    const aliases = document['mtls_endpoint_aliases'] as { token_endpoint?: unknown } | null | undefined; // RFC 8705 §5
+    const endpoint =
+      (tls?.cert === undefined ? undefined : aliases?.token_endpoint) ?? document['token_endpoint'];
+    if (!KINDS.url.accepts(endpoint))
+      throw this.#unusable('names no token_endpoint that is a URL without user name and fragment');
+    if (!allowInsecureRequests && (!isSecure(endpoint) || (isLoopback(endpoint) && !isLoopback(issuer))))
+      throw this.#unusable('names a token_endpoint without https');
+    return endpoint;
   }
 
   /** A hint beforehand, since servers answer such a contradiction with no more than `invalid_client` (RFC 8414 §2). */
-  #warnOfContradictions(metadata: KnownServer): void {
+  #warnOfContradictions(document: Record<string, unknown>): void {
     const { tokenEndpointAuthMethod, signingAlgorithm, dpop } = this.#options;
     const proof = typeof dpop === 'object' ? dpop : { algorithm: dpop ? 'ES256' : undefined };
     for (const [option, value, list] of [
@@ -122,21 +109,12 @@ export class ServerMetadataSource {
       ['signingAlgorithm', signingAlgorithm, 'token_endpoint_auth_signing_alg_values_supported'],
       ['dpop.algorithm', proof.algorithm, 'dpop_signing_alg_values_supported'],
     ] as const) {
-      const supported: unknown = metadata[list];
+      const supported = document[list];
       if (value === undefined || !Array.isArray(supported) || supported.includes(value)) continue;
       this.#parts.warn(
         `OAuth client "${this.#client}": its authorization server does not list ${value} in ${list}; if token requests fail, change ${option}.`,
       );
     }
-  }
-
-  #typed(error: unknown): OAuthClientError {
-    const cause = error instanceof ClientError ? error.cause : error;
-    if (cause instanceof OAuthClientError) return cause;
-    const mismatch = error instanceof ClientError && error.code === 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED';
-    return this.#unusable(
-      mismatch ? 'names another issuer than the configured one (RFC 8414 §3.3)' : 'names no issuer',
-    );
   }
 
   #unusable(what: string, retryable = false): TokenResponseError {
@@ -148,13 +126,12 @@ export class ServerMetadataSource {
   }
 }
 
-function isUnavailable(error: OAuthClientError): error is AuthorizationServerUnavailableError {
-  return error instanceof AuthorizationServerUnavailableError;
-}
-
-/** Whether a URL is https, or http that does not leave this machine. */
-export function isSecure(url: string): boolean {
-  const { protocol, hostname } = new URL(url);
-  if (protocol === 'https:') return true;
-  return protocol === 'http:' && /^(localhost|(.+\.)?localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+/** An outage before a document that is wrong, and that before something else at the URL. */
+function moreTelling(first: unknown, second: unknown): unknown {
+  const both = [first, second];
+  return (
+    both.find((error) => error instanceof AuthorizationServerUnavailableError) ??
+    both.find((error) => error instanceof OAuthClientError && !error.retryable) ??
+    first
+  );
 }

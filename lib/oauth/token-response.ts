@@ -1,19 +1,7 @@
-import {
-  AuthorizationServerUnavailableError,
-  TokenRequestError,
-  TokenResponseError,
-} from '../core/errors.js';
-import { parseRetryAfter } from './retry-after.js';
-import type { AccessTokenType } from '../core/token-store.js';
-
-/** A successful answer of the token endpoint (RFC 6749 §5.1). */
-export interface TokenResponse {
-  value: string;
-  tokenType: AccessTokenType;
-  scope?: string;
-  lifetimeMs: number;
-  refreshToken?: string;
-}
+import { TokenRequestError, TokenResponseError } from '../core/errors.js';
+import type { AccessTokenType, StoredToken } from '../core/token-store.js';
+import { formEncode } from './client-authentication.js';
+import { isOutage, unavailableNow } from './protocol.js';
 
 /** What the answer is judged by. */
 export interface ResponseExpectations {
@@ -23,11 +11,17 @@ export interface ResponseExpectations {
   /** Whether the grant is token exchange, whose answers have members of their own (RFC 8693 §2.2.1). */
   exchange: boolean;
   defaultLifetimeMs: number;
+  /** The scope asked for, which is granted unless the server says otherwise (RFC 6749 §5.1). */
+  scope: string | undefined;
+  /** The refresh token of the request; one that comes with another grant is ignored (RFC 6749 §4.4.3). */
+  refreshToken: string | undefined;
+  /** When the request was sent, epoch milliseconds: the lifetime counts from there. */
+  issuedAt: number;
   /** Wall clock, for `Retry-After` dates. */
   now: number;
   /** What was sent in confidence, in case the server repeats it. */
   secrets: readonly string[];
-  /** Told what the answer leaves out, and what is assumed instead. */
+  /** Called with what the answer leaves out, and what is assumed instead. */
   warn: (what: string) => void;
 }
 
@@ -40,21 +34,16 @@ const MAX_TEXT = 256;
  * @throws {AuthorizationServerUnavailableError | TokenRequestError | TokenResponseError}
  */
 export function readTokenResponse(
-  status: number,
-  headers: Headers,
+  answer: Response,
   text: string,
   expected: ResponseExpectations,
-): TokenResponse {
+): StoredToken {
   const { client, secrets, now } = expected;
+  const { status } = answer;
   const body = parseObject(text);
   const code = body?.['error'];
-  if (status === 408 || status === 429 || status >= 500 || code === 'temporarily_unavailable') {
-    const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, now);
-    throw new AuthorizationServerUnavailableError(
-      `The authorization server of OAuth client "${client}" is unavailable: it answered ${status}.`,
-      { client, status, retryAfterMs },
-    );
-  }
+  if (isOutage(status) || code === 'temporarily_unavailable')
+    throw unavailableNow(client, 'authorization server', answer, now);
   if (status >= 300 || (code ?? '') !== '') {
     const error = serverText(code, secrets);
     throw rejection(client, status, error, serverText(body?.['error_description'], secrets));
@@ -63,9 +52,9 @@ export function readTokenResponse(
   return successful(body, expected);
 }
 
-function successful(body: Record<string, unknown>, expected: ResponseExpectations): TokenResponse {
-  const { client, tokenType, exchange, warn } = expected;
-  const { access_token: value, scope, refresh_token: refreshToken } = body;
+function successful(body: Record<string, unknown>, expected: ResponseExpectations): StoredToken {
+  const { client, tokenType, exchange, issuedAt, warn, refreshToken: used } = expected;
+  const { access_token: value, refresh_token: next } = body;
   if (typeof value !== 'string' || value === '') throw invalid(client, 'has no access_token', true);
   // A token that cannot stand in a header would otherwise fail every API request, one by one.
   if (!/^[\x21-\x7e]+$/.test(value))
@@ -77,12 +66,15 @@ function successful(body: Record<string, unknown>, expected: ResponseExpectation
   }
   if (exchange && typeof body['issued_token_type'] !== 'string')
     warn('no issued_token_type; an access token is assumed');
+  const scope = typeof body['scope'] === 'string' ? body['scope'] : expected.scope;
+  const refreshToken = used !== undefined && typeof next === 'string' && next !== '' ? next : used;
   return {
     value,
     tokenType,
-    lifetimeMs: lifetimeOf(body['expires_in'], expected),
-    ...(typeof scope === 'string' && { scope }),
-    ...(typeof refreshToken === 'string' && refreshToken !== '' && { refreshToken }),
+    issuedAt,
+    expiresAt: issuedAt + lifetimeOf(body['expires_in'], expected),
+    ...(scope !== undefined && { scope }),
+    ...(refreshToken !== undefined && { refreshToken }),
   };
 }
 
@@ -140,12 +132,19 @@ function invalid(client: string, what: string, retryable: boolean): TokenRespons
 function serverText(text: unknown, secrets: readonly string[]): string | undefined {
   if (typeof text !== 'string' || text === '') return undefined;
   return secrets
+    .flatMap(spellings)
     .filter(isTelling)
     .reduce((kept, secret) => kept.replaceAll(secret, '[redacted]'), text)
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
     .slice(0, MAX_TEXT)
     .replace(/[\ud800-\udbff]$/, '')
     .trim();
+}
+
+/** A secret as it may come back: plain, in JSON, in a form, and in a form by our own rules. */
+function spellings(secret: string): string[] {
+  const inForm = new URLSearchParams([['', secret]]).toString().slice(1);
+  return [secret, JSON.stringify(secret).slice(1, -1), inForm, formEncode(secret)];
 }
 
 /** A secret that is a plain short word says nothing where it stands in a sentence, and is in many. */

@@ -1,10 +1,14 @@
-import type { JWK } from 'jose';
 import type { RetryOptions } from '../core/backoff.js';
-import type { TokenLifeOptions } from '../core/flight-context.js';
 import type { RefreshAheadOptions } from '../core/held-token.js';
+import type { Source } from './source.js';
 
-/** A value, or a function asked for it each time it is needed. */
-export type Source<T> = T | (() => T | Promise<T>);
+/** A private key as a JSON Web Key (RFC 7517), such as jose's `JWK`. */
+export interface PrivateJwk {
+  kty?: string;
+  kid?: string;
+  alg?: string;
+  [member: string]: unknown;
+}
 
 /** The names of RFC 7591 §2 and RFC 8705 §2. */
 export const TOKEN_ENDPOINT_AUTH_METHODS = [
@@ -44,7 +48,7 @@ export type GrantOptions =
       type: 'token_exchange';
       /** Type of the subject token. Default `urn:ietf:params:oauth:token-type:access_token`. */
       subjectTokenType?: string;
-      /** The token of who acts for the subject. */
+      /** The token of the party that acts for the subject. */
       actorToken?: Source<string>;
       /** Type of the actor token. Default as for the subject token. */
       actorTokenType?: string;
@@ -69,7 +73,19 @@ export interface DpopOptions {
   /** Default ES256, or what the key allows. */
   algorithm?: SigningAlgorithm;
   /** PEM or JWK, or a function asked once. Needed where a grant outlives the process: refresh_token. */
-  privateKey?: Source<string | JWK>;
+  privateKey?: Source<string | PrivateJwk>;
+}
+
+/** How client assertions are made (RFC 7523). */
+export interface AssertionOptions {
+  /** `aud` of client assertions: `issuer`, `token_endpoint` or a value. Default: the issuer, else the token endpoint. */
+  audience?: string;
+}
+
+/** What follows when an API answers 401. */
+export interface UnauthorizedOptions {
+  /** Whether an API request is replayed once after a 401. Default true. */
+  retry?: boolean;
 }
 
 /** Axios request defaults for token and API requests: proxy, agents, headers and the like. */
@@ -95,15 +111,15 @@ export interface OAuthClientOptions {
    */
   basicEncoding?: 'form' | 'raw';
   /** Private key for `private_key_jwt`: PEM, JWK, or a function asked at each token request. */
-  privateKey?: Source<string | JWK>;
+  privateKey?: Source<string | PrivateJwk>;
   /** Path of a PEM or JWK file, read at each token request. */
   privateKeyFile?: string;
   /** `kid` of client assertions. Default: the JWK's own. */
   keyId?: string;
   /** `alg` of client assertions. Default: from the key; `EdDSA` for Ed25519. */
   signingAlgorithm?: SigningAlgorithm;
-  /** `aud` of client assertions: `issuer`, `token_endpoint` or a value. Default: the issuer, else the token endpoint. */
-  assertionAudience?: string;
+  /** Client assertions, for `private_key_jwt` and `client_secret_jwt`. */
+  assertion?: AssertionOptions;
   /** Mutual TLS, to the authorization server and to the API. */
   tls?: TlsOptions;
   /** Default `{ type: 'client_credentials' }`. */
@@ -128,58 +144,16 @@ export interface OAuthClientOptions {
   allowInsecureRequests?: boolean;
   /** Lifetime when the response has no `expires_in`, in milliseconds. Default 300,000. */
   defaultLifetimeMs?: number;
-  /** When a refresh starts behind the callers' backs. */
+  /** When a refresh starts in the background. */
   refreshAhead?: Partial<RefreshAheadOptions>;
   /** Deadline of one token request, body included, in milliseconds. Default 5,000. */
   timeoutMs?: number;
   /** Tries inside one flight. */
   retry?: Partial<RetryOptions>;
-  /** Whether an API request is replayed once after a 401. Default true. */
-  unauthorizedRetry?: boolean;
+  /** What follows when the API answers 401. */
+  unauthorized?: UnauthorizedOptions;
   /** Whether a token is fetched at application bootstrap; with `required` the boot fails without one. Default `off`. */
   prefetch?: 'off' | 'background' | 'required';
   /** Axios defaults for token and API requests. */
   http?: HttpOptions;
-}
-
-const DEFAULTS = {
-  basicEncoding: 'form',
-  grant: { type: 'client_credentials' },
-  requestFormat: 'form',
-  allowInsecureRequests: false,
-  defaultLifetimeMs: 300_000,
-  timeoutMs: 5_000,
-  unauthorizedRetry: true,
-  prefetch: 'off',
-} as const satisfies OAuthClientOptions;
-const REFRESH_AHEAD: RefreshAheadOptions = { ratio: 0.25, maxMs: 300_000 };
-const RETRY: RetryOptions = { attempts: 3, minDelayMs: 200, maxDelayMs: 5_000, totalMs: 15_000 };
-
-/** A client's options with every default in place. */
-export type ResolvedClientOptions = OAuthClientOptions &
-  TokenLifeOptions &
-  Required<Pick<OAuthClientOptions, keyof typeof DEFAULTS | 'clientId' | 'tokenEndpointAuthMethod'>>;
-
-/** Adds the defaults to options that were found valid. */
-export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
-  const options = defined(given);
-  const keyed = options.privateKey !== undefined || options.privateKeyFile !== undefined;
-  return {
-    clientId: '',
-    tokenEndpointAuthMethod: keyed ? 'private_key_jwt' : 'client_secret_basic',
-    ...DEFAULTS,
-    ...options,
-    refreshAhead: { ...REFRESH_AHEAD, ...defined(options.refreshAhead ?? {}) },
-    retry: { ...RETRY, ...defined(options.retry ?? {}) },
-  };
-}
-
-/** Without the members that are undefined: those say nothing, and must not hide a default. */
-export function defined<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
-}
-
-/** The value of a {@link Source}. */
-export async function valueOf<T extends string | object>(source: Source<T>): Promise<T> {
-  return typeof source === 'function' ? (source as () => T | Promise<T>)() : source;
 }

@@ -1,8 +1,10 @@
-import { readFile } from 'node:fs/promises';
-import type { OAuthClientOptions } from './client-options.js';
-import { presets } from './presets.js';
 import { OAuthConfigurationError } from '../core/errors.js';
-import { OPTION_SCHEMA, nearest, type OptionKind } from './option-kinds.js';
+import type { OAuthClientOptions } from './client-options.js';
+import { nearest } from './nearest.js';
+import { splitList } from './option-kinds.js';
+import { OPTION_SCHEMA } from './option-schema.js';
+import { presets } from './presets.js';
+import { readTextFile } from './source.js';
 
 /** Where variables are read from: ConfigService, or a plain record. */
 export interface EnvironmentSource {
@@ -33,19 +35,18 @@ function suffixOf(path: string): string {
     .toUpperCase();
 }
 
-/** What may follow `OAUTH_<NAME>_`: the option it sets and how its text is read. */
-const SUFFIXES = new Map<string, { path: string; kind: OptionKind; file: boolean }>();
-for (const [path, kind] of Object.entries(OPTION_SCHEMA)) {
-  if (kind === 'object') continue;
-  SUFFIXES.set(suffixOf(path), { path, kind, file: false });
-  if (kind === 'secret' && path.includes('.'))
-    SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, kind, file: true });
+/** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read. */
+const SUFFIXES = new Map<string, { path: string; read: (text: string) => unknown }>();
+for (const [path, { read, secret }] of Object.entries(OPTION_SCHEMA)) {
+  if (read) SUFFIXES.set(suffixOf(path), { path, read });
+  // Options on the top level say themselves whether there is a file for them.
+  if (secret && path.includes('.')) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
 const KNOWN = [...SUFFIXES.keys(), 'PARTNER', 'ENVIRONMENT'];
 
 /** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
-function ownerOf(variable: string, prefixes: Iterable<string>): string | undefined {
-  const longestFirst = [...prefixes]
+function ownerOf(variable: string, prefixes: readonly string[]): string | undefined {
+  const longestFirst = prefixes
     .filter((prefix) => variable.startsWith(prefix))
     .sort((one, other) => other.length - one.length);
   return longestFirst.find((prefix) => KNOWN.includes(variable.slice(prefix.length))) ?? longestFirst[0];
@@ -61,7 +62,7 @@ export function clientsFromEnvironment(
   otherwise = 'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global',
 ): EnvironmentClients {
   const problems: string[] = [];
-  const names = [...new Set(split(text(source, 'OAUTH_CLIENTS') ?? ''))];
+  const names = [...new Set(splitList(text(source, 'OAUTH_CLIENTS') ?? ''))];
   if (names.length === 0) {
     problems.push(
       `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`,
@@ -69,27 +70,26 @@ export function clientsFromEnvironment(
   }
   const owners = new Map<string, string>();
   for (const name of names) {
-    const other = owners.get(prefixOf(name));
+    const prefix = prefixOf(name);
+    const other = owners.get(prefix);
     if (other !== undefined)
       problems.push(
-        `OAUTH_CLIENTS: clients "${other}" and "${name}" would share the variables ${prefixOf(name)}*; rename one.`,
+        `OAUTH_CLIENTS: clients "${other}" and "${name}" would share the variables ${prefix}*; rename one.`,
       );
-    owners.set(prefixOf(name), name);
+    owners.set(prefix, name);
   }
-  const clients = Object.fromEntries(
-    names.map((name) => [name, clientFromEnvironment(name, owners, source, problems)]),
-  );
-  return { clients, problems };
+  const read = (name: string) => clientFromEnvironment(name, [...owners.keys()], source, problems);
+  return { clients: Object.fromEntries(names.map((name) => [name, read(name)])), problems };
 }
 
 function clientFromEnvironment(
   name: string,
-  owners: Map<string, string>,
+  prefixes: readonly string[],
   source: EnvironmentSource,
   problems: string[],
 ): OAuthClientOptions {
   const prefix = prefixOf(name);
-  const ours = (variable: string) => ownerOf(variable, owners.keys()) === prefix;
+  const ours = (variable: string) => ownerOf(variable, prefixes) === prefix;
   for (const variable of source.names().filter(ours)) {
     const suffix = variable.slice(prefix.length);
     if (KNOWN.includes(suffix) || text(source, variable) === undefined) continue;
@@ -99,14 +99,15 @@ function clientFromEnvironment(
   }
   const own: Record<string, unknown> = {};
   const read = (suffix: string) => (ours(prefix + suffix) ? text(source, prefix + suffix) : undefined);
-  for (const [suffix, { path, kind, file }] of SUFFIXES) {
+  for (const [suffix, option] of SUFFIXES) {
     const value = read(suffix);
     if (value === undefined) continue;
-    if (file && read(suffixOf(path)) !== undefined)
+    const plain = suffixOf(option.path);
+    if (suffix !== plain && read(plain) !== undefined)
       problems.push(
-        `Client "${name}": ${prefix}${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`,
+        `Client "${name}": ${prefix}${plain} and ${prefix}${suffix} exclude each other; keep one.`,
       );
-    assign(own, path, file ? fileReader(value) : parse(value, kind));
+    assign(own, option.path, option.read(value));
   }
   return withPreset(name, own, source, problems);
 }
@@ -118,23 +119,20 @@ function withPreset(
   problems: string[],
 ): OAuthClientOptions {
   const prefix = prefixOf(name);
+  const wrong = (what: string) => problems.push(`Client "${name}": ${prefix}${what}`);
   const partner = text(source, `${prefix}PARTNER`);
   const environment = text(source, `${prefix}ENVIRONMENT`);
-  if (partner === undefined) {
-    if (environment !== undefined)
-      problems.push(`Client "${name}": ${prefix}ENVIRONMENT needs ${prefix}PARTNER.`);
-    return own;
-  }
-  const preset = Object.hasOwn(presets, partner) ? presets[partner] : undefined;
+  const preset = partner !== undefined && Object.hasOwn(presets, partner) ? presets[partner] : undefined;
   if (preset === undefined) {
-    problems.push(`Client "${name}": ${prefix}PARTNER must be one of ${Object.keys(presets).join(', ')}.`);
+    if (partner !== undefined) wrong(`PARTNER must be one of ${Object.keys(presets).join(', ')}.`);
+    else if (environment !== undefined) wrong(`ENVIRONMENT needs ${prefix}PARTNER.`);
     return own;
   }
   try {
     return preset({ ...own, ...(environment !== undefined && { environment }) });
   } catch (error) {
     if (!(error instanceof OAuthConfigurationError)) throw error;
-    problems.push(...error.problems.map((problem) => `Client "${name}": ${prefix}ENVIRONMENT: ${problem}`));
+    for (const problem of error.problems) wrong(`ENVIRONMENT: ${problem}`);
     return own;
   }
 }
@@ -144,30 +142,6 @@ function text(source: EnvironmentSource, variable: string): string | undefined {
   // ConfigService hands on what a schema made of a variable.
   if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return undefined;
   return value === '' ? undefined : String(value);
-}
-
-/** What cannot be read stays text, so that validation reports it with all the rest. */
-function parse(value: string, kind: OptionKind): unknown {
-  switch (kind) {
-    case 'boolean':
-      return value === 'true' ? true : value === 'false' ? false : value;
-    case 'count':
-    case 'milliseconds':
-    case 'ratio':
-      return value.trim() === '' || Number.isNaN(Number(value)) ? value : Number(value);
-    case 'list':
-    case 'urls':
-      return split(value);
-    case 'parameters': {
-      const query = new URLSearchParams(value);
-      return Object.fromEntries([...new Set(query.keys())].map((key) => [key, single(query.getAll(key))]));
-    }
-    case 'secret':
-      // A PEM on one line, as env files and dashboards keep it.
-      return value.startsWith('-----BEGIN') ? value.replaceAll('\\n', '\n') : value;
-    default:
-      return value;
-  }
 }
 
 function assign(target: Record<string, unknown>, path: string, value: unknown): void {
@@ -182,17 +156,7 @@ function assign(target: Record<string, unknown>, path: string, value: unknown): 
   target[head] = { ...(present === true ? {} : present), [member]: value };
 }
 
-function fileReader(path: string): () => Promise<string> {
-  return async () => (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
-}
-
-function split(value: string): string[] {
-  return value
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '');
-}
-
-function single(values: string[]): string | string[] {
-  return values.length === 1 ? values[0]! : values;
+/** Asked at each token request, as files are replaced. */
+function fileSource(path: string): () => Promise<string> {
+  return () => readTextFile(path);
 }

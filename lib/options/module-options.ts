@@ -1,12 +1,14 @@
 import type { Clock } from '../core/clock.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from './client-options.js';
+import { nearest } from './nearest.js';
+import { isRecord } from './option-kinds.js';
 
 /** What `OAuthClientModule.forRoot()` takes. */
 export interface OAuthClientModuleOptions {
   /** The clients by name. Default: those that the `OAUTH_*` variables describe. */
   clients?: Record<string, OAuthClientOptions>;
-  /** Options under each client's own; `http` with its headers, `retry` and `refreshAhead` merge one level deep. */
+  /** Options under each client's own; `http` with its headers, `retry`, `refreshAhead`, `assertion` and `unauthorized` merge one level deep. */
   defaults?: OAuthClientOptions;
   /** Where tokens are kept. Default: a `MemoryTokenStore`. */
   store?: TokenStore;
@@ -19,4 +21,24 @@ export interface OAuthClientModuleOptions {
 /** For `forRootAsync({ useClass })` and `useExisting`. */
 export interface OAuthClientOptionsFactory {
   createOAuthClientOptions(): OAuthClientModuleOptions | Promise<OAuthClientModuleOptions>;
+}
+
+/** Node runs a timer that is longer at once. */
+export const LONGEST_TIMER_MS = 2_147_483_647;
+const MODULE_OPTIONS = ['clients', 'defaults', 'store', 'shutdownGraceMs', 'clock', 'isGlobal'];
+const STORE_METHODS = ['get', 'set', 'delete', 'withLock'];
+
+/** Everything that is wrong with the module's own options. */
+export function moduleProblemsOf(options: OAuthClientModuleOptions): string[] {
+  const problems = Object.keys(options)
+    .filter((name) => !MODULE_OPTIONS.includes(name))
+    .map((name) => `${name} is not a module option; did you mean ${nearest(name, MODULE_OPTIONS)}?`);
+  const { clients, defaults, store, shutdownGraceMs = 0 } = options;
+  for (const [name, value] of Object.entries({ clients, defaults, store }))
+    if (value !== undefined && !isRecord(value)) problems.push(`${name} must be an object.`);
+  if (isRecord(store) && STORE_METHODS.some((method) => typeof store[method] !== 'function'))
+    problems.push(`store must be a TokenStore, with the methods ${STORE_METHODS.join(', ')}.`);
+  if (!(shutdownGraceMs >= 0 && shutdownGraceMs <= LONGEST_TIMER_MS))
+    problems.push('shutdownGraceMs must be a number of milliseconds, 0 or more, and at most 24 days.');
+  return problems;
 }

@@ -1,177 +1,55 @@
-import { RESERVED_PARAMETERS } from '../oauth/grants.js';
-import {
-  SIGNING_ALGORITHMS,
-  TOKEN_ENDPOINT_AUTH_METHODS,
-  type OAuthClientOptions,
-} from './client-options.js';
+/** What an option's value must be. */
+export interface OptionKind {
+  /** Whether a value is of this kind. */
+  accepts: (value: unknown) => boolean;
+  /** The end of the sentence about a value that is not. */
+  says: string;
+  /** What the text of a variable means; left out where a variable cannot say it. */
+  read?: (text: string) => unknown;
+  /** Whether the value may also come from a function, or from a file that a variable names. */
+  secret?: boolean;
+  /** Every value there is, if they can be listed. */
+  values?: readonly string[];
+}
 
-/** What an option's value must be; `secret` values may also be functions, and may stand in a file. */
-export type OptionKind =
-  | 'string' | 'secret' | 'path' | 'url' | 'boolean' | 'scope' | 'list' | 'urls' | 'parameters' | 'object'
-  | 'count' | 'milliseconds' | 'ratio'
-  | readonly string[]; // prettier-ignore
+/** Set by the grant and the client's authentication; free parameters never replace them. */
+export const RESERVED_PARAMETERS: ReadonlySet<string> = new Set([
+  'grant_type', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type',
+  'refresh_token', 'assertion', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type',
+]); // prettier-ignore
 
-/** Every option of a client by its path: the one list behind validation, the environment and the documentation. */
-export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
-  issuer: 'url',
-  tokenEndpoint: 'url',
-  clientId: 'string',
-  clientSecret: 'secret',
-  clientSecretFile: 'path',
-  tokenEndpointAuthMethod: TOKEN_ENDPOINT_AUTH_METHODS,
-  basicEncoding: ['form', 'raw'],
-  privateKey: 'secret',
-  privateKeyFile: 'path',
-  keyId: 'string',
-  signingAlgorithm: SIGNING_ALGORITHMS,
-  assertionAudience: 'string',
-  'tls.cert': 'secret',
-  'tls.key': 'secret',
-  'tls.ca': 'secret',
-  'tls.passphrase': 'secret',
-  'grant.type': ['client_credentials', 'refresh_token', 'jwt_bearer', 'token_exchange'],
-  'grant.refreshToken': 'secret',
-  'grant.assertion': 'secret',
-  'grant.subjectTokenType': 'string',
-  'grant.actorToken': 'secret',
-  'grant.actorTokenType': 'string',
-  'grant.requestedTokenType': 'string',
-  scope: 'scope',
-  audience: 'list',
-  resource: 'urls',
-  parameters: 'parameters',
-  requestFormat: ['form', 'json'],
-  dpop: 'boolean',
-  'dpop.algorithm': SIGNING_ALGORITHMS,
-  'dpop.privateKey': 'secret',
-  baseURL: 'url',
-  allowedOrigins: 'urls',
-  allowInsecureRequests: 'boolean',
-  defaultLifetimeMs: 'milliseconds',
-  'refreshAhead.ratio': 'ratio',
-  'refreshAhead.maxMs': 'milliseconds',
-  timeoutMs: 'milliseconds',
-  'retry.attempts': 'count',
-  'retry.minDelayMs': 'milliseconds',
-  'retry.maxDelayMs': 'milliseconds',
-  'retry.totalMs': 'milliseconds',
-  unauthorizedRetry: 'boolean',
-  prefetch: ['off', 'background', 'required'],
-  http: 'object',
-} satisfies Partial<Record<keyof OAuthClientOptions | (string & {}), OptionKind>>;
+const SECRET = 'must be a text that is not empty, or a function that returns one';
+const URIS = 'must hold absolute URIs without fragments';
+const PARAMETERS = 'must be parameter names with texts, and may not replace the grant or the credentials';
 
-/** Durations that may not be 0. */
-const POSITIVE = new Set(['defaultLifetimeMs', 'timeoutMs', 'retry.totalMs']);
+/** The kinds of options: what they accept, what is said of anything else, and how a variable's text is read. */
+export const KINDS = {
+  text: { accepts: isText, says: 'must be a text that is not empty', read: asItIs },
+  path: { accepts: isText, says: "must be a file's path", read: asItIs },
+  secret: { accepts: isSecret, says: SECRET, read: readPem, secret: true },
+  key: { accepts: (value) => isSecret(value) || isRecord(value), says: SECRET, read: readPem, secret: true },
+  url: { accepts: isUrl, says: 'must be an absolute http(s) URL without user name and fragment', read: asItIs },
+  boolean: { accepts: (value) => typeof value === 'boolean', says: 'must be true or false', read: readBoolean },
+  scope: { accepts: isScope, says: 'must be scope values separated by single spaces (RFC 6749 §3.3)', read: asItIs },
+  list: { accepts: isList, says: 'must be a text that is not empty, or a list of them', read: splitList },
+  uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList },
+  origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList },
+  parameters: { accepts: areParameters, says: PARAMETERS, read: readQuery },
+  object: { accepts: isRecord, says: 'must be an object' },
+  count: number(Number.isInteger, 1, Infinity, 'must be a whole number of at least 1'),
+  ratio: number(Number.isFinite, 0, 1, 'must be a number from 0 to 1'),
+  pause: number(Number.isFinite, 0, Infinity, 'must be a number of milliseconds, 0 or more'),
+  duration: number(Number.isFinite, Number.MIN_VALUE, Infinity, 'must be a number of milliseconds, more than 0'),
+} satisfies Record<string, OptionKind>; // prettier-ignore
 
-/** The sentence's end for a value of the wrong kind. */
-export function expectation(path: string, kind: OptionKind): string {
-  if (typeof kind !== 'string') return `must be one of ${kind.join(', ')}`;
-  const texts = {
-    string: 'must be a text that is not empty',
-    secret: 'must be a text that is not empty, or a function that returns one',
-    path: "must be a file's path",
-    url: 'must be an absolute http(s) URL without user name and fragment',
-    boolean: 'must be true or false',
-    scope: 'must be scope values separated by single spaces (RFC 6749 §3.3)',
-    list: 'must be a text that is not empty, or a list of them',
-    urls: 'must hold absolute URIs without fragments',
-    parameters: 'must be parameter names with texts, and may not replace the grant or the credentials',
-    object: 'must be an object',
-    count: 'must be a whole number of at least 1',
-    milliseconds: `must be a number of milliseconds, ${POSITIVE.has(path) ? 'more than 0' : '0 or more'}`,
-    ratio: 'must be a number from 0 to 1',
+/** An option with a fixed set of values. */
+export function oneOf(values: readonly string[]): OptionKind {
+  return {
+    accepts: (value) => values.includes(value as string),
+    says: `must be one of ${values.join(', ')}`,
+    read: asItIs,
+    values,
   };
-  return texts[kind];
-}
-
-/** Whether a value is of its option's kind. */
-export function fits(path: string, value: unknown, kind: OptionKind): boolean {
-  if (typeof kind !== 'string') return kind.includes(value as string);
-  switch (kind) {
-    case 'string':
-    case 'path':
-      return isText(value);
-    case 'secret':
-      return isText(value) || typeof value === 'function' || (/privateKey$/.test(path) && isRecord(value));
-    case 'url':
-      return isUrl(value, /^https?:$/);
-    case 'boolean':
-      return typeof value === 'boolean';
-    case 'scope':
-      return (
-        typeof value === 'string' && /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/.test(value)
-      );
-    case 'list':
-      return isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText));
-    case 'urls':
-      return [value].flat().every((one) => isUrl(one, path === 'allowedOrigins' ? /^https?:$/ : /./));
-    case 'parameters':
-      return (
-        isRecord(value) &&
-        Object.entries(value).every(
-          ([name, one]) =>
-            !RESERVED_PARAMETERS.has(name) && [one].flat().every((text) => typeof text === 'string'),
-        )
-      );
-    case 'object':
-      return isRecord(value);
-    case 'count':
-      return Number.isInteger(value) && (value as number) >= 1;
-    case 'milliseconds':
-      return Number.isFinite(value) && (value as number) >= (POSITIVE.has(path) ? Number.MIN_VALUE : 0);
-    case 'ratio':
-      return Number.isFinite(value) && (value as number) >= 0 && (value as number) <= 1;
-  }
-}
-
-/** The options without those at `paths`; a grant of no known type goes altogether. */
-export function without(options: OAuthClientOptions, paths: readonly string[]): OAuthClientOptions {
-  const rest: Record<string, unknown> = { ...options };
-  for (const path of paths) {
-    const [name, member] = path.split('.') as [string, string?];
-    const group = rest[name];
-    if (member === undefined || !isRecord(group)) delete rest[name];
-    else rest[name] = Object.fromEntries(Object.entries(group).filter(([inner]) => inner !== member));
-  }
-  if (isRecord(rest['grant']) && rest['grant']['type'] === undefined) delete rest['grant'];
-  return rest;
-}
-
-/** Options by path, nested ones joined by a dot; absent ones left out. */
-export function flatten(options: OAuthClientOptions): Map<string, unknown> {
-  const flat = new Map<string, unknown>();
-  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
-    const nested = isRecord(value) && Object.keys(OPTION_SCHEMA).some((path) => path.startsWith(`${name}.`));
-    if (nested) for (const [member, inner] of Object.entries(value)) flat.set(`${name}.${member}`, inner);
-    else if (value !== undefined) flat.set(name, value);
-  }
-  for (const [path, value] of flat) if (value === undefined) flat.delete(path);
-  return flat;
-}
-
-/** The candidate that `name` most resembles; one that contains it, if any does. */
-export function nearest(name: string, candidates: readonly string[]): string | undefined {
-  const containing = candidates.filter((candidate) => candidate.includes(name));
-  const likely = name.length > 2 && containing.length > 0 ? containing : candidates;
-  const ranked = likely.map((candidate) => ({ candidate, distance: editDistance(name, candidate) }));
-  return ranked.sort((a, b) => a.distance - b.distance)[0]?.candidate;
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substituted, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '';
 }
 
 /** Whether a value is an object with members. */
@@ -179,10 +57,80 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function isUrl(value: unknown, protocols: RegExp): boolean {
+/** Whether a URL is https, or http that does not leave this machine. */
+export function isSecure(url: string): boolean {
+  return new URL(url).protocol === 'https:' || isLoopback(url);
+}
+
+/** Whether a URL is http that does not leave this machine. */
+export function isLoopback(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'http:' && /^((.+\.)?localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+}
+
+/** The parts of a list that is separated by commas. */
+export function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
+}
+
+function isSecret(value: unknown): boolean {
+  return isText(value) || typeof value === 'function';
+}
+
+function isScope(value: unknown): boolean {
+  return isText(value) && /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/.test(value);
+}
+
+function isList(value: unknown): boolean {
+  return isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText));
+}
+
+function isUrl(value: unknown, protocols = /^https?:$/): value is string {
   if (!isText(value) || !URL.canParse(value)) return false;
   const { protocol, username, password, hash } = new URL(value);
-  return (
-    protocols.test(protocol) && username === '' && password === '' && hash === '' && !value.endsWith('#')
-  );
+  return protocols.test(protocol) && username + password + hash === '' && !value.endsWith('#');
+}
+
+function areParameters(value: unknown): boolean {
+  const isParameter = ([name, one]: [string, unknown]) =>
+    !RESERVED_PARAMETERS.has(name) && [one].flat().every((text) => typeof text === 'string');
+  return isRecord(value) && Object.entries(value).every(isParameter);
+}
+
+function number(is: (value: unknown) => boolean, min: number, max: number, says: string): OptionKind {
+  return {
+    accepts: (value) => is(value) && (value as number) >= min && (value as number) <= max,
+    says,
+    // What is no number stays text, so that it is reported with all the rest.
+    read: (text) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text)),
+  };
+}
+
+function readBoolean(text: string): boolean | string {
+  return text === 'true' ? true : text === 'false' ? false : text;
+}
+
+function asItIs(text: string): string {
+  return text;
+}
+
+/** A PEM may stand on one line, as env files and dashboards keep it. */
+function readPem(text: string): string {
+  return text.startsWith('-----BEGIN') ? text.replaceAll('\\n', '\n') : text;
+}
+
+function readQuery(text: string): Record<string, string | string[]> {
+  const query = new URLSearchParams(text);
+  const valuesOf = (name: string) => {
+    const [first = '', ...others] = query.getAll(name);
+    return others.length === 0 ? first : [first, ...others];
+  };
+  return Object.fromEntries([...query.keys()].map((name) => [name, valuesOf(name)]));
 }

@@ -1,36 +1,11 @@
 import { OAuthConfigurationError } from '../core/errors.js';
-import { defined, type OAuthClientOptions } from './client-options.js';
+import type { OAuthClientOptions } from './client-options.js';
+import { mergeClientOptions } from './resolved-options.js';
 
-/** A partner's own settings; whatever else is given wins over the preset. */
+/** A partner's own settings; any other option given wins over the preset. */
 export interface PartnerOptions extends OAuthClientOptions {
   /** Default `production`. */
   environment?: string;
-}
-
-/** Settings that fit on top of each other one level deep. */
-const NESTED = ['http', 'retry', 'refreshAhead'] as const;
-
-/** Options of which one takes the place of the other. */
-const ALTERNATIVES = [
-  ['clientSecret', 'clientSecretFile'],
-  ['clientSecretFile', 'clientSecret'],
-  ['privateKey', 'privateKeyFile'],
-  ['privateKeyFile', 'privateKey'],
-] as const;
-
-/** `over` on top of `under`; `http` with its headers, `retry` and `refreshAhead` merge member by member. */
-export function mergeClientOptions(under: OAuthClientOptions, over: OAuthClientOptions): OAuthClientOptions {
-  const merged: OAuthClientOptions = { ...under, ...defined(over) };
-  for (const [given, other] of ALTERNATIVES) {
-    if (over[given] !== undefined && over[other] === undefined) delete merged[other];
-  }
-  for (const name of NESTED) {
-    if (under[name] && over[name])
-      Object.assign(merged, { [name]: { ...under[name], ...defined(over[name]) } });
-  }
-  const headers = [under.http?.['headers'], over.http?.['headers']] as const;
-  if (headers[0] && headers[1]) merged.http = { ...merged.http, headers: Object.assign({}, ...headers) };
-  return merged;
 }
 
 /**

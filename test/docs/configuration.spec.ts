@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { expect, it } from '@jest/globals';
 import ts from 'typescript';
 import { variableOf } from '../../lib/options/environment.js';
-import { OPTION_SCHEMA } from '../../lib/options/option-kinds.js';
+import { OPTION_SCHEMA } from '../../lib/options/option-schema.js';
 
 const root = resolve(import.meta.dirname, '../..');
 const page = join(root, 'docs/configuration.md');
@@ -19,13 +19,20 @@ it('every option has a meaning', () => {
   expect(Object.keys(OPTION_SCHEMA).filter((path) => !described.get(path))).toEqual([]);
 });
 
+it('every described option is in the schema', () => {
+  const known = Object.keys(OPTION_SCHEMA);
+  const described = [...describedOptions().keys()];
+  expect(
+    described.filter((path) => !known.some((other) => other === path || other.startsWith(`${path}.`))),
+  ).toEqual([]);
+});
+
 function configurationPage(): string {
   const described = describedOptions();
   const rows = Object.entries(OPTION_SCHEMA).map(([path, kind]) => {
-    const variable = kind === 'object' ? '–' : `\`${variableOf('X', path)}\``;
-    const file = kind === 'secret' && path.includes('.') ? `, \`${variableOf('X', path)}_FILE\`` : '';
-    const values =
-      typeof kind === 'string' ? '' : ` One of ${kind.map((value) => `\`${value}\``).join(', ')}.`;
+    const variable = kind.read === undefined ? '–' : `\`${variableOf('X', path)}\``;
+    const file = kind.secret && path.includes('.') ? `, \`${variableOf('X', path)}_FILE\`` : '';
+    const values = kind.values ? ` One of ${kind.values.map((value) => `\`${value}\``).join(', ')}.` : '';
     return `| \`${path}\` | ${variable}${file} | ${described.get(path)}${values} |`;
   });
   return `# Configuration
@@ -51,7 +58,7 @@ ${rows.join('\n')}
 
 | option | meaning |
 | --- | --- |
-${[...membersOf('lib/nest/module-options.ts', 'OAuthClientModuleOptions')].map(([name, text]) => `| \`${name}\` | ${text} |`).join('\n')}
+${[...membersOf('lib/options/module-options.ts', 'OAuthClientModuleOptions')].map(([name, text]) => `| \`${name}\` | ${text} |`).join('\n')}
 | \`isGlobal\` | Whether the services are visible in every module. Default true. Without it \`forFeature\` finds nothing: give \`clients\` to \`forRoot\`, and import what that returns. |
 
 One registration serves an application; a second one would have clients and tokens of its own, and which of
@@ -65,8 +72,10 @@ function describedOptions(): Map<string, string> {
   const nest = (name: string, members: Map<string, string>) => {
     for (const [member, text] of members) options.set(`${name}.${member}`, text);
   };
-  nest('refreshAhead', membersOf('lib/core/token-phase.ts', 'RefreshAheadOptions'));
+  nest('refreshAhead', membersOf('lib/core/held-token.ts', 'RefreshAheadOptions'));
   nest('retry', membersOf('lib/core/backoff.ts', 'RetryOptions'));
+  nest('assertion', membersOf('lib/options/client-options.ts', 'AssertionOptions'));
+  nest('unauthorized', membersOf('lib/options/client-options.ts', 'UnauthorizedOptions'));
   nest('tls', membersOf('lib/options/client-options.ts', 'TlsOptions'));
   nest('dpop', membersOf('lib/options/client-options.ts', 'DpopOptions'));
   nest('grant', membersOf('lib/options/client-options.ts', 'GrantOptions'));

@@ -137,11 +137,11 @@ describe('over http on loopback', () => {
   });
 
   it('48. the assertion’s audience in both forms that the server knows', async () => {
-    for (const assertionAudience of ['issuer', 'token_endpoint']) {
-      await (await Application.client(client('key ES256', { assertionAudience }))).token();
+    for (const audience of ['issuer', 'token_endpoint']) {
+      await (await Application.client(client('key ES256', { assertion: { audience } }))).token();
     }
     const app = await Application.client(
-      client('key ES256', { assertionAudience: 'https://elsewhere.example' }),
+      client('key ES256', { assertion: { audience: 'https://elsewhere.example' } }),
     );
     expect(await app.failure()).toMatchObject({ error: 'invalid_client', status: 401 });
   });

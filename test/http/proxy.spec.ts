@@ -1,9 +1,9 @@
 import { Agent } from 'node:https';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
-import { Application } from '../oauth/application.js';
-import { Authority, fingerprintOf, type Identity } from '../oauth/certificates.js';
-import { TlsServer, type TlsRequest } from '../oauth/tls-server.js';
+import { Application } from '../support/application.js';
+import { Authority, fingerprintOf, type Identity } from '../support/certificates.js';
+import { TlsServer, type TlsRequest } from '../support/tls-server.js';
 import { ConnectProxy, type ProxyCredentials } from '../support/connect-proxy.js';
 
 const SECRET = 'secret-of-the-client-5b1e';
@@ -98,7 +98,7 @@ const WAYS: [string, (proxy: ConnectProxy, credentials?: ProxyCredentials) => ob
 describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
   it('83. https to the token endpoint and the API is tunnelled: the proxy sees no path, secret or token', async () => {
     const app = await Application.client(client(through(proxy)));
-    const { status } = await app.http().axiosRef.post('/api-path', 'body-of-the-call');
+    const { status } = await app.axios.post('/api-path', 'body-of-the-call');
     expect(status).toBe(200);
     expect(tokenServer.requests.map(({ url }) => url)).toEqual(['/token-path']);
     expect(api.requests.map(({ url, body }) => [url, body])).toEqual([['/api-path', 'body-of-the-call']]);
@@ -110,7 +110,7 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
     const app = await Application.client(client(through(proxy), { issuer: tokenServer.url }));
     await app.token();
     issued++;
-    const { status } = await app.http().axiosRef.post('/api-path', 'body-of-the-call');
+    const { status } = await app.axios.post('/api-path', 'body-of-the-call');
     expect(status).toBe(200);
     expect(api.requests.map(({ body }) => body)).toEqual(['body-of-the-call', 'body-of-the-call']);
     expect(proxy.requestLines.filter((line) => line === tunnelTo(api))).toHaveLength(2);
@@ -122,7 +122,7 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
     await proxy.close();
     proxy = await ConnectProxy.start(PROXY_CREDENTIALS);
     const app = await Application.client(client(through(proxy, PROXY_CREDENTIALS)));
-    const { status } = await app.http().axiosRef.post('/api-path', 'body-of-the-call');
+    const { status } = await app.axios.post('/api-path', 'body-of-the-call');
     expect(status).toBe(200);
     expect(proxy.requestLines).toEqual([tunnelTo(tokenServer), tunnelTo(api)]);
     for (const { headers } of [...tokenServer.requests, ...api.requests]) {
@@ -153,7 +153,7 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
   it('83. an httpsAgent holds for the target: its certificate is presented, its authorities are trusted', async () => {
     const httpsAgent = new Agent({ ...identity, ca: authority.ca });
     const app = await Application.client(client({ ...through(proxy), httpsAgent }));
-    const { status } = await app.http().axiosRef.get('/api-path');
+    const { status } = await app.axios.get('/api-path');
     expect(status).toBe(200);
     const certificates = [...tokenServer.requests, ...api.requests].map(({ certificate }) => certificate);
     expect(certificates).toEqual([fingerprintOf(identity), fingerprintOf(identity)]);

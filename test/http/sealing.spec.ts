@@ -134,6 +134,7 @@ describe('Axios’s own errors show no token', () => {
     await api.warmUp();
     const error = await api.failure(fail(api));
     expect(error).toBeInstanceOf(AxiosError);
+    api.watch.add(error);
     expect((error as AxiosError).config?.headers.has('Authorization')).toBe(false);
   });
 
@@ -146,6 +147,7 @@ describe('Axios’s own errors show no token', () => {
     api.interceptor.attach(instance, 'api');
     const error = await api.failure(instance.get('/x'));
     expect(error).toMatchObject({ message: 'not today' });
+    api.watch.add(error);
     expect((error as AxiosError).config?.headers.has('Authorization')).toBe(false);
   });
 
@@ -159,6 +161,7 @@ describe('Axios’s own errors show no token', () => {
     const signal = AbortSignal.timeout(50);
     const error = await api.failure(api.axios.get('/x', { signal, oauth: { subjectToken: SUBJECT_TOKEN } }));
     expect(axios.isCancel(error)).toBe(true);
+    api.watch.add(error);
   });
 
   it('66. An agent that the error knows shows neither its other requests nor its keys', async () => {
@@ -172,7 +175,8 @@ describe('Axios’s own errors show no token', () => {
     const error = (await api.failure(api.get('/x'))) as AxiosError;
     expect(error.config?.httpAgent).toBe(httpAgent);
     expect(inspect(httpAgent)).toBe('[Agent]');
-    await other;
+    api.watch.add(error);
+    api.watch.add(await other);
   });
 
   it('66. A request left alone shows neither what it asked for nor the requests that share its agent', async () => {
@@ -202,7 +206,7 @@ describe('Axios’s own errors show no token', () => {
       api.tokens,
       api.interceptor,
     );
-    await api.failure(api.get('http://127.0.0.1:1/x'));
+    api.watch.add(await api.failure(api.get('http://127.0.0.1:1/x')));
   });
 
   it('The watch itself finds what it looks for', async () => {

@@ -172,8 +172,8 @@ describe('An API that answers 401', () => {
     expect(api.posts).toBe(3);
   });
 
-  it('34. `unauthorizedRetry: false` → the 401 surfaces at once, the token is refreshed', async () => {
-    const api = await Application.withServer({ unauthorizedRetry: false });
+  it('34. `unauthorized: { retry: false }` → the 401 surfaces at once, the token is refreshed', async () => {
+    const api = await Application.withServer({ unauthorized: { retry: false } });
     await api.warmUp();
     api.server.revokeAll();
     let release!: () => void;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { CompiledCopy } from './compiled-copy.js';
+import { CompiledCopy } from '../support/compiled-copy.js';
 import { freezeApplication, type Freeze, type FrozenClient, type Seen } from './frozen-scene.js';
 
 const SCRIPT = 'test/nest/frozen-application.ts';

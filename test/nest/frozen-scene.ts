@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
 import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
+import { eventually } from '../support/eventually.js';
+import { clientOf } from '../support/server.js';
 import type { Answer, Command, Report } from './frozen-application.js';
-import { clientOf, eventually } from './test-application.js';
 
 /** A process that stands still in the middle of its token requests. */
 export interface Freeze {

@@ -84,7 +84,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
       retry: { minDelayMs: 500, maxDelayMs: 100, attempts: 'many' },
       grant: { type: 'authorization_code' },
       tokenEndpointAuthMethod: 'basic',
-      assertionAudience: 'https://as.example', // of use or not, whatever method was meant
+      assertion: { audience: 'https://as.example' }, // of use or not, whatever method was meant
       scopes: 'a',
     } as object;
     expect((await failure({ clients: { a: client } })).problems).toEqual([
@@ -293,7 +293,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
     ]);
   });
 
-  it('61. order of precedence: defaults < preset < the own options of the client; http, retry and refreshAhead merge', async () => {
+  it('61. order of precedence: defaults < preset < the own options of the client; http, retry, refreshAhead, assertion and unauthorized merge', async () => {
     const { symptoms } = await resolved(
       {
         OAUTH_CLIENTS: 'symptoms',
@@ -302,13 +302,32 @@ describe('61. misconfiguration → boot fails with every problem of every client
         OAUTH_SYMPTOMS_CLIENT_SECRET: 'y',
         OAUTH_SYMPTOMS_RETRY_ATTEMPTS: '2',
       },
-      { requestFormat: 'form', timeoutMs: 1_000, retry: { attempts: 9, totalMs: 9_000 } },
+      {
+        requestFormat: 'form',
+        timeoutMs: 1_000,
+        retry: { attempts: 9, totalMs: 9_000 },
+        assertion: { audience: 'https://as.example' },
+        unauthorized: { retry: false },
+      },
     );
     expect(symptoms).toMatchObject({
       requestFormat: 'json',
       timeoutMs: 1_000,
       retry: { attempts: 2, totalMs: 9_000 },
+      assertion: { audience: 'https://as.example' },
+      unauthorized: { retry: false },
     });
+  });
+
+  it('61. the variables of nested options', async () => {
+    const { buoy } = await resolved({
+      OAUTH_CLIENTS: 'buoy',
+      ...complete('buoy'),
+      OAUTH_BUOY_TOKEN_ENDPOINT_AUTH_METHOD: 'client_secret_jwt',
+      OAUTH_BUOY_ASSERTION_AUDIENCE: 'token_endpoint',
+      OAUTH_BUOY_UNAUTHORIZED_RETRY: 'false',
+    });
+    expect(buoy).toMatchObject({ assertion: { audience: 'token_endpoint' }, unauthorized: { retry: false } });
   });
 
   it('61. every kind of variable is read: lists, scopes, query strings, numbers, booleans, nested ones', async () => {
@@ -332,7 +351,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
       allowedOrigins: ['https://a.example', 'https://b.example/v1'],
       retry: { minDelayMs: 10 },
       refreshAhead: { ratio: 0.5 },
-      unauthorizedRetry: false,
+      unauthorized: { retry: false },
       defaultLifetimeMs: 60_000,
     });
   });

@@ -112,7 +112,7 @@ const failures: Record<string, Failure> = {
     code: 'token_rejected',
   },
   'the API answers 401 and replays are off': {
-    own: { unauthorizedRetry: false },
+    own: { unauthorized: { retry: false } },
     arrange: () => (server.onApiRequest = () => ({ status: 401, body: { detail: 'no' } })),
     status: 502,
     code: 'token_rejected',

@@ -144,20 +144,24 @@ describe('48. aud', () => {
       ({ issuer }) => ({ issuer, tokenEndpoint: undefined as unknown as string }),
       ({ issuer }) => issuer,
     ],
-    ['issuer, by name', ({ issuer }) => ({ issuer, assertionAudience: 'issuer' }), ({ issuer }) => issuer],
+    [
+      'issuer, by name',
+      ({ issuer }) => ({ issuer, assertion: { audience: 'issuer' } }),
+      ({ issuer }) => issuer,
+    ],
     [
       'token endpoint, by name',
-      ({ issuer }) => ({ issuer, assertionAudience: 'token_endpoint' }),
+      ({ issuer }) => ({ issuer, assertion: { audience: 'token_endpoint' } }),
       ({ tokenEndpoint }) => tokenEndpoint,
     ],
     [
       'a value',
-      () => ({ assertionAudience: 'https://as.example/audience' }),
+      () => ({ assertion: { audience: 'https://as.example/audience' } }),
       () => 'https://as.example/audience',
     ],
     [
       'a value that is a property of every object',
-      () => ({ assertionAudience: 'toString' }),
+      () => ({ assertion: { audience: 'toString' } }),
       () => 'toString',
     ],
   ])('48. one plain string as configured: %s', async (_, options, audience) => {

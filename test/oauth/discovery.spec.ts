@@ -94,6 +94,31 @@ describe('32. discovery', () => {
     expect(server.tokenRequests).toHaveLength(0);
   });
 
+  it.each(['login.microsoftonline.com', 'tenant.b2clogin.com', 'as.example'])(
+    '84. the issuer is compared for every host: %s',
+    async (host) => {
+      await using tenant = await FakeAuthorizationServer.start({ issuerPath: '/tenant/v2.0' });
+      const issuer = `http://${host}:${new URL(tenant.url).port}/tenant/v2.0`;
+      const other = { issuer: `${tenant.url}/other`, token_endpoint: tenant.tokenEndpoint };
+      tenant.respondToMetadataWith(other, other);
+      // Only the name is another; the server is the one on this machine.
+      const http = { lookup: (_: string, _options: object, found: (error: null, address: string) => void) => found(null, '127.0.0.1') }; // prettier-ignore
+      const app = await Application.client(client({ issuer, http, allowInsecureRequests: true }));
+      expect(await app.failure()).toMatchObject({ code: 'token_response_invalid', retryable: false });
+      expect(tenant.metadataRequests).toHaveLength(2);
+      expect(tenant.tokenRequests).toHaveLength(0);
+    },
+  );
+
+  it('84. the issuer is compared to the letter, a slash at its end included (RFC 8414 §3.3)', async () => {
+    const app = await Application.client(client({ issuer: `${server.issuer}/` }));
+    expect((await app.failure()) as Error).toMatchObject({
+      code: 'token_response_invalid',
+      message: expect.stringContaining('names another issuer'),
+    });
+    expect(server.tokenRequests).toHaveLength(0);
+  });
+
   it('32. A redirect → typed error that names its target, nothing asked there', async () => {
     await using elsewhere = await FakeAuthorizationServer.start();
     const redirect = { redirectTo: `${elsewhere.url}/.well-known/openid-configuration` };
@@ -149,6 +174,17 @@ describe('32. discovery', () => {
     ['no token_endpoint', { token_endpoint: undefined }, /names no token_endpoint/],
     ['a token_endpoint that is no URL', { token_endpoint: '/token' }, /names no token_endpoint/],
     ['a token_endpoint without https', { token_endpoint: 'http://as.example/token' }, /without https/],
+    [
+      'a token_endpoint of another scheme',
+      { token_endpoint: 'ftp://as.example/token' },
+      /names no token_endpoint/,
+    ],
+    [
+      'a token_endpoint with user info',
+      { token_endpoint: 'https://me:pass@as.example/token' },
+      /without user name/,
+    ],
+    ['a token_endpoint with a fragment', { token_endpoint: 'https://as.example/token#part' }, /fragment/],
   ])('32. %s → typed error', async (_, metadata, message) => {
     server.metadata = metadata;
     const app = await Application.client(client());

@@ -247,7 +247,7 @@ describe('50. nonces', () => {
 
   it.each<[string, OAuthClientOptions, () => unknown]>([
     ['a body that cannot be sent twice', {}, () => Readable.from(['abc'])],
-    ['unauthorizedRetry: false', { unauthorizedRetry: false }, () => 'abc'],
+    ['unauthorized: { retry: false }', { unauthorized: { retry: false } }, () => 'abc'],
   ])('50. with %s the 401 surfaces, but its nonce is used from then on', async (_, options, body) => {
     nonces.api = 'a1';
     const app = await Application.client(client(options));

@@ -8,7 +8,8 @@ import { inspect } from 'node:util';
 import { MemoryTokenStore, type OAuthClientOptions } from 'nestjs-oauth-client';
 import { Application } from '../support/application.js';
 import { Authority, fingerprintOf, type Identity } from '../support/certificates.js';
-import { TlsServer, type TlsRequest } from './tls-server.js';
+import { closing } from '../support/closing.js';
+import { TlsServer, type TlsRequest } from '../support/tls-server.js';
 
 let authority: Authority;
 let first: Identity;
@@ -172,26 +173,8 @@ describe('49. the client certificate', () => {
 });
 
 describe('49. mtls_endpoint_aliases', () => {
-  const discovered = (metadata: object) =>
-    TlsServer.start(authority, () => ({ status: 200, body: metadata }), { demanding: false });
-
-  it('49. honoured: the token request goes to the alias', async () => {
-    const metadata: Record<string, unknown> = {};
-    const issuer = await discovered(metadata);
-    Object.assign(metadata, {
-      issuer: issuer.url,
-      token_endpoint: `${issuer.url}/plain`,
-      mtls_endpoint_aliases: { token_endpoint: `${tokenServer.url}/alias` },
-    });
-    const { tokenEndpoint: _, ...options } = client({ issuer: issuer.url });
-    const app = await Application.client(options);
-    await app.token();
-    await issuer.close();
-    expect(tokenServer.requests.map(({ url }) => url)).toEqual(['/alias']);
-    expect(issuer.requests.map(({ method }) => method)).toEqual(['GET']);
-  });
-
-  it('49. left alone by a client that only trusts an authority of its own', async () => {
+  /** An issuer that publishes `alias` and issues tokens itself, and the options of a client that discovers it. */
+  async function discovered(alias: string, own: OAuthClientOptions = {}) {
     const metadata: Record<string, unknown> = {};
     const issuer = await TlsServer.start(
       authority,
@@ -201,30 +184,35 @@ describe('49. mtls_endpoint_aliases', () => {
     Object.assign(metadata, {
       issuer: issuer.url,
       token_endpoint: `${issuer.url}/plain`,
-      mtls_endpoint_aliases: { token_endpoint: `${tokenServer.url}/alias` },
+      mtls_endpoint_aliases: { token_endpoint: alias },
     });
-    const secret = { tokenEndpointAuthMethod: 'client_secret_post', clientSecret: 'my secret' } as const;
-    const { tokenEndpoint: _, ...options } = client({
-      issuer: issuer.url,
-      ...secret,
+    const { tokenEndpoint: _, ...options } = client({ issuer: issuer.url, ...own });
+    return { issuer: closing(issuer), options };
+  }
+
+  it('49. honoured: the token request goes to the alias', async () => {
+    const { issuer, options } = await discovered(`${tokenServer.url}/alias`);
+    await (await Application.client(options)).token();
+    expect(tokenServer.requests.map(({ url }) => url)).toEqual(['/alias']);
+    expect(issuer.requests.map(({ method }) => method)).toEqual(['GET']);
+  });
+
+  it('49. left alone by a client that only trusts an authority of its own', async () => {
+    const { issuer, options } = await discovered(`${tokenServer.url}/alias`, {
+      tokenEndpointAuthMethod: 'client_secret_post',
+      clientSecret: 'my secret',
       tls: { ca: authority.ca },
     });
     await (await Application.client(options)).token();
-    await issuer.close();
     expect(issuer.requests.at(-1)!.url).toBe('/plain');
   });
 
-  it('49. an alias without https → typed error', async () => {
-    const metadata: Record<string, unknown> = {};
-    const issuer = await discovered(metadata);
-    Object.assign(metadata, {
-      issuer: issuer.url,
-      token_endpoint: `${issuer.url}/plain`,
-      mtls_endpoint_aliases: { token_endpoint: 'http://as.example/alias' },
-    });
-    const { tokenEndpoint: _, ...options } = client({ issuer: issuer.url });
+  it.each([
+    ['elsewhere', 'http://as.example/alias'],
+    ['on loopback, named by an https issuer,', 'http://127.0.0.1:9/alias'],
+  ])('49. 84. an alias %s without https → typed error', async (_, alias) => {
+    const { options } = await discovered(alias);
     const error = await (await Application.client(options)).failure();
-    await issuer.close();
     expect(error).toMatchObject({
       code: 'token_response_invalid',
       message: expect.stringContaining('without https'),

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { OAuthConfigurationError } from 'nestjs-oauth-client';
 import { buoy, honeybee } from 'nestjs-oauth-client/partners';
 import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
-import { mergeClientOptions } from '../../lib/options/presets.js';
+import { mergeClientOptions } from '../../lib/options/resolved-options.js';
 import { Application } from '../support/application.js';
 
 let server: FakeAuthorizationServer;

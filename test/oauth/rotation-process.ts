@@ -2,7 +2,7 @@ import { systemClock } from '../../lib/core/clock.js';
 import { OAuthClient } from '../../lib/core/oauth-client.js';
 import { TokenRuntime } from '../../lib/core/token-runtime.js';
 import { connectClient } from '../../lib/nest/client-connection.js';
-import { withDefaults } from '../../lib/options/client-options.js';
+import { withDefaults } from '../../lib/options/resolved-options.js';
 import { FileTokenStore } from './file-token-store.js';
 
 /** What the parent passes in the environment, as JSON. */
@@ -32,7 +32,7 @@ const options = withDefaults({
   grant: { type: 'refresh_token', refreshToken: 'rt0' },
 });
 const runtime = new TokenRuntime(new FileTokenStore(plan.folder, step), systemClock);
-const { endpoint } = connectClient('partner', options, systemClock, () => undefined);
+const { endpoint } = connectClient({ name: 'partner', options, clock: systemClock, warn: () => undefined });
 const client = OAuthClient.create('partner', endpoint, options, runtime);
 
 await client.getToken();

@@ -8,7 +8,7 @@ import type {
 } from 'nestjs-oauth-client';
 import { Application } from '../support/application.js';
 import { Authority, fingerprintOf, type Identity } from '../support/certificates.js';
-import { TlsServer, type TlsRequest } from './tls-server.js';
+import { TlsServer, type TlsRequest } from '../support/tls-server.js';
 
 const SECRET = 'a secret of & at least = thirty-two bytes';
 const TOKEN_TYPE = 'urn:ietf:params:oauth:token-type';

@@ -58,6 +58,7 @@ export class ConnectProxy {
   }
 
   async close(): Promise<void> {
+    if (!this.#server.listening) return;
     for (const socket of this.#sockets) socket.destroy();
     const closed = once(this.#server.close(), 'close');
     this.#server.closeAllConnections();

@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerOptions } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { Authority } from '../support/certificates.js';
+import type { Authority } from './certificates.js';
 
 /** A request as it came over TLS. */
 export interface TlsRequest {

@@ -1,0 +1,58 @@
+import type { SecureContextOptions } from 'node:tls';
+import { OAuthClientError } from '../core/errors.js';
+import type { TlsOptions } from '../options/client-options.js';
+import { certificateFingerprint } from '../options/keys.js';
+import { readCredential } from './credentials.js';
+
+/** Port: takes over what was read, for new connections; implemented by `http/`. */
+export interface TlsConnections {
+  use(material: SecureContextOptions): void;
+}
+
+/** A client's certificate (RFC 8705), which rotates like a secret: it is read whenever the authorization server is asked. */
+export class ClientCertificate {
+  readonly #client: string;
+  readonly #sources: TlsOptions;
+  readonly #connections: TlsConnections;
+  readonly #onReplaced: () => void;
+  #inUse = '';
+  #fingerprint: string | undefined;
+
+  /** @param onReplaced called when another certificate takes the place of the one that tokens are bound to (RFC 8705 §3) */
+  constructor(client: string, sources: TlsOptions, connections: TlsConnections, onReplaced: () => void) {
+    this.#client = client;
+    this.#sources = sources;
+    this.#connections = connections;
+    this.#onReplaced = onReplaced;
+  }
+
+  /**
+   * Reads certificate, key and authorities as they are now, and puts them to use.
+   *
+   * @returns the certificate's fingerprint (RFC 8705 §3.1), so that tokens bound to another are not used with it
+   * @throws {OAuthClientError} `credentials_unavailable` when certificate and key do not fit: they may be being
+   * replaced just now. What was there stays in use.
+   */
+  async read(): Promise<string | undefined> {
+    const material: SecureContextOptions = {};
+    for (const member of ['cert', 'key', 'ca', 'passphrase'] as const) {
+      const source = this.#sources[member];
+      if (source !== undefined)
+        material[member] = await readCredential<string>(this.#client, `tls.${member}`, source);
+    }
+    const read = JSON.stringify(material);
+    if (read === this.#inUse) return this.#fingerprint;
+    const before = this.#fingerprint;
+    try {
+      this.#fingerprint = certificateFingerprint(material);
+    } catch {
+      const client = this.#client;
+      const message = `The tls.cert and tls.key of OAuth client "${client}" are not a certificate and its own private key: check both, and the passphrase.`;
+      throw new OAuthClientError('credentials_unavailable', message, { client, retryable: true });
+    }
+    this.#inUse = read;
+    this.#connections.use(material);
+    if (before !== undefined && before !== this.#fingerprint) this.#onReplaced();
+    return this.#fingerprint;
+  }
+}

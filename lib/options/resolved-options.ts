@@ -1,0 +1,60 @@
+import type { TokenLifeOptions } from '../core/flight-context.js';
+import type { OAuthClientOptions, UnauthorizedOptions } from './client-options.js';
+
+const DEFAULTS = {
+  clientId: '',
+  basicEncoding: 'form',
+  grant: { type: 'client_credentials' },
+  requestFormat: 'form',
+  allowInsecureRequests: false,
+  defaultLifetimeMs: 300_000,
+  refreshAhead: { ratio: 0.25, maxMs: 300_000 },
+  timeoutMs: 5_000,
+  retry: { attempts: 3, minDelayMs: 200, maxDelayMs: 5_000, totalMs: 15_000 },
+  unauthorized: { retry: true },
+  prefetch: 'off',
+} as const satisfies OAuthClientOptions;
+
+/** A client's options with every default in place. */
+export type ResolvedClientOptions = OAuthClientOptions &
+  TokenLifeOptions &
+  Required<Pick<OAuthClientOptions, keyof typeof DEFAULTS | 'tokenEndpointAuthMethod'>> & {
+    unauthorized: Required<UnauthorizedOptions>;
+  };
+
+/** Settings that fit on top of each other one level deep. */
+const NESTED = ['http', 'retry', 'refreshAhead', 'assertion', 'unauthorized'] as const;
+
+/** Options of which one takes the place of the other. */
+const ALTERNATIVES = [
+  ['clientSecret', 'clientSecretFile'],
+  ['privateKey', 'privateKeyFile'],
+] as const;
+
+/** Adds the defaults to options that were found valid. */
+export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
+  const keyed = given.privateKey !== undefined || given.privateKeyFile !== undefined;
+  const tokenEndpointAuthMethod = keyed ? 'private_key_jwt' : 'client_secret_basic';
+  return mergeClientOptions({ ...DEFAULTS, tokenEndpointAuthMethod }, given) as ResolvedClientOptions;
+}
+
+/** `over` on top of `under`; `http` with its headers and the other groups of settings merge member by member. */
+export function mergeClientOptions(under: OAuthClientOptions, over: OAuthClientOptions): OAuthClientOptions {
+  const merged: OAuthClientOptions = { ...under, ...defined(over) };
+  for (const [value, file] of ALTERNATIVES) {
+    if (over[value] !== undefined && over[file] === undefined) delete merged[file];
+    if (over[file] !== undefined && over[value] === undefined) delete merged[value];
+  }
+  for (const name of NESTED) {
+    if (under[name] && over[name])
+      Object.assign(merged, { [name]: { ...under[name], ...defined(over[name]) } });
+  }
+  const headers = [under.http?.['headers'], over.http?.['headers']] as const;
+  if (headers[0] && headers[1]) merged.http = { ...merged.http, headers: Object.assign({}, ...headers) };
+  return merged;
+}
+
+/** Without the members that are undefined: those say nothing, and must not hide a default. */
+function defined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
