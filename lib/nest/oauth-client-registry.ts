@@ -43,10 +43,8 @@ export class OAuthClientRegistry {
     store: TokenStore,
     environment: EnvironmentSource,
   ): Promise<OAuthClientRegistry> {
-    if (!isRecord(options))
-      throw new OAuthConfigurationError([
-        'OAuthClientModule: what the factory returns must be an object of options.',
-      ]);
+    const problem = 'OAuthClientModule: what the factory returns must be an object of options.';
+    if (!isRecord(options)) throw new OAuthConfigurationError([problem]);
     return new OAuthClientRegistry(options, validClients(options, environment), store);
   }
 
@@ -55,13 +53,8 @@ export class OAuthClientRegistry {
     const registered = this.#clients.get(name);
     if (registered !== undefined) return registered;
     const known = [...this.#clients.keys()].join(', ') || 'none';
-    throw new OAuthClientError(
-      'unknown_client',
-      `There is no OAuth client "${name}"; configured are: ${known}.`,
-      {
-        client: name,
-      },
-    );
+    const message = `There is no OAuth client "${name}"; configured are: ${known}.`;
+    throw new OAuthClientError('unknown_client', message, { client: name });
   }
 
   all(): Iterable<RegisteredClient> {
