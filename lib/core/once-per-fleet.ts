@@ -2,9 +2,9 @@ import { firstValueFrom, raceWith, timer, type Observable } from 'rxjs';
 import { momentOf, type Clock, type Moment } from './clock.js';
 import type { TokenSource } from './events.js';
 import type { GuardedStore } from './guarded-store.js';
-import { LruMap } from './lru-map.js';
+import { LruMap } from './memory-token-store.js';
 import { FlightFailure, failureEntry, failureOf } from './flight-failure.js';
-import type { TokenKeys } from './token-endpoint.js';
+import type { TokenKeys } from './token-request.js';
 import type { StoredToken } from './token-store.js';
 
 /** What the authorization server issued, and when its request began. */
@@ -44,6 +44,7 @@ export class OncePerFleet {
   readonly #store: GuardedStore;
   readonly #clock: Clock;
   readonly #closed$: Observable<never>;
+  readonly #running = new Set<Promise<unknown>>();
   /** When this instance shared a failure last, by key. */
   readonly #ownFailures = new LruMap<number>(1_000);
 
@@ -81,6 +82,27 @@ export class OncePerFleet {
       if (entry && acceptable(entry)) return { stored: entry, source: 'store' };
       lookMs = clock.monotonic() - lookedAt;
     }
+  }
+
+  /** Takes note of a flight, so that a shutdown can wait for it. */
+  track<T>(flight: Promise<T>): Promise<T> {
+    const tracked = flight.finally(() => this.#running.delete(tracked));
+    this.#running.add(tracked);
+    return tracked;
+  }
+
+  /** Whether the store is down, so that each instance asks for itself. */
+  get alone(): boolean {
+    return this.#store.down;
+  }
+
+  /** Resolves when everything that runs now has ended. */
+  settled(): Promise<unknown> {
+    return Promise.allSettled(this.#running);
+  }
+
+  close(): Promise<void> {
+    return this.#store.close();
   }
 
   /** Removes the key's token from the store; with `value` only that one. */

@@ -31,7 +31,8 @@ const { result } = await session.post('Profiler.takePreciseCoverage');
 const files = result
   .filter(
     ({ url, functions }) =>
-      /oauth-compiled.*\/lib\/(core|http|axios|oauth|nest|options)\/[^/]+\.js$/.test(url) && functions.some(({ ranges }) => (ranges[0]?.count ?? 0) > 0),
+      /oauth-compiled.*\/lib\/(core|http|axios|oauth|nest|options)\/[^/]+\.js$/.test(url) &&
+      functions.some(({ ranges }) => (ranges[0]?.count ?? 0) > 0),
   )
   .map(({ url }) => url.replace(/^.*\/lib\//, '').replace(/\.js$/, ''));
 process.send?.({ status, files });
