@@ -24,12 +24,9 @@ const frames = new AsyncLocalStorage<Frame>();
 
 /** The token requests that hold for everything a handler does, in the asynchronous context it runs in. */
 export class AmbientRequests {
-  /** Looking into the asynchronous context takes a tenth of a cached `getToken`; only those who use it pay. */
-  #used = false;
-
   /** The request that the running handler makes for `client`, if any. */
   requestOf(client: string): TokenRequest | undefined {
-    return this.#used ? frames.getStore()?.requestOf(client, this) : undefined;
+    return frames.getStore()?.requestOf(client, this);
   }
 
   /** Whether this is running for `call` already. */
@@ -39,7 +36,6 @@ export class AmbientRequests {
 
   /** Runs `work` with the requests of `clients` as the ambient ones. */
   run<T>(scope: AmbientScope, clients: PreparedClients, work: () => Observable<T>): Observable<T> {
-    this.#used = true;
     const outer = frames.getStore();
     const frame: Frame = {
       // Another module instance's clients of the same name have nothing to do with these.

@@ -2,9 +2,9 @@ import type { Observable } from 'rxjs';
 import type { Pause, RetryOptions } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { OAuthClientEvent } from './events.js';
-import type { RefreshAheadOptions } from './held-token.js';
+import type { RefreshAheadOptions } from './access-token.js';
 import type { OncePerFleet } from './once-per-fleet.js';
-import type { TokenEndpoint } from './token-endpoint.js';
+import type { TokenEndpoint } from './token-request.js';
 
 /** Runs around each token request of a client, as a tracer does. */
 export type AroundTokenRequest = <T>(client: string, request: () => Promise<T>) => Promise<T>;
@@ -23,11 +23,10 @@ export interface FlightContext extends TokenLifeOptions {
   readonly clock: Clock;
   readonly endpoint: TokenEndpoint;
   readonly fleet: OncePerFleet;
-  readonly around: AroundTokenRequest;
+  /** Around every token request, each inside the one after it. */
+  readonly tracers: readonly AroundTokenRequest[];
   /** Errors every flight when the module shuts down. */
   readonly closed$: Observable<never>;
-  /** Takes note of the work of every flight, so that a shutdown can wait for it. */
-  readonly track: (work: Promise<unknown>) => void;
   /** Called before each token request. */
   readonly onTokenRequest: () => void;
   readonly emit: (event: OAuthClientEvent) => void;

@@ -2,18 +2,12 @@ import { firstValueFrom, raceWith, timer, type Observable } from 'rxjs';
 import { momentOf, type Clock, type Moment } from './clock.js';
 import type { TokenSource } from './events.js';
 import type { GuardedStore } from './guarded-store.js';
-import { LruMap } from './lru-map.js';
+import { LruMap } from './memory-token-store.js';
 import { FlightFailure, failureEntry, failureOf } from './flight-failure.js';
-import type { TokenKeys } from './token-endpoint.js';
+import type { TokenKeys } from './token-request.js';
 import type { StoredToken } from './token-store.js';
 
-/** What the authorization server issued, and when its request began. */
-export interface IssuedToken {
-  readonly stored: StoredToken;
-  readonly started: Moment;
-}
-
-/** A token as it was acquired; one from the store has no `started` that this process knows. */
+/** A token, and when its request began; of one from the store this process does not know that. */
 export interface AcquiredToken {
   readonly stored: StoredToken;
   readonly source: TokenSource;
@@ -33,7 +27,7 @@ export interface KeptGrant {
 export type Acceptable = (stored: StoredToken) => boolean;
 
 /** Asks for the token. `since`: when the wait for its turn began. Rejects with a {@link FlightFailure} to be shared. */
-export type FleetWork = (grant: KeptGrant | undefined, since: Moment) => Promise<IssuedToken>;
+export type FleetWork = (grant: KeptGrant | undefined, since: Moment) => Promise<AcquiredToken>;
 
 const POLL_MIN_MS = 20;
 const POLL_MAX_MS = 50;
@@ -44,6 +38,7 @@ export class OncePerFleet {
   readonly #store: GuardedStore;
   readonly #clock: Clock;
   readonly #closed$: Observable<never>;
+  readonly #running = new Set<Promise<unknown>>();
   /** When this instance shared a failure last, by key. */
   readonly #ownFailures = new LruMap<number>(1_000);
 
@@ -83,6 +78,27 @@ export class OncePerFleet {
     }
   }
 
+  /** Takes note of a flight, so that a shutdown can wait for it. */
+  track<T>(flight: Promise<T>): Promise<T> {
+    const tracked = flight.finally(() => this.#running.delete(tracked));
+    this.#running.add(tracked);
+    return tracked;
+  }
+
+  /** Whether the store is down, so that each instance asks for itself. */
+  get alone(): boolean {
+    return this.#store.down;
+  }
+
+  /** Resolves when everything that runs now has ended. */
+  settled(): Promise<unknown> {
+    return Promise.allSettled(this.#running);
+  }
+
+  close(): Promise<void> {
+    return this.#store.close();
+  }
+
   /** Removes the key's token from the store; with `value` only that one. */
   forget(key: string, value: string | undefined): Promise<void> {
     return this.#store.delete(key, value);
@@ -91,7 +107,7 @@ export class OncePerFleet {
   async #readOrWork(
     { key, grantKey }: TokenKeys,
     acceptable: Acceptable,
-    work: (grant: KeptGrant | undefined) => Promise<IssuedToken>,
+    work: (grant: KeptGrant | undefined) => Promise<AcquiredToken>,
   ): Promise<AcquiredToken> {
     const entry = await this.#read({ key, grantKey }, acceptable);
     if (entry && acceptable(entry)) return { stored: entry, source: 'store' };
@@ -99,7 +115,7 @@ export class OncePerFleet {
       const issued = await work(grantKey === undefined ? undefined : await this.#grant(grantKey));
       const { refreshToken: _, ...token } = issued.stored;
       await this.#store.set(key, newerThan(entry, token));
-      return { ...issued, source: 'authorization_server' };
+      return issued;
     } catch (reason) {
       if (!(reason instanceof FlightFailure)) throw reason;
       // An instance that was held up for longer than its lease may find that another one had more luck.

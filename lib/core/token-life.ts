@@ -1,17 +1,15 @@
 import { catchError, defer, firstValueFrom, map, of, throwError, type Observable } from 'rxjs';
-import type { AccessToken } from './access-token.js';
-import { SleptError } from './awake.js';
+import { type AccessToken, HeldToken, acquiredAt } from './access-token.js';
+import { SleptError, elapsedMs, later, momentOf, type Moment } from './clock.js';
 import { errorDuring, type Pause } from './backoff.js';
-import { elapsedMs, later, momentOf, type Moment } from './clock.js';
 import type { TokenRequestReason, TokenStatus } from './events.js';
 import type { FlightContext } from './flight-context.js';
 import { FlightFailure } from './flight-failure.js';
-import { HeldToken, acquiredAt } from './held-token.js';
 import type { AcquiredToken } from './once-per-fleet.js';
 import { RejectionLimit } from './rejection-limit.js';
-import { tokenKeys } from './token-endpoint.js';
-import { asOAuthClientError } from './token-asking.js';
+import { tokenKeys, type TokenRequestDetails } from './token-request.js';
 import {
+  asOAuthClientError,
   acquireToken,
   leaseMsOf,
   orSpare,
@@ -19,7 +17,6 @@ import {
   type Flight,
   type FlightPlan,
 } from './token-flight.js';
-import type { TokenRequestDetails } from './token-request.js';
 import * as states from './token-state.js';
 import type { Refused, TokenEvent } from './token-state.js';
 import type { StoredToken } from './token-store.js';

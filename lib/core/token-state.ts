@@ -3,7 +3,7 @@ import { holdMs, type Pause } from './backoff.js';
 import type { OAuthClientError } from './errors.js';
 import type { TokenStatus } from './events.js';
 import type { FlightFailure } from './flight-failure.js';
-import type { HeldToken } from './held-token.js';
+import type { HeldToken } from './access-token.js';
 import type { Flight } from './token-flight.js';
 import type { StoredToken } from './token-store.js';
 

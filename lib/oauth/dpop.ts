@@ -10,7 +10,7 @@ import {
 } from 'jose';
 import type { AccessToken } from '../core/access-token.js';
 import type { Clock } from '../core/clock.js';
-import { LruMap } from '../core/lru-map.js';
+import { LruMap } from '../core/memory-token-store.js';
 import type { DpopOptions } from '../options/client-options.js';
 import { parseSigningKey } from '../options/keys.js';
 import { valueOf } from '../options/source.js';

@@ -1,6 +1,10 @@
 import { TokenRequestError } from '../core/errors.js';
-import type { TokenEndpoint, TokenRequestContext } from '../core/token-endpoint.js';
-import { scopeValues, type TokenRequestDetails } from '../core/token-request.js';
+import {
+  type TokenEndpoint,
+  type TokenRequestContext,
+  scopeValues,
+  type TokenRequestDetails,
+} from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
 import type { ResolvedClientOptions } from '../options/resolved-options.js';
 import { clientAuthentication, type ClientAuthentication } from './client-authentication.js';

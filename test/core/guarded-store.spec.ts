@@ -55,7 +55,7 @@ describe.each<[string, Failure]>([
     await clock.advance(1_000);
     expect(clock.pending).toBe(0);
     expect(scenario.eventTypes).toEqual(['store_unavailable', 'token_acquired', 'store_recovered']);
-    expect(scenario.runtime.store.down).toBe(false);
+    expect(scenario.runtime.fleet.alone).toBe(false);
 
     await scenario.token({ forceRefresh: true });
     expect(endpoint.posts).toBe(2);
@@ -71,10 +71,10 @@ describe.each<[string, Failure]>([
     store.readOnly = true;
     await scenario.token();
     await clock.advance(5_000);
-    expect(scenario.runtime.store.down).toBe(true);
+    expect(scenario.runtime.fleet.alone).toBe(true);
     store.failure = 'none';
     await clock.advance(1_000);
-    expect(scenario.runtime.store.down).toBe(false);
+    expect(scenario.runtime.fleet.alone).toBe(false);
     expect(scenario.eventTypes).toEqual(['store_unavailable', 'token_acquired', 'store_recovered']);
   });
 
@@ -110,7 +110,7 @@ describe.each<[string, Failure]>([
     await reject();
     store.failure = 'none';
     await clock.advance(1_000);
-    expect(scenario.runtime.store.down).toBe(false);
+    expect(scenario.runtime.fleet.alone).toBe(false);
     const { posts } = endpoint;
     expect((await scenario.token()).value).toBe(`t${posts + 1}`);
   });
@@ -193,7 +193,7 @@ describe('The guard around a store', () => {
     expect(clock.elapsed - before).toBe(50);
     store.failure = 'none';
     await clock.advance(10_000);
-    expect(scenario.runtime.store.down).toBe(false);
+    expect(scenario.runtime.fleet.alone).toBe(false);
   });
 });
 

@@ -3,9 +3,8 @@ import type { AccessToken } from '../../lib/core/access-token.js';
 import type { OAuthClientEvent } from '../../lib/core/events.js';
 import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
 import type { TokenLifeOptions } from '../../lib/core/flight-context.js';
-import { OAuthClient } from '../../lib/core/oauth-client.js';
+import { OAuthClient, TokenRuntime } from '../../lib/core/oauth-client.js';
 import type { TokenRequest, TokenRequestDetails } from '../../lib/core/token-request.js';
-import { TokenRuntime } from '../../lib/core/token-runtime.js';
 import type { TokenStore } from '../../lib/core/token-store.js';
 import { ScriptedEndpoint } from './scripted-endpoint.js';
 import { VirtualClock, settle } from './virtual-clock.js';
@@ -54,7 +53,12 @@ export class Scenario {
       timeoutMs: options.timeoutMs ?? DEFAULT_LIFE.timeoutMs,
     };
     const { name = 'buoy', details = {} } = options;
-    this.client = OAuthClient.create(name, this.endpoint, { ...details, ...life }, this.runtime);
+    this.client = OAuthClient.create({
+      name,
+      endpoint: this.endpoint,
+      options: { ...details, ...life },
+      runtime: this.runtime,
+    });
   }
 
   /** A token, however much virtual time that takes. */

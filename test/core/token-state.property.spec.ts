@@ -4,10 +4,17 @@ import { NEVER } from 'rxjs';
 import { later, type Moment } from '../../lib/core/clock.js';
 import { OAuthClientError } from '../../lib/core/errors.js';
 import { FlightFailure } from '../../lib/core/flight-failure.js';
-import { HeldToken } from '../../lib/core/held-token.js';
-import { COLD, decide, isOverdue, next, pauseAt } from '../../lib/core/token-state.js';
+import { HeldToken } from '../../lib/core/access-token.js';
+import {
+  COLD,
+  decide,
+  isOverdue,
+  next,
+  pauseAt,
+  type TokenEvent,
+  type TokenState,
+} from '../../lib/core/token-state.js';
 import type { Flight } from '../../lib/core/token-flight.js';
-import type { TokenEvent, TokenState } from '../../lib/core/token-state.js';
 import { START } from './virtual-clock.js';
 
 const LIMIT_MS = 16_000;

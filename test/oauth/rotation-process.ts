@@ -1,6 +1,5 @@
 import { systemClock } from '../../lib/core/clock.js';
-import { OAuthClient } from '../../lib/core/oauth-client.js';
-import { TokenRuntime } from '../../lib/core/token-runtime.js';
+import { OAuthClient, TokenRuntime } from '../../lib/core/oauth-client.js';
 import { connectClient } from '../../lib/nest/client-connection.js';
 import { withDefaults } from '../../lib/options/resolved-options.js';
 import { FileTokenStore } from './file-token-store.js';
@@ -33,7 +32,7 @@ const options = withDefaults({
 });
 const runtime = new TokenRuntime(new FileTokenStore(plan.folder, step), systemClock);
 const { endpoint } = connectClient({ name: 'partner', options, clock: systemClock, warn: () => undefined });
-const client = OAuthClient.create('partner', endpoint, options, runtime);
+const client = OAuthClient.create({ name: 'partner', endpoint, options, runtime });
 
 await client.getToken();
 rotating = true;

@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { AuthorizationServerUnavailableError, TokenResponseError } from 'nestjs-oauth-client';
-import type { OAuthClientOptions } from 'nestjs-oauth-client';
+import {
+  AuthorizationServerUnavailableError,
+  TokenResponseError,
+  type OAuthClientOptions,
+} from 'nestjs-oauth-client';
 import { FakeAuthorizationServer, type FakeFault, type RecordedRequest } from 'nestjs-oauth-client/testing';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
