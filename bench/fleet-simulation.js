@@ -5,8 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { Subscription } from 'rxjs';
 import { AuthorizationServerUnavailableError } from '../dist/lib/core/errors.js';
 import { MemoryTokenStore } from '../dist/lib/core/memory-token-store.js';
-import { OAuthClient } from '../dist/lib/core/oauth-client.js';
-import { TokenRuntime } from '../dist/lib/core/token-runtime.js';
+import { OAuthClient, TokenRuntime } from '../dist/lib/core/oauth-client.js';
 
 const HOUR = 3_600_000;
 const DAY_S = 86_400;

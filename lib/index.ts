@@ -27,7 +27,7 @@ export type {
 } from './core/events.js';
 export { MemoryTokenStore } from './core/memory-token-store.js';
 export { OAuthClient } from './core/oauth-client.js';
-export type { RefreshAheadOptions } from './core/held-token.js';
+export type { RefreshAheadOptions } from './core/access-token.js';
 export type { TokenRequest } from './core/token-request.js';
 export {
   TokenStore,

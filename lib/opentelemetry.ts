@@ -31,7 +31,7 @@ export class OAuthClientMetrics {
 
   constructor(registry: OAuthClientRegistry) {
     this.#registry = registry;
-    registry.runtime.trace(traced);
+    registry.runtime.traced.trace(traced);
     const meter = metrics.getMeter(NAME);
     const record = recorder(meter);
     const stopObserving = this.#observe(meter);
@@ -39,7 +39,7 @@ export class OAuthClientMetrics {
   }
 
   #observe(meter: Meter): () => void {
-    const { store, clock } = this.#registry.runtime;
+    const { fleet, clock } = this.#registry.runtime;
     const lifetime = meter.createObservableGauge('oauth.client.token.remaining_lifetime', {
       description: 'Time until the present token expires',
       unit: 's',
@@ -54,7 +54,7 @@ export class OAuthClientMetrics {
         result.observe(Math.max(0, expiresAt.getTime() - clock.now()) / 1000, { client: client.name });
       }
     };
-    const observeState = (result: ObservableResult) => result.observe(store.down ? 0 : 1);
+    const observeState = (result: ObservableResult) => result.observe(fleet.alone ? 0 : 1);
     lifetime.addCallback(observeLifetime);
     state.addCallback(observeState);
     return () => {

@@ -12,33 +12,11 @@ export interface AmbientScope {
   readonly handler: object;
 }
 
-/** Private to the last member: Node hangs the stores on promises, where `util.inspect()` would show them. */
-class Frame {
-  readonly #owner: AmbientRequests;
-  readonly #scope: AmbientScope;
-  readonly #clients: PreparedClients;
-  readonly #outer: Frame | undefined;
-
-  constructor(owner: AmbientRequests, scope: AmbientScope, clients: PreparedClients) {
-    this.#owner = owner;
-    this.#scope = scope;
-    this.#clients = clients;
-    this.#outer = frames.getStore();
-  }
-
-  /** Another module instance's clients of the same name have nothing to do with those of `owner`. */
-  requestOf(client: string, owner: AmbientRequests): TokenRequest | undefined {
-    const prepared = this.#owner === owner ? this.#clients.get(client) : undefined;
-    return prepared ? prepared.request : this.#outer?.requestOf(client, owner);
-  }
-
-  tokenOf(client: string, handler: object): AccessToken | undefined {
-    return this.#scope.handler === handler ? this.#clients.get(client)?.token : undefined;
-  }
-
-  isOf(owner: AmbientRequests, call: object): boolean {
-    return this.#owner === owner && this.#scope.call === call;
-  }
+/** What holds in one asynchronous context. Functions only: Node hangs it on promises, where `util.inspect()` would show more. */
+interface Frame {
+  requestOf(client: string, owner: AmbientRequests): TokenRequest | undefined;
+  tokenOf(client: string, handler: object): AccessToken | undefined;
+  isOf(owner: AmbientRequests, call: object): boolean;
 }
 
 // Holds no state of its own: each asynchronous context has its own frame.
@@ -46,12 +24,9 @@ const frames = new AsyncLocalStorage<Frame>();
 
 /** The token requests that hold for everything a handler does, in the asynchronous context it runs in. */
 export class AmbientRequests {
-  /** Looking into the asynchronous context takes a tenth of a cached `getToken`; only those who use it pay. */
-  #used = false;
-
   /** The request that the running handler makes for `client`, if any. */
   requestOf(client: string): TokenRequest | undefined {
-    return this.#used ? frames.getStore()?.requestOf(client, this) : undefined;
+    return frames.getStore()?.requestOf(client, this);
   }
 
   /** Whether this is running for `call` already. */
@@ -61,8 +36,16 @@ export class AmbientRequests {
 
   /** Runs `work` with the requests of `clients` as the ambient ones. */
   run<T>(scope: AmbientScope, clients: PreparedClients, work: () => Observable<T>): Observable<T> {
-    this.#used = true;
-    const frame = new Frame(this, scope, clients);
+    const outer = frames.getStore();
+    const frame: Frame = {
+      // Another module instance's clients of the same name have nothing to do with these.
+      requestOf: (client, owner) => {
+        const prepared = owner === this ? clients.get(client) : undefined;
+        return prepared ? prepared.request : outer?.requestOf(client, owner);
+      },
+      tokenOf: (client, handler) => (handler === scope.handler ? clients.get(client)?.token : undefined),
+      isOf: (owner, call) => owner === this && call === scope.call,
+    };
     return new Observable((subscriber) => frames.run(frame, () => work().subscribe(subscriber)));
   }
 }

@@ -1,5 +1,11 @@
 import { hrtime } from 'node:process';
-import { asyncScheduler, type SchedulerLike } from 'rxjs';
+import {
+  Observable,
+  asyncScheduler,
+  type MonoTypeOperatorFunction,
+  type SchedulerLike,
+  type Subscription,
+} from 'rxjs';
 
 /**
  * Where time and chance come from. Two clocks, since either one alone lies: the wall clock can be set back,
@@ -51,4 +57,66 @@ export function elapsedMs(now: Moment, since: Moment): number {
 /** Milliseconds from `now` to `until`, by whichever clock says less; 0 when that is over. */
 export function remainingMs(now: Moment, until: Moment): number {
   return Math.max(0, -elapsedMs(now, until));
+}
+
+/** A deadline passes in so many steps; a stall of this process counts as two at most, however long it is. */
+const STEPS = 10;
+/** A stall beyond this is a sleep: what was under way may have been lost with it. */
+const SLEEP_MS = 1_000;
+/** What arrived meanwhile is read before it is given up. */
+const GRACE_MS = 50;
+
+/** The process slept, or its event loop stood still, so that what failed or did not answer is nobody's failure. */
+export class SleptError extends Error {
+  override readonly name = 'SleptError';
+}
+
+/**
+ * Fails with `late()` once `limitMs` have passed in which this process was awake.
+ *
+ * @param isAnswer whether an error of the source stands even if the process slept meanwhile. With it, a source that did
+ * not deliver although the process slept fails with a {@link SleptError} instead.
+ */
+export function whileAwake<T>(
+  limitMs: number,
+  clock: Clock,
+  late: () => Error,
+  isAnswer?: (error: unknown) => boolean,
+): MonoTypeOperatorFunction<T> {
+  return (source) =>
+    new Observable<T>((subscriber) => {
+      const stepMs = limitMs / STEPS;
+      let leftMs = limitMs;
+      let seen = momentOf(clock);
+      let slept = false;
+      let step: Subscription | undefined;
+      const look = (dueMs: number): void => {
+        const now = momentOf(clock);
+        const passedMs = elapsedMs(now, seen);
+        seen = now;
+        leftMs -= Math.min(Math.max(passedMs, dueMs), 2 * stepMs);
+        slept ||= isAnswer !== undefined && passedMs > dueMs + SLEEP_MS;
+      };
+      const wait = (): void => {
+        const dueMs = slept ? GRACE_MS : Math.min(stepMs, leftMs);
+        step = clock.scheduler.schedule(() => {
+          if (slept) return subscriber.error(new SleptError());
+          look(dueMs);
+          if (!slept && leftMs <= 0) return subscriber.error(late());
+          wait();
+        }, dueMs);
+      };
+      wait();
+      subscriber.add(
+        source.subscribe({
+          next: (value) => subscriber.next(value),
+          error: (error: unknown) => {
+            look(stepMs);
+            subscriber.error(slept && isAnswer?.(error) === false ? new SleptError() : error);
+          },
+          complete: () => subscriber.complete(),
+        }),
+      );
+      return () => step?.unsubscribe();
+    });
 }

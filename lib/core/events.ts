@@ -45,17 +45,21 @@ export type OAuthClientEvent =
  */
 export type OAuthClientState = 'idle' | 'fresh' | 'refreshing' | 'degraded' | 'down';
 
-/** One client's tokens at a glance, for health checks and dashboards. */
-export interface OAuthClientStatus {
-  client: string;
+/** One token's life at a glance. */
+export interface TokenStatus {
   state: OAuthClientState;
   expiresAt?: Date;
   acquiredAt?: Date;
-  /** When a refresh starts behind the callers' backs. */
+  /** When a refresh starts in the background. */
   refreshAt?: Date;
   /** Until when nobody asks the authorization server again. */
   backoffUntil?: Date;
   lastError?: { code: OAuthClientErrorCode; at: Date };
+}
+
+/** One client at a glance, for health checks and dashboards. */
+export interface OAuthClientStatus extends TokenStatus {
+  client: string;
   /** Token requests sent by this instance so far, retries included. */
   tokenRequests: number;
 }

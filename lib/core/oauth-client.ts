@@ -1,18 +1,35 @@
-import { Observable, firstValueFrom, map, merge, take } from 'rxjs';
+import {
+  Observable,
+  ReplaySubject,
+  Subject,
+  firstValueFrom,
+  from,
+  map,
+  merge,
+  raceWith,
+  take,
+  timer,
+} from 'rxjs';
 import { aborted$ } from './aborted.js';
 import type { AccessToken } from './access-token.js';
-import type { OAuthClientStatus } from './events.js';
-import type { FlightContext, TokenLifeOptions } from './flight-context.js';
-import type { TokenEndpoint } from './token-endpoint.js';
+import { AmbientRequests } from './ambient-requests.js';
+import type { Clock } from './clock.js';
+import { OAuthClientError } from './errors.js';
+import type { OAuthClientEvent, OAuthClientStatus } from './events.js';
+import { TracedRequests, type FlightContext, type TokenLifeOptions } from './flight-context.js';
+import { GuardedStore } from './guarded-store.js';
+import { LruMap } from './memory-token-store.js';
+import { OncePerFleet } from './once-per-fleet.js';
 import { TokenLife } from './token-life.js';
 import {
   isPlain,
   mergeTokenRequests,
   tokenKey,
+  type TokenEndpoint,
   type TokenRequest,
   type TokenRequestDetails,
 } from './token-request.js';
-import { closedError, type TokenRuntime } from './token-runtime.js';
+import type { TokenStore } from './token-store.js';
 
 /** One named client: its tokens, one for each distinct {@link TokenRequest}. */
 export class OAuthClient {
@@ -34,10 +51,11 @@ export class OAuthClient {
     this.name = name;
     this.#runtime = runtime;
     this.#details = mergeTokenRequests(options);
-    const { clock, fleet, around, closed$, emit, track } = runtime;
+    const { clock, fleet, traced, closed$, events$ } = runtime;
     const { refreshAhead, retry, timeoutMs } = options;
     const onTokenRequest = () => void this.#tokenRequests++;
-    const shared = { clock, fleet, around, closed$, emit, track, onTokenRequest };
+    const emit = (event: OAuthClientEvent) => events$.next(event);
+    const shared = { clock, fleet, traced, closed$, emit, onTokenRequest };
     this.#context = { client: name, endpoint, refreshAhead, retry, timeoutMs, ...shared, pause: undefined };
     this.#default = this.#recent = new TokenLife(this.#context, this.#details);
     this.#defaultKey = tokenKey(name, this.#details);
@@ -107,7 +125,7 @@ export class OAuthClient {
 
   /** @internal The life of the token that `request`, on top of the ambient one, asks for. */
   life(request?: TokenRequest): TokenLife {
-    const ambient = this.#runtime.ambient.requestOf(this.name);
+    const ambient = this.#runtime.ambientRequest(this.name);
     if (ambient === undefined && request === undefined) return this.#default;
     const asked = mergeTokenRequests(ambient, request);
     if (isPlain(asked)) return this.#default;
@@ -126,4 +144,62 @@ export class OAuthClient {
     yield this.#default;
     for (const life of this.#runtime.tokens.values()) if (life.client === this.name) yield life;
   }
+}
+
+const DEFAULT_MAX_ENTRIES = 10_000;
+/** How long a flight that was ended may take to give its lock back. */
+const STORE_GRACE_MS = 1_000;
+
+/** What all clients of one module instance share; nothing of it lives at module level. */
+export class TokenRuntime {
+  readonly clock: Clock;
+  readonly fleet: OncePerFleet;
+  readonly tokens: LruMap<TokenLife>;
+  readonly traced = new TracedRequests();
+  readonly events$ = new Subject<OAuthClientEvent>();
+  readonly closed$ = new ReplaySubject<never>(1);
+  #ambient: AmbientRequests | undefined;
+  #closed = false;
+
+  constructor(store: TokenStore, clock: Clock) {
+    this.clock = clock;
+    this.tokens = new LruMap(store.maxEntries ?? DEFAULT_MAX_ENTRIES);
+    const onChange = (error: Error | undefined) =>
+      this.events$.next(error ? { type: 'store_unavailable', error } : { type: 'store_recovered' });
+    this.fleet = new OncePerFleet(new GuardedStore(store, clock, onChange), clock, this.closed$);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get ambient(): AmbientRequests {
+    return (this.#ambient ??= new AmbientRequests());
+  }
+
+  /** The ambient request of `client`. To look into the asynchronous context takes time: only those who use it pay. */
+  ambientRequest(client: string): TokenRequest | undefined {
+    return this.#ambient?.requestOf(client);
+  }
+
+  /** Refuses new calls, waits for flights up to `graceMs`, then aborts them. */
+  async close(graceMs: number): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#settled(graceMs);
+    this.closed$.error(closedError());
+    await this.#settled(STORE_GRACE_MS);
+    await this.fleet.close();
+    this.events$.complete();
+  }
+
+  async #settled(withinMs: number): Promise<void> {
+    await firstValueFrom(from(this.fleet.settled()).pipe(raceWith(timer(withinMs, this.clock.scheduler))));
+  }
+}
+
+/** The application is shutting down. */
+export function closedError(client?: string): OAuthClientError {
+  const whose = client === undefined ? 'The OAuth clients are' : `OAuth client "${client}" is`;
+  return new OAuthClientError('closed', `${whose} closed: the application is shutting down.`, { client });
 }

@@ -2,9 +2,9 @@ import { firstValueFrom, raceWith, timer, type Observable } from 'rxjs';
 import { momentOf, type Clock, type Moment } from './clock.js';
 import type { TokenSource } from './events.js';
 import type { GuardedStore } from './guarded-store.js';
-import { LruMap } from './lru-map.js';
-import { FlightFailure, failureEntry, failureOf } from './shared-failure.js';
-import type { TokenKeys } from './token-endpoint.js';
+import { LruMap } from './memory-token-store.js';
+import { FlightFailure, failureEntry, failureOf } from './flight-failure.js';
+import type { TokenKeys } from './token-request.js';
 import type { StoredToken } from './token-store.js';
 
 /** What the authorization server issued, and when its request began. */
@@ -29,17 +29,11 @@ export interface KeptGrant {
   keep(answer: StoredToken): Promise<void>;
 }
 
-/** What is to be done once in a fleet. */
-export interface Errand {
-  readonly client: string;
-  readonly keys: TokenKeys;
-  /** The longest that `work` may take. */
-  readonly leaseMs: number;
-  /** Whether a token found in the store is as good as a new one. */
-  readonly acceptable: (stored: StoredToken) => boolean;
-  /** Asks for the token. `since`: when the wait for its turn began. Rejects with a {@link FlightFailure} to be shared. */
-  readonly work: (grant: KeptGrant | undefined, since: Moment) => Promise<IssuedToken>;
-}
+/** Whether a token found in the store is as good as a new one. */
+export type Acceptable = (stored: StoredToken) => boolean;
+
+/** Asks for the token. `since`: when the wait for its turn began. Rejects with a {@link FlightFailure} to be shared. */
+export type FleetWork = (grant: KeptGrant | undefined, since: Moment) => Promise<IssuedToken>;
 
 const POLL_MIN_MS = 20;
 const POLL_MAX_MS = 50;
@@ -50,6 +44,7 @@ export class OncePerFleet {
   readonly #store: GuardedStore;
   readonly #clock: Clock;
   readonly #closed$: Observable<never>;
+  readonly #running = new Set<Promise<unknown>>();
   /** When this instance shared a failure last, by key. */
   readonly #ownFailures = new LruMap<number>(1_000);
 
@@ -59,26 +54,55 @@ export class OncePerFleet {
     this.#closed$ = closed$;
   }
 
-  /** The token of the errand's key: from the store, from the instance that holds the lock, or by `work` under it. */
-  async once(errand: Errand): Promise<AcquiredToken> {
-    const { keys, leaseMs } = errand;
+  /**
+   * The token of a key: from the store, from the instance that holds the lock, or by `work` under it.
+   *
+   * @param leaseMs the longest that `work` may take
+   */
+  async once(
+    keys: TokenKeys,
+    leaseMs: number,
+    acceptable: Acceptable,
+    work: FleetWork,
+  ): Promise<AcquiredToken> {
     const clock = this.#clock;
     const startedAt = clock.monotonic();
     let lookMs = 0;
     for (;;) {
       const since = momentOf(clock);
       const locked = await this.#store.withLock(keys.grantKey ?? keys.key, leaseMs, () =>
-        this.#readOrWork(errand, since),
+        this.#readOrWork(keys, acceptable, (grant) => work(grant, since)),
       );
       if (locked.outcome === 'acquired') return locked.result;
       // Another instance is asking. The lease bounds this wait: once it is over the lock is free.
       const pauseMs = pollPauseMs(clock.monotonic() - startedAt, lookMs) * (0.75 + clock.random() / 2);
       await firstValueFrom(timer(pauseMs, clock.scheduler).pipe(raceWith(this.#closed$)));
       const lookedAt = clock.monotonic();
-      const { acquired } = await this.#read(errand);
-      if (acquired) return acquired;
+      const entry = await this.#read(keys, acceptable);
+      if (entry && acceptable(entry)) return { stored: entry, source: 'store' };
       lookMs = clock.monotonic() - lookedAt;
     }
+  }
+
+  /** Takes note of a flight, so that a shutdown can wait for it. */
+  track<T>(flight: Promise<T>): Promise<T> {
+    const tracked = flight.finally(() => this.#running.delete(tracked));
+    this.#running.add(tracked);
+    return tracked;
+  }
+
+  /** Whether the store is down, so that each instance asks for itself. */
+  get alone(): boolean {
+    return this.#store.down;
+  }
+
+  /** Resolves when everything that runs now has ended. */
+  settled(): Promise<unknown> {
+    return Promise.allSettled(this.#running);
+  }
+
+  close(): Promise<void> {
+    return this.#store.close();
   }
 
   /** Removes the key's token from the store; with `value` only that one. */
@@ -86,50 +110,44 @@ export class OncePerFleet {
     return this.#store.delete(key, value);
   }
 
-  async #readOrWork(errand: Errand, since: Moment): Promise<AcquiredToken> {
-    const { keys, acceptable, work } = errand;
-    const { entry, acquired } = await this.#read(errand);
-    if (acquired) return acquired;
+  async #readOrWork(
+    { key, grantKey }: TokenKeys,
+    acceptable: Acceptable,
+    work: (grant: KeptGrant | undefined) => Promise<IssuedToken>,
+  ): Promise<AcquiredToken> {
+    const entry = await this.#read({ key, grantKey }, acceptable);
+    if (entry && acceptable(entry)) return { stored: entry, source: 'store' };
     try {
-      const issued = await work(
-        keys.grantKey === undefined ? undefined : await this.#grant(keys.grantKey),
-        since,
-      );
+      const issued = await work(grantKey === undefined ? undefined : await this.#grant(grantKey));
       const { refreshToken: _, ...token } = issued.stored;
-      await this.#store.set(keys.key, newerThan(entry, token));
+      await this.#store.set(key, newerThan(entry, token));
       return { ...issued, source: 'authorization_server' };
     } catch (reason) {
       if (!(reason instanceof FlightFailure)) throw reason;
       // An instance that was held up for longer than its lease may find that another one had more luck.
-      const late = await this.#store.get(keys.key);
+      const late = await this.#store.get(key);
       if (late && acceptable(late)) return { stored: late, source: 'store' };
       const shared = failureEntry(reason);
       if (shared) {
-        this.#ownFailures.set(keys.key, shared.issuedAt);
-        await this.#store.set(failureKey(keys.key), shared);
+        this.#ownFailures.set(key, shared.issuedAt);
+        await this.#store.set(failureKey(key), shared);
       }
       throw reason;
     }
   }
 
-  /** What the store holds: a token that will do, or at least the entry to replace; rejects while the fleet cools down. */
-  async #read(errand: Errand): Promise<{ entry?: StoredToken | undefined; acquired?: AcquiredToken }> {
-    const entry = await this.#store.get(errand.keys.key);
-    if (entry && errand.acceptable(entry)) return { acquired: { stored: entry, source: 'store' } };
-    await this.#respectSharedFailure(errand);
-    return { entry };
-  }
-
-  /** A cool-down that another instance began holds for this one. */
-  async #respectSharedFailure({ client, keys }: Errand): Promise<void> {
-    const entry = await this.#store.get(failureKey(keys.key));
-    if (!entry) return;
-    // This instance's own cool-down is over, or it would not ask; a clock set back since must not revive it.
-    if (entry.issuedAt === this.#ownFailures.get(keys.key)) return this.#store.delete(failureKey(keys.key));
-    const now = momentOf(this.#clock);
-    const remainingMs = Math.min(entry.expiresAt - now.wall, entry.expiresAt - entry.issuedAt);
-    const error = remainingMs > 0 ? failureOf(entry, client, remainingMs) : undefined;
-    if (error) throw new FlightFailure(error, now, remainingMs);
+  /** What the store holds. Unless that will do, it rejects as long as the server asked the fleet to wait. */
+  async #read({ key }: TokenKeys, acceptable: Acceptable): Promise<StoredToken | undefined> {
+    const entry = await this.#store.get(key);
+    if (entry && acceptable(entry)) return entry;
+    const failed = await this.#store.get(failureKey(key));
+    // This instance's own pause is over, or it would not ask; a clock set back since must not revive it.
+    if (failed && failed.issuedAt === this.#ownFailures.get(key)) await this.#store.delete(failureKey(key));
+    else if (failed) {
+      const failure = failureOf(failed, momentOf(this.#clock));
+      if (failure) throw failure;
+    }
+    return entry;
   }
 
   async #grant(key: string): Promise<KeptGrant> {

@@ -1,21 +1,24 @@
-import { Observable, catchError, defer, firstValueFrom, map, of, throwError, timeout } from 'rxjs';
-import type { AccessToken } from './access-token.js';
-import { SleptError } from './awake.js';
+import { catchError, defer, firstValueFrom, map, of, throwError, type Observable } from 'rxjs';
+import { type AccessToken, HeldToken, acquiredAt } from './access-token.js';
+import { SleptError, elapsedMs, later, momentOf, type Moment } from './clock.js';
 import { errorDuring, type Pause } from './backoff.js';
-import { elapsedMs, momentOf, remainingMs, type Moment } from './clock.js';
-import type { OAuthClientError } from './errors.js';
-import type { OAuthClientStatus, TokenRequestReason } from './events.js';
+import type { TokenRequestReason, TokenStatus } from './events.js';
 import type { FlightContext } from './flight-context.js';
-import { HeldToken, acquiredAt } from './held-token.js';
+import { FlightFailure } from './flight-failure.js';
 import type { AcquiredToken } from './once-per-fleet.js';
 import { RejectionLimit } from './rejection-limit.js';
-import { FlightFailure } from './shared-failure.js';
-import { tokenKeys } from './token-endpoint.js';
-import { asOAuthClientError } from './token-asking.js';
-import { SharedWait, acquireToken, leaseMsOf, type FlightPlan } from './token-flight.js';
-import type { TokenRequestDetails } from './token-request.js';
-import { COLD, allows, decide, isFailing, isOverdue, next, pauseAt, unexpired } from './token-state.js';
-import type { Flight, TokenEvent } from './token-state.js';
+import { tokenKeys, type TokenRequestDetails } from './token-request.js';
+import {
+  asOAuthClientError,
+  acquireToken,
+  leaseMsOf,
+  orSpare,
+  sharedWait,
+  type Flight,
+  type FlightPlan,
+} from './token-flight.js';
+import * as states from './token-state.js';
+import type { Refused, TokenEvent } from './token-state.js';
 import type { StoredToken } from './token-store.js';
 
 /** A token younger than this, and not yet accepted, may be unknown to an API that accepted the one before. */
@@ -30,7 +33,7 @@ export class TokenLife {
   readonly #context: FlightContext;
   readonly #details: TokenRequestDetails;
   readonly #jitter: number;
-  #state = COLD;
+  #state = states.COLD;
   #rejections: RejectionLimit | undefined;
   /** The removal of a dropped token from the store. */
   #forgotten: Promise<void> | undefined;
@@ -44,7 +47,7 @@ export class TokenLife {
 
   /** Whether a token was ever asked for. */
   get used(): boolean {
-    return this.#state !== COLD;
+    return this.#state !== states.COLD;
   }
 
   /** The token at hand, without any wait; starts a refresh in the background when one is due. */
@@ -53,11 +56,11 @@ export class TokenLife {
     if (held.kind === 'none') return undefined;
     if (held.token.isFresh(this.#context.clock)) return held.token.token;
     const now = momentOf(this.#context.clock);
-    if (!unexpired(this.#state, now)) {
+    if (!states.unexpired(this.#state, now)) {
       this.#apply({ type: 'dropped', because: 'expired' });
       return undefined;
     }
-    const decision = decide(this.#state, now, this.#pause(now));
+    const decision = states.decide(this.#state, now, this.#pause(now));
     if (decision === 'use_and_refresh') this.#join('refresh_ahead', now);
     return decision === 'use' || decision === 'use_and_refresh' ? held.token.token : undefined;
   }
@@ -68,7 +71,11 @@ export class TokenLife {
     const { held, refresh } = this.#state;
     if (current !== undefined && held.kind === 'token') return held.token.settled;
     // The common wait needs no subscription of its own: its callers share the flight's promise.
-    if (held.kind === 'none' && refresh.kind === 'flying' && !this.#isOverdue(momentOf(this.#context.clock)))
+    if (
+      held.kind === 'none' &&
+      refresh.kind === 'flying' &&
+      !states.isOverdue(this.#state, momentOf(this.#context.clock), leaseMsOf(this.#context))
+    )
       return refresh.flight.promise;
     return firstValueFrom(this.#next(force));
   }
@@ -124,39 +131,17 @@ export class TokenLife {
   }
 
   /** How this token fares. */
-  status(): Omit<OAuthClientStatus, 'client' | 'tokenRequests'> {
+  status(): TokenStatus {
     const now = momentOf(this.#context.clock);
-    const { held, refresh, failure } = this.#state;
-    const usable = unexpired(this.#state, now) !== undefined;
-    const pause = this.#pause(now);
-    const calm = refresh.kind === 'flying' ? 'refreshing' : usable ? 'fresh' : 'idle';
-    return {
-      state: isFailing(this.#state) ? (usable ? 'degraded' : 'down') : calm,
-      ...(held.kind === 'token' && {
-        expiresAt: held.token.token.expiresAt,
-        acquiredAt: new Date(held.token.acquired.wall),
-        refreshAt: new Date(held.token.refreshAt),
-      }),
-      ...(pause && { backoffUntil: new Date(now.wall + remainingMs(now, pause.until)) }),
-      ...(failure && { lastError: { code: failure.error.code, at: new Date(failure.at) } }),
-    };
+    return states.statusOf(this.#state, now, this.#pause(now));
   }
 
   #apply(event: TokenEvent): void {
-    this.#state = next(this.#state, event);
+    this.#state = states.next(this.#state, event);
   }
 
   #pause(now: Moment): Pause | undefined {
-    return pauseAt(this.#state, this.#context.pause, now);
-  }
-
-  #isOverdue(now: Moment): boolean {
-    return isOverdue(this.#state.refresh, now, leaseMsOf(this.#context));
-  }
-
-  #isCurrent(flight: Flight): boolean {
-    const { refresh } = this.#state;
-    return refresh.kind === 'flying' && refresh.flight === flight;
+    return states.pauseAt(this.#state, this.#context.pause, now);
   }
 
   #next(force: boolean): Observable<AccessToken> {
@@ -164,8 +149,8 @@ export class TokenLife {
     if (current !== undefined) return of(current);
     const now = momentOf(this.#context.clock);
     const pause = this.#pause(now);
-    const held = force ? COLD.held : this.#state.held;
-    if (decide({ ...this.#state, held }, now, pause) === 'fail' && pause)
+    const held = force ? states.COLD.held : this.#state.held;
+    if (states.decide({ ...this.#state, held }, now, pause) === 'fail' && pause)
       return throwError(() => errorDuring(pause, now));
     if (held.kind === 'none') return this.#join(force ? 'forced' : held.because, now).token$;
     return this.#spared(held.token, this.#join('refresh_ahead', now), now);
@@ -174,34 +159,26 @@ export class TokenLife {
   /** In its last moments the token in hand still beats an error, and a wait that would outlast it. */
   #spared(held: HeldToken, flight: Flight, now: Moment): Observable<AccessToken> {
     const { clock } = this.#context;
-    const orElse = (last$: Observable<AccessToken>) =>
-      defer(() => {
-        const present = unexpired(this.#state, momentOf(clock));
-        return present?.token === held ? of(held.token) : last$;
-      });
-    const tooSlow = () => {
-      this.#apply({ type: 'flies_on', flight, course: 'in_background' });
-      return orElse(flight.token$);
-    };
-    return flight.token$.pipe(
-      timeout({ first: held.remainingMs(now) / 2, scheduler: clock.scheduler, with: tooSlow }),
-      catchError((error: unknown) => orElse(throwError(() => error))),
-    );
+    const spare = () =>
+      states.unexpired(this.#state, momentOf(clock))?.token === held ? held.token : undefined;
+    const onSlow = () => this.#apply({ type: 'flies_on', flight, course: 'in_background' });
+    return orSpare(flight.token$, held.remainingMs(now) / 2, clock.scheduler, spare, onSlow);
   }
 
   /** The flight under way, or a new one. */
   #join(reason: TokenRequestReason, now: Moment): Flight {
-    if (this.#isOverdue(now)) this.#apply({ type: 'abandoned' });
     const { refresh } = this.#state;
-    return refresh.kind === 'flying' ? refresh.flight : this.#takeOff(reason, now);
+    if (refresh.kind !== 'flying') return this.#takeOff(reason, now);
+    if (!states.isOverdue(this.#state, now, leaseMsOf(this.#context))) return refresh.flight;
+    this.#apply({ type: 'abandoned', flight: refresh.flight });
+    return this.#takeOff(reason, now);
   }
 
   #takeOff(reason: TokenRequestReason, now: Moment): Flight {
     const { client, clock, emit } = this.#context;
     const about = () => ({ client, reason, durationMs: clock.monotonic() - now.monotonic });
-    const token$: Observable<AccessToken> = defer(() =>
-      acquireToken(this.#context, this.#plan(flight, reason)),
-    ).pipe(
+    const acquired$ = defer(() => acquireToken(this.#context, this.#plan(flight, reason)));
+    const token$: Observable<AccessToken> = acquired$.pipe(
       map((acquired) => {
         const token = this.#land(flight, acquired);
         const { expiresAt, scope } = token;
@@ -210,28 +187,31 @@ export class TokenLife {
       }),
       catchError((cause: unknown) => {
         // A flight that another one has replaced hands its callers on to that one.
-        const replaced = !this.#isCurrent(flight) && this.#state.refresh.kind === 'flying';
+        const replaced = !states.isPresent(this.#state, flight) && this.#state.refresh.kind === 'flying';
         if (cause instanceof SleptError || replaced) return this.#next(false);
-        const error = this.#crash(flight, cause);
-        const held = unexpired(this.#state, momentOf(clock));
+        const failure = cause instanceof FlightFailure ? cause : undefined;
+        const error = failure ? failure.error : asOAuthClientError(cause, client);
+        this.#apply(failure ? { type: 'crashed', flight, failure } : { type: 'abandoned', flight });
+        const held = states.unexpired(this.#state, momentOf(clock));
         if (!held) emit({ type: 'token_request_failed', ...about(), error });
         else emit({ type: 'token_refresh_failed', ...about(), expiresAt: held.token.token.expiresAt, error });
         return throwError(() => error);
       }),
     );
-    const flight: Flight = new SharedWait(token$);
+    const flight = sharedWait(token$);
     this.#apply({ type: 'took_off', flight, now });
-    void flight.promise; // it goes on without its callers
+    flight.start();
     return flight;
   }
 
   #plan(flight: Flight, reason: TokenRequestReason): FlightPlan {
     const { clock, endpoint } = this.#context;
     const { held, failures } = this.#state;
-    const replaced = held.kind === 'token' ? held.token : undefined;
     // A forced refresh is for a token that is newer than what there is, here or in the store.
-    const after =
-      replaced?.acquired.wall ?? (reason === 'forced' ? clock.now() - 1 : Number.NEGATIVE_INFINITY);
+    const forcedCold = reason === 'forced' && held.kind === 'none';
+    const replaced: Refused = forcedCold
+      ? { before: later(momentOf(clock), -1) }
+      : states.refusing(this.#state);
     return {
       keys: async () => {
         await this.#forgotten;
@@ -240,14 +220,14 @@ export class TokenLife {
       details: this.#details,
       failures,
       acceptable: (stored) => {
-        if (stored.failure || !allows(this.#state, stored)) return false;
+        if (stored.failure || !states.allows(this.#state.refused, stored) || !states.allows(replaced, stored))
+          return false;
         const phase = this.#hold(stored, undefined).phaseAt(momentOf(clock));
-        if (phase === 'expired' || phase === 'reserve') return false;
-        return stored.issuedAt > after && stored.value !== replaced?.token.value;
+        return phase === 'fresh' || phase === 'refresh_due';
       },
       onBegin: () => {
         this.#apply({ type: 'flies_on', flight, since: momentOf(clock) });
-        return this.#isCurrent(flight);
+        return states.isPresent(this.#state, flight);
       },
       onFailing: () => this.#apply({ type: 'flies_on', flight, course: 'failing' }),
     };
@@ -255,22 +235,12 @@ export class TokenLife {
 
   #land(flight: Flight, { stored, started }: AcquiredToken): AccessToken {
     const { clock } = this.#context;
-    const current = this.#isCurrent(flight);
+    const current = states.isPresent(this.#state, flight);
     const token = this.#hold(stored, started);
     this.#apply({ type: 'landed', flight, token, now: momentOf(clock), chance: clock.random() });
     const { held } = this.#state;
     // What was asked for before it was given up serves the callers who wait for it, and no others.
     return current && held.kind === 'token' ? held.token.token : token.token;
-  }
-
-  #crash(flight: Flight, cause: unknown): OAuthClientError {
-    if (!(cause instanceof FlightFailure)) {
-      if (this.#isCurrent(flight)) this.#apply({ type: 'abandoned' });
-      return asOAuthClientError(cause, this.client);
-    }
-    const { error, pauseMs, at: now } = cause;
-    this.#apply({ type: 'crashed', flight, error, pauseMs, now });
-    return error;
   }
 
   #hold(stored: StoredToken, started: Moment | undefined): HeldToken {

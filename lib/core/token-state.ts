@@ -1,16 +1,11 @@
 import { elapsedMs, later, remainingMs, type Moment } from './clock.js';
 import { holdMs, type Pause } from './backoff.js';
-import type { Observable } from 'rxjs';
-import type { AccessToken } from './access-token.js';
 import type { OAuthClientError } from './errors.js';
-import type { HeldToken } from './held-token.js';
+import type { TokenStatus } from './events.js';
+import type { FlightFailure } from './flight-failure.js';
+import type { HeldToken } from './access-token.js';
+import type { Flight } from './token-flight.js';
 import type { StoredToken } from './token-store.js';
-
-/** One shared wait for a token. */
-export interface Flight {
-  readonly token$: Observable<AccessToken>;
-  readonly promise: Promise<AccessToken>;
-}
 
 /** What an API said of the token so far: nothing; nothing, but it accepted the one before; that it takes it. */
 type Standing = 'new' | 'successor' | 'accepted';
@@ -36,7 +31,7 @@ export type Refresh =
   | ({ readonly kind: 'pausing' } & Pause);
 
 /** Tokens that no store may bring back: the one an API rejected, and all that were requested before a moment. */
-interface Refused {
+export interface Refused {
   readonly value?: string;
   readonly before: Moment;
   /** One that was given up is on its way, and the store will hold it some time from now. */
@@ -71,8 +66,9 @@ export type TokenEvent =
   | { readonly type: 'took_off'; readonly flight: Flight; readonly now: Moment }
   | { readonly type: 'flies_on'; readonly flight: Flight; readonly since?: Moment; readonly course?: 'failing' | 'in_background' }
   | { readonly type: 'landed'; readonly flight: Flight; readonly token: HeldToken; readonly now: Moment; readonly chance: number }
-  | { readonly type: 'crashed'; readonly flight: Flight; readonly error: OAuthClientError; readonly pauseMs: number; readonly now: Moment }
-  | { readonly type: 'abandoned' | 'accepted' }
+  | { readonly type: 'crashed'; readonly flight: Flight; readonly failure: FlightFailure }
+  | { readonly type: 'abandoned'; readonly flight: Flight }
+  | { readonly type: 'accepted' }
   | { readonly type: 'dropped'; readonly because: 'expired' | 'rejected' | 'forced' }
   | { readonly type: 'given_up'; readonly now: Moment }; // prettier-ignore
 
@@ -108,7 +104,7 @@ export function decide(state: TokenState, now: Moment, pause: Pause | undefined)
 export function next(state: TokenState, event: TokenEvent): TokenState {
   const { held, refresh } = state;
   if ('flight' in event && event.type !== 'took_off') {
-    if (refresh.kind === 'flying' && refresh.flight === event.flight) return flown(state, refresh, event);
+    if (refresh.kind === 'flying' && isPresent(state, event.flight)) return flown(state, refresh, event);
     // A flight that is not the present one changes nothing, unless it brings what was asked for since it was given up.
     const { before } = state.refused;
     const welcome =
@@ -122,8 +118,6 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
       const course = inNoHurry ? 'in_background' : 'awaited';
       return { ...state, refresh: { kind: 'flying', flight, since: now, course } };
     }
-    case 'abandoned':
-      return refresh.kind === 'flying' ? { ...state, refresh: IDLE } : state;
     case 'accepted':
       return held.kind === 'none'
         ? state
@@ -144,7 +138,7 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
   }
 }
 
-type FlightEvent = Extract<TokenEvent, { type: 'flies_on' | 'landed' | 'crashed' }>;
+type FlightEvent = Extract<TokenEvent, { type: 'flies_on' | 'landed' | 'crashed' | 'abandoned' }>;
 
 function flown(
   state: TokenState,
@@ -162,10 +156,12 @@ function flown(
     case 'landed':
       return landed(state, event);
     case 'crashed': {
-      const { error, pauseMs, now } = event;
-      const refresh: Refresh = { kind: 'pausing', until: later(now, pauseMs), error };
-      return { ...state, refresh, failures: state.failures + 1, failure: { error, at: now.wall } };
+      const { error, pauseMs, at } = event.failure;
+      const refresh: Refresh = { kind: 'pausing', until: later(at, pauseMs), error };
+      return { ...state, refresh, failures: state.failures + 1, failure: { error, at: at.wall } };
     }
+    case 'abandoned':
+      return { ...state, refresh: IDLE };
   }
 }
 
@@ -187,7 +183,8 @@ function landed(
   return { ...state, held, refused, refresh, failures, failure: undefined };
 }
 
-function refusing({ held, refused }: TokenState): Refused {
+/** What `state` refuses already, and its own token. */
+export function refusing({ held, refused }: TokenState): Refused {
   if (held.kind === 'none') return refused;
   const { token, acquired } = held.token;
   // A store that was away may still hold what was rejected before this one.
@@ -196,7 +193,7 @@ function refusing({ held, refused }: TokenState): Refused {
 }
 
 /** Whether a token out of a store may be used. */
-export function allows({ refused }: TokenState, { value, issuedAt }: StoredToken): boolean {
+export function allows(refused: Refused, { value, issuedAt }: StoredToken): boolean {
   return !refused.onItsWay && value !== refused.value && issuedAt > refused.before.wall;
 }
 
@@ -205,13 +202,35 @@ export function unexpired({ held }: TokenState, now: Moment): Extract<Held, { ki
   return held.kind === 'token' && held.token.phaseAt(now) !== 'expired' ? held : undefined;
 }
 
+/** A state as the application sees it. Pure. */
+export function statusOf(state: TokenState, now: Moment, pause: Pause | undefined): TokenStatus {
+  const { held, refresh, failure } = state;
+  const usable = unexpired(state, now) !== undefined;
+  const calm = refresh.kind === 'flying' ? 'refreshing' : usable ? 'fresh' : 'idle';
+  return {
+    state: isFailing(state) ? (usable ? 'degraded' : 'down') : calm,
+    ...(held.kind === 'token' && {
+      expiresAt: held.token.token.expiresAt,
+      acquiredAt: new Date(held.token.acquired.wall),
+      refreshAt: new Date(held.token.refreshAt),
+    }),
+    ...(pause && { backoffUntil: new Date(now.wall + remainingMs(now, pause.until)) }),
+    ...(failure && { lastError: { code: failure.error.code, at: new Date(failure.at) } }),
+  };
+}
+
 /** Whether the last flight failed, or the present one has met a failure. */
-export function isFailing({ failure, refresh }: TokenState): boolean {
+function isFailing({ failure, refresh }: TokenState): boolean {
   return failure !== undefined || (refresh.kind === 'flying' && refresh.course === 'failing');
 }
 
+/** Whether `flight` is the one under way. */
+export function isPresent({ refresh }: TokenState, flight: Flight): boolean {
+  return refresh.kind === 'flying' && refresh.flight === flight;
+}
+
 /** Whether a flight is older than any flight can be in a process that is awake, so that nobody should wait for it. */
-export function isOverdue(refresh: Refresh, now: Moment, limitMs: number): boolean {
+export function isOverdue({ refresh }: TokenState, now: Moment, limitMs: number): boolean {
   return refresh.kind === 'flying' && elapsedMs(now, refresh.since) > limitMs;
 }
 
@@ -222,8 +241,7 @@ export function pauseAt(
   now: Moment,
 ): Pause | undefined {
   const own = refresh.kind === 'pausing' ? refresh : undefined;
-  const ownMs = own ? remainingMs(now, own.until) : 0;
-  const clientMs = ofClient ? remainingMs(now, ofClient.until) : 0;
-  if (ownMs <= 0 && clientMs <= 0) return undefined;
-  return clientMs > ownMs ? ofClient : own;
+  const clientIsLonger = own && ofClient && elapsedMs(ofClient.until, own.until) > 0;
+  const longer = clientIsLonger ? ofClient : (own ?? ofClient);
+  return longer && remainingMs(now, longer.until) > 0 ? longer : undefined;
 }

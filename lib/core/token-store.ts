@@ -1,5 +1,3 @@
-import type { OAuthClientErrorCode } from './errors.js';
-
 /** How an access token is presented to an API: RFC 6750 (`Bearer`) or RFC 9449 (`DPoP`). */
 export type AccessTokenType = 'Bearer' | 'DPoP';
 
@@ -14,19 +12,16 @@ export interface StoredToken {
   expiresAt: number;
   /** The refresh token the grant's next request needs, on an entry of its own; such an entry outlives `expiresAt`. */
   refreshToken?: string;
-  /** Set on entries that keep a cool-down for the whole fleet instead of a token: why nobody should ask before `expiresAt`. */
+  /** Set on entries that hold no token: the server asked everybody not to come back before `expiresAt`. */
   failure?: StoredFailure;
 }
 
-/** A failure that other instances respect: an error without its cause. */
+/** What an instance learnt from the server that holds for the whole fleet. */
 export interface StoredFailure {
-  code: OAuthClientErrorCode;
+  client?: string | undefined;
   message: string;
-  retryable: boolean;
-  error?: string;
-  errorDescription?: string;
-  status?: number;
-  timedOut?: boolean;
+  /** HTTP status of the answer. */
+  status?: number | undefined;
 }
 
 /**

@@ -39,16 +39,25 @@ export function httpTransport(
     transformResponse: (data: unknown) => data,
     validateStatus: () => true,
   });
-  return async (request) => {
+  const send = async (request: AxiosRequestConfig<string>): Promise<Response> => {
     try {
       return toResponse(await instance.request<string>(request));
-    } catch (error) {
-      const head = headOf(error as AxiosError);
-      // A refusal or an outage is told by its status, however its body ends.
+    } catch (reason) {
+      const error = reason as AxiosError;
+      const head = headOf(error);
+      // A refusal or an outage shows in its status, however its body ends.
       if (head && head.status >= 400) return toResponse(head);
-      throw typed(client, error as AxiosError);
+      if (wasStale(error)) return send(request);
+      throw typed(client, error);
     }
   };
+  return send;
+}
+
+/** Whether the request went into a connection that was kept alive, and that the server had closed meanwhile. */
+function wasStale({ code, request }: AxiosError): boolean {
+  const { reusedSocket, res } = (request ?? {}) as { reusedSocket?: boolean; res?: IncomingMessage };
+  return reusedSocket === true && !res && (code === 'ECONNRESET' || code === 'EPIPE');
 }
 
 type Answer = Pick<AxiosResponse<string | undefined>, 'status' | 'headers' | 'data'>;

@@ -1,9 +1,8 @@
 import { AllowedOrigins } from '../http/allowed-origins.js';
-import type { ApiClient } from '../http/token-interceptor.js';
+import type { ApiClient } from '../http/authorized-call.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
-import { OAuthClient } from '../core/oauth-client.js';
-import { TokenRuntime } from '../core/token-runtime.js';
+import { OAuthClient, TokenRuntime } from '../core/oauth-client.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { mergeClientOptions, withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
@@ -43,10 +42,8 @@ export class OAuthClientRegistry {
     store: TokenStore,
     environment: EnvironmentSource,
   ): Promise<OAuthClientRegistry> {
-    if (!isRecord(options))
-      throw new OAuthConfigurationError([
-        'OAuthClientModule: what the factory returns must be an object of options.',
-      ]);
+    const problem = 'OAuthClientModule: what the factory returns must be an object of options.';
+    if (!isRecord(options)) throw new OAuthConfigurationError([problem]);
     return new OAuthClientRegistry(options, validClients(options, environment), store);
   }
 
@@ -55,13 +52,8 @@ export class OAuthClientRegistry {
     const registered = this.#clients.get(name);
     if (registered !== undefined) return registered;
     const known = [...this.#clients.keys()].join(', ') || 'none';
-    throw new OAuthClientError(
-      'unknown_client',
-      `There is no OAuth client "${name}"; configured are: ${known}.`,
-      {
-        client: name,
-      },
-    );
+    const message = `There is no OAuth client "${name}"; configured are: ${known}.`;
+    throw new OAuthClientError('unknown_client', message, { client: name });
   }
 
   all(): Iterable<RegisteredClient> {

@@ -6,11 +6,13 @@ import type { PartnerFailure } from './partner-failure.js';
 
 type FailureEvent = Extract<OAuthClientEvent, { error: Error; client: string }>;
 
+type LogParts = Readonly<Record<string, string | number | undefined>>;
+
 /** One line for people, its parts for machines: loggers that write JSON take the members, others the sentence. */
 export class LogEntry {
   readonly message: string;
 
-  constructor(message: string, parts: Readonly<Record<string, string | number | undefined>> = {}) {
+  constructor(message: string, parts: LogParts = {}) {
     this.message = message;
     Object.assign(this, parts);
   }
@@ -24,28 +26,26 @@ export class LogEntry {
   }
 }
 
-/** Tells Nest's Logger what an operator needs to know: one line for each change of state, the rest as debug. */
+/** Writes to Nest's Logger what an operator needs to know: one line for each change of state, the rest as debug. */
 export class OAuthClientLogger {
   readonly #logger = new Logger('OAuthClient');
-  /** The troubles already told, until they are over. */
-  readonly #told = new Set<string>();
+  /** The troubles already reported, until they are over. */
+  readonly #reported = new Set<string>();
 
   follow(events$: Observable<OAuthClientEvent>): void {
     events$.subscribe((event) => this.#log(event));
   }
 
-  /** A handler ended in `failure`: news only if the client's own events did not tell it. */
+  /** A handler ended in `failure`: an error only if the client's own events did not report it. */
   handlerFailed({ message, problem: { client = '', code, status } }: PartnerFailure, handler: string): void {
     const trouble = code === 'token_rejected' ? 'rejected' : code === 'closed' ? 'closed' : 'down';
     const level = this.#isNews(client, trouble) ? 'error' : 'debug';
-    this.#logger[level](
-      new LogEntry(`${handler} failed with ${status}: ${message}`, { client, code, status, handler }),
-    );
+    this.#write(level, `${handler} failed with ${status}: ${message}`, { client, code, status, handler });
   }
 
   /** Something to be put right, that ends nothing. */
   warn(client: string | undefined, message: string): void {
-    this.#logger.warn(new LogEntry(message, { client }));
+    this.#write('warn', message, { client });
   }
 
   #log(event: OAuthClientEvent): void {
@@ -60,59 +60,58 @@ export class OAuthClientLogger {
       case 'token_invalidated': {
         const { client, reason } = event;
         const line = `The token of client "${client}" was invalidated (${reason}).`;
-        return this.#logger.debug(new LogEntry(line, { client, reason }));
+        return this.#write('debug', line, { client, reason });
       }
       case 'store_unavailable':
-        return this.#logger.warn(
-          new LogEntry(
-            `The token store is unavailable: each instance keeps its own tokens until it recovers. ${event.error.message}`,
-          ),
+        return this.#write(
+          'warn',
+          `The token store is unavailable: each instance keeps its own tokens until it recovers. ${event.error.message}`,
         );
       case 'store_recovered':
-        return this.#logger.log(new LogEntry('The token store recovered.'));
+        return this.#write('log', 'The token store recovered.');
     }
   }
 
   #acquired(event: Extract<OAuthClientEvent, { type: 'token_acquired' }>): void {
-    const { client, reason, source, expiresAt, scope } = event;
-    const until = expiresAt.toISOString();
-    const line = `Client "${client}" has a token from the ${source.replace('_', ' ')} (${reason}), valid until ${until}.`;
-    const parts = { client, reason, source, expiresAt: until, scope };
-    const wasDown = this.#isOver(client, 'down');
-    if (this.#isOver(client, 'degraded') || wasDown)
-      this.#logger.log(new LogEntry(`${line} It recovered.`, parts));
-    else this.#logger.debug(new LogEntry(line, parts));
-    // Tokens that merely replace rejected ones are no sign that the API takes them.
+    const { client, reason, source, scope } = event;
+    const expiresAt = event.expiresAt.toISOString();
+    const line = `Client "${client}" has a token from the ${source.replace('_', ' ')} (${reason}), valid until ${expiresAt}.`;
+    const recovered = [this.#isOver(client, 'down'), this.#isOver(client, 'degraded')].includes(true);
+    const parts = { client, reason, source, expiresAt, scope };
+    this.#write(recovered ? 'log' : 'debug', recovered ? `${line} It recovered.` : line, parts);
+    // Tokens that merely replace rejected ones are no sign that the API accepts them.
     if (reason !== 'rejected') this.#isOver(client, 'rejected');
   }
 
   #failed({ type, client, reason, expiresAt, error: { code, message } }: FailureEvent): void {
     const parts = { client, code, reason };
-    if (type === 'token_request_failed') {
-      const level = this.#isNews(client, 'down') ? 'error' : 'debug';
-      return this.#logger[level](new LogEntry(message, parts));
-    }
-    const known = this.#told.has(`down ${client}`) || !this.#isNews(client, 'degraded');
+    if (type === 'token_request_failed')
+      return this.#write(this.#isNews(client, 'down') ? 'error' : 'debug', message, parts);
+    const known = this.#reported.has(`down ${client}`) || !this.#isNews(client, 'degraded');
     const line = `${message} The present token serves until ${expiresAt?.toISOString()}.`;
-    this.#logger[known ? 'debug' : 'warn'](new LogEntry(line, parts));
+    this.#write(known ? 'debug' : 'warn', line, parts);
   }
 
   #rejected({ client, limited }: Extract<OAuthClientEvent, { type: 'token_rejected' }>): void {
     const parts = { client, code: 'token_rejected' };
     if (!limited) {
-      const line = `An API rejected the token of client "${client}" with 401; a new one is asked for.`;
-      return this.#logger.warn(new LogEntry(line, parts));
+      const line = `An API rejected the token of client "${client}" with 401; a new one is requested.`;
+      return this.#write('warn', line, parts);
     }
-    const line = `An API goes on rejecting new tokens of client "${client}" with 401; they are replaced at a limited rate only. Check the token's audience and scope.`;
-    this.#logger[this.#isNews(client, 'rejected') ? 'error' : 'debug'](new LogEntry(line, parts));
+    const line = `An API keeps rejecting new tokens of client "${client}" with 401; they are replaced at a limited rate only. Check the token's audience and scope.`;
+    this.#write(this.#isNews(client, 'rejected') ? 'error' : 'debug', line, parts);
+  }
+
+  #write(level: 'debug' | 'log' | 'warn' | 'error', message: string, parts?: LogParts): void {
+    this.#logger[level](new LogEntry(message, parts));
   }
 
   #isNews(client: string, trouble: string): boolean {
     const key = `${trouble} ${client}`;
-    return !this.#told.has(key) && this.#told.add(key).size > 0;
+    return !this.#reported.has(key) && this.#reported.add(key).size > 0;
   }
 
   #isOver(client: string, trouble: string): boolean {
-    return this.#told.delete(`${trouble} ${client}`);
+    return this.#reported.delete(`${trouble} ${client}`);
   }
 }

@@ -1,5 +1,5 @@
 import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { type Observable, throwError } from 'rxjs';
+import { defer, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
 import type { OAuthClientEvent, OAuthClientStatus } from '../core/events.js';
 import type { OAuthClient } from '../core/oauth-client.js';
@@ -11,8 +11,6 @@ import { OAuthClientRegistry } from './oauth-client-registry.js';
 export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #registry: OAuthClientRegistry;
   readonly #prefetching = new Set<string>();
-  /** The client that was asked for last, likely to be the next one too. */
-  #last: OAuthClient | undefined;
 
   constructor(registry: OAuthClientRegistry) {
     this.#registry = registry;
@@ -38,11 +36,7 @@ export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationS
 
   /** The same as an observable: one token, then it completes. */
   token$(name: string, request?: TokenRequest): Observable<AccessToken> {
-    try {
-      return this.client(name).token$(request);
-    } catch (error) {
-      return throwError(() => error);
-    }
+    return defer(() => this.client(name).token$(request));
   }
 
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of the client. */
@@ -52,8 +46,7 @@ export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationS
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */
   client(name: string): OAuthClient {
-    if (this.#last?.name === name) return this.#last;
-    return (this.#last = this.#registry.get(name).client);
+    return this.#registry.get(name).client;
   }
 
   /** How each client fares. Asks nobody. */

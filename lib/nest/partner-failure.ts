@@ -1,6 +1,6 @@
 import { Catch, HttpException, type ExceptionFilter } from '@nestjs/common';
 import { throwError, type Observable } from 'rxjs';
-import { rejectedClientOf } from '../http/token-interceptor.js';
+import { rejectedClientOf } from '../http/axios-request.js';
 import { AuthorizationServerUnavailableError, OAuthClientError } from '../core/errors.js';
 
 const PROBLEMS = {
@@ -23,8 +23,6 @@ export interface PartnerProblem {
 /** A partner's failure as an HTTP exception; `extensions` is what GraphQL servers hand on. */
 export class PartnerFailure extends HttpException {
   override readonly name = 'PartnerFailure';
-  readonly client: string | undefined;
-  readonly code: string;
   readonly retryAfterSeconds: number | undefined;
   readonly problem: PartnerProblem;
   readonly extensions: Pick<PartnerProblem, 'client' | 'code' | 'status'>;
@@ -36,8 +34,6 @@ export class PartnerFailure extends HttpException {
     super(problem, status, { cause });
     this.message = detail;
     this.problem = problem;
-    this.client = client;
-    this.code = code;
     this.extensions = { client, code, status };
     this.retryAfterSeconds = status === 503 ? secondsOf(cause) : undefined;
   }

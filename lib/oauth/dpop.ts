@@ -2,7 +2,7 @@ import { hash, randomUUID } from 'node:crypto';
 import { SignJWT, calculateJwkThumbprint, decodeJwt, exportJWK, generateKeyPair } from 'jose';
 import type { AccessToken } from '../core/access-token.js';
 import type { Clock } from '../core/clock.js';
-import { LruMap } from '../core/lru-map.js';
+import { LruMap } from '../core/memory-token-store.js';
 import type { DpopOptions } from '../options/client-options.js';
 import { parseSigningKey, type SigningKey } from '../options/keys.js';
 import { readKey } from './credentials.js';

@@ -1,6 +1,5 @@
 import { TokenRequestError } from '../core/errors.js';
-import type { TokenEndpoint, TokenRequestContext } from '../core/token-endpoint.js';
-import type { TokenRequestDetails } from '../core/token-request.js';
+import type { TokenEndpoint, TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
 import { recordOf } from '../options/option-schema.js';
 import { clientAuthentication } from './client-authentication.js';

@@ -1,5 +1,5 @@
 import type { RetryOptions } from '../core/backoff.js';
-import type { RefreshAheadOptions } from '../core/held-token.js';
+import type { RefreshAheadOptions } from '../core/access-token.js';
 import type { Source } from './source.js';
 
 /** A private key as a JSON Web Key (RFC 7517), such as jose's `JWK`. */

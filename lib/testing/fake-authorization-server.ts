@@ -1,9 +1,16 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { FakeEndpoint, record, send } from './fake-answer.js';
-import type { FakeAnswer, FakeAnswerFunction, FakeFault } from './fake-answer.js';
-import type { FakeResponse, RecordedRequest } from './fake-answer.js';
+import {
+  FakeEndpoint,
+  record,
+  send,
+  type FakeAnswer,
+  type FakeAnswerFunction,
+  type FakeFault,
+  type FakeResponse,
+  type RecordedRequest,
+} from './fake-answer.js';
 import { authenticates, jsonMembers } from './fake-credentials.js';
 
 const DEFAULTS = { expiresIn: 3600, echoScope: false, latencyMs: 0, apiLearnsAfterMs: 0, clients: undefined };

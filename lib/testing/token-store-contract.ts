@@ -60,7 +60,7 @@ function checkEntries(check: Check): void {
       tokenType: 'DPoP',
       scope: 'read write',
       refreshToken: 'r1',
-      failure: { code: 'closed', message: 'm', retryable: true, error: 'e', status: 503, timedOut: false },
+      failure: { client: 'c', message: 'm', status: 503 },
     };
     await store.set('a', least);
     await store.set('b', most);

@@ -55,7 +55,7 @@ describe.each<[string, Failure]>([
     await clock.advance(1_000);
     expect(clock.pending).toBe(0);
     expect(scenario.eventTypes).toEqual(['store_unavailable', 'token_acquired', 'store_recovered']);
-    expect(scenario.runtime.store.down).toBe(false);
+    expect(scenario.runtime.fleet.alone).toBe(false);
 
     await scenario.token({ forceRefresh: true });
     expect(endpoint.posts).toBe(2);
@@ -71,10 +71,10 @@ describe.each<[string, Failure]>([
     store.readOnly = true;
     await scenario.token();
     await clock.advance(5_000);
-    expect(scenario.runtime.store.down).toBe(true);
+    expect(scenario.runtime.fleet.alone).toBe(true);
     store.failure = 'none';
     await clock.advance(1_000);
-    expect(scenario.runtime.store.down).toBe(false);
+    expect(scenario.runtime.fleet.alone).toBe(false);
     expect(scenario.eventTypes).toEqual(['store_unavailable', 'token_acquired', 'store_recovered']);
   });
 
@@ -110,7 +110,7 @@ describe.each<[string, Failure]>([
     await reject();
     store.failure = 'none';
     await clock.advance(1_000);
-    expect(scenario.runtime.store.down).toBe(false);
+    expect(scenario.runtime.fleet.alone).toBe(false);
     const { posts } = endpoint;
     expect((await scenario.token()).value).toBe(`t${posts + 1}`);
   });
@@ -193,7 +193,7 @@ describe('The guard around a store', () => {
     expect(clock.elapsed - before).toBe(50);
     store.failure = 'none';
     await clock.advance(10_000);
-    expect(scenario.runtime.store.down).toBe(false);
+    expect(scenario.runtime.fleet.alone).toBe(false);
   });
 });
 
@@ -329,21 +329,33 @@ describe('A failure that another instance met', () => {
     expect([one.endpoint.posts, two.endpoint.posts]).toEqual([1, 1]);
   });
 
-  it.each<[string, Answer, object]>([
-    ['rejection', rejected(), { code: 'token_request_rejected', error: 'invalid_client', status: 401 }],
-    ['unavailability', unavailable({ timedOut: true }), { timedOut: true, status: 503, retryable: true }],
-    ['unusable answer', { error: new TokenResponseError('HTML') }, { code: 'token_response_invalid' }],
-  ])('29. A %s arrives at the others as what it was', async (_what, answer, expected) => {
+  it('85. A Retry-After arrives at the others as what it was', async () => {
     const clock = new VirtualClock();
     const store = new MemoryTokenStore();
     const [one, two] = [new Scenario({ clock, store }), new Scenario({ clock, store })];
-    one.endpoint.otherwise = answer;
-    clock.random = () => 0.9;
+    one.endpoint.otherwise = unavailable({ retryAfterMs: 20_000 });
     const own = await one.failure();
     const shared = await two.failure();
     expect(shared).toBeInstanceOf((own as object).constructor);
-    expect(shared).toMatchObject(expected);
+    expect(shared).toMatchObject({ client: 'buoy', status: 503, retryable: true, retryAfterMs: 20_000 });
     expect(two.endpoint.posts).toBe(0);
+  });
+
+  it.each<[string, Answer]>([
+    ['A rejection of its credentials', rejected()],
+    ['A server that it cannot reach', { error: new Error('ECONNREFUSED') }],
+    ['A server that is too slow for it', unavailable({ timedOut: true })],
+    ['An answer that it does not understand', { error: new TokenResponseError('HTML') }],
+  ])('85. %s holds for one instance alone: another one’s token serves all', async (_what, answer) => {
+    const clock = new VirtualClock();
+    const store = new MemoryTokenStore();
+    const [ill, healthy] = [new Scenario({ clock, store }), new Scenario({ clock, store })];
+    ill.endpoint.otherwise = answer;
+    await ill.failure();
+    const { value } = await healthy.token();
+    expect(healthy.endpoint.posts).toBe(1);
+    await clock.advance(60_000);
+    expect((await ill.token()).value).toBe(value);
   });
 
   it('29. A wall clock that is an hour behind stretches nobody’s cool-down', async () => {

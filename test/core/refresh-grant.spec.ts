@@ -90,7 +90,7 @@ describe('52. A refresh token and a store that fails', () => {
     await one.token({ forceRefresh: true });
     store.failure = 'none';
     await clock.advance(1_000);
-    expect(one.runtime.store.down).toBe(false);
+    expect(one.runtime.fleet.alone).toBe(false);
     two.endpoint.next({ token: { refreshToken: 'r4' } });
     await two.token({ scope: 'b' });
     await one.token({ forceRefresh: true });

@@ -1,7 +1,10 @@
 import type { AccessToken } from '../../lib/core/access-token.js';
 import { AuthorizationServerUnavailableError, TokenRequestError } from '../../lib/core/errors.js';
-import type { TokenEndpoint, TokenRequestContext } from '../../lib/core/token-endpoint.js';
-import type { TokenRequestDetails } from '../../lib/core/token-request.js';
+import type {
+  TokenEndpoint,
+  TokenRequestContext,
+  TokenRequestDetails,
+} from '../../lib/core/token-request.js';
 import type { StoredToken } from '../../lib/core/token-store.js';
 import type { VirtualClock } from './virtual-clock.js';
 

@@ -1,12 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { firstValueFrom } from 'rxjs';
-import { AccessToken } from '../../lib/core/access-token.js';
+import { AccessToken, HeldToken, acquiredAt, type TokenPhase } from '../../lib/core/access-token.js';
 import { elapsedMs, momentOf } from '../../lib/core/clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError } from '../../lib/core/errors.js';
 import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
 import { parseRetryAfter } from '../../lib/oauth/protocol.js';
-import { HeldToken, acquiredAt, type TokenPhase } from '../../lib/core/held-token.js';
 import type { TokenRequest } from '../../lib/core/token-request.js';
 import type { LockOutcome, StoredToken } from '../../lib/core/token-store.js';
 import { DEFAULT_LIFE, Scenario } from './scenario.js';

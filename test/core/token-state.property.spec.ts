@@ -3,9 +3,18 @@ import fc from 'fast-check';
 import { NEVER } from 'rxjs';
 import { later, type Moment } from '../../lib/core/clock.js';
 import { OAuthClientError } from '../../lib/core/errors.js';
-import { HeldToken } from '../../lib/core/held-token.js';
-import { COLD, decide, isOverdue, next, pauseAt } from '../../lib/core/token-state.js';
-import type { Flight, TokenEvent, TokenState } from '../../lib/core/token-state.js';
+import { FlightFailure } from '../../lib/core/flight-failure.js';
+import { HeldToken } from '../../lib/core/access-token.js';
+import {
+  COLD,
+  decide,
+  isOverdue,
+  next,
+  pauseAt,
+  type TokenEvent,
+  type TokenState,
+} from '../../lib/core/token-state.js';
+import type { Flight } from '../../lib/core/token-flight.js';
 import { START } from './virtual-clock.js';
 
 const LIMIT_MS = 16_000;
@@ -68,8 +77,8 @@ class Life {
     if (decision !== 'wait' && decision !== 'use_and_refresh') return;
     const { refresh } = this.state;
     if (refresh.kind === 'flying') {
-      if (!isOverdue(refresh, this.now, LIMIT_MS)) return;
-      this.#apply({ type: 'abandoned' });
+      if (!isOverdue(this.state, this.now, LIMIT_MS)) return;
+      this.#apply({ type: 'abandoned', flight: refresh.flight });
     }
     this.#takeOff();
   }
@@ -91,7 +100,8 @@ class Life {
         break;
       case 'crash': {
         const error = new OAuthClientError('token_response_invalid', 'no');
-        this.#apply({ type: 'crashed', flight, error, pauseMs: Math.min(ms, LONGEST_PAUSE_MS), now });
+        const failure = new FlightFailure(error, now, Math.min(ms, LONGEST_PAUSE_MS));
+        this.#apply({ type: 'crashed', flight, failure });
         if (this.state.held !== before.held) this.broken.push('a failure displaced the token');
         break;
       }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { firstValueFrom, interval, take, timer } from 'rxjs';
 import { elapsedMs, momentOf } from '../../lib/core/clock.js';
-import { HeldToken, acquiredAt } from '../../lib/core/held-token.js';
+import { HeldToken, acquiredAt } from '../../lib/core/access-token.js';
 import { START, VirtualClock } from './virtual-clock.js';
 
 describe('The clock of these tests', () => {

@@ -1,7 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { AccessToken } from '../../lib/core/access-token.js';
+import { AccessToken, HeldToken, acquiredAt } from '../../lib/core/access-token.js';
 import { momentOf } from '../../lib/core/clock.js';
-import { HeldToken, acquiredAt } from '../../lib/core/held-token.js';
 import { Scenario, type ScenarioOptions } from './scenario.js';
 import { unavailable } from './scripted-endpoint.js';
 import { START, VirtualClock, settle } from './virtual-clock.js';

@@ -1,6 +1,5 @@
 import { systemClock } from '../../lib/core/clock.js';
-import { OAuthClient } from '../../lib/core/oauth-client.js';
-import { TokenRuntime } from '../../lib/core/token-runtime.js';
+import { OAuthClient, TokenRuntime } from '../../lib/core/oauth-client.js';
 import { connectClient } from '../../lib/nest/client-connection.js';
 import { withDefaults } from '../../lib/options/resolved-options.js';
 import { FileTokenStore } from './file-token-store.js';

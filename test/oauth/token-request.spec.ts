@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { AuthorizationServerUnavailableError, TokenResponseError } from 'nestjs-oauth-client';
-import type { OAuthClientOptions } from 'nestjs-oauth-client';
+import {
+  AuthorizationServerUnavailableError,
+  TokenResponseError,
+  type OAuthClientOptions,
+} from 'nestjs-oauth-client';
 import { FakeAuthorizationServer, type FakeFault, type RecordedRequest } from 'nestjs-oauth-client/testing';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
@@ -203,6 +206,39 @@ describe('9. and parameters', () => {
 });
 
 describe('30. and 31. what may go wrong on the way', () => {
+  it('79. A kept connection that the server had closed meanwhile → the request is sent again, and nothing failed', async () => {
+    const sockets = new Set<Socket>();
+    const impatient = createServer((socket) => {
+      sockets.add(socket);
+      let requests = 0;
+      socket
+        .on('error', () => undefined)
+        .on('data', () => {
+          // By the time of the second request it has closed the connection, as far as it knows.
+          if (++requests > 1) return void socket.resetAndDestroy();
+          const body = JSON.stringify({
+            access_token: `t${sockets.size}`,
+            token_type: 'Bearer',
+            expires_in: 3600,
+          });
+          socket.write(
+            `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+          );
+        });
+    });
+    await once(impatient.listen(0, '127.0.0.1'), 'listening');
+    const { port } = impatient.address() as AddressInfo;
+    try {
+      const app = await Application.client(client({ tokenEndpoint: `http://127.0.0.1:${port}/token` }));
+      expect((await app.token()).value).toBe('t1');
+      expect((await app.token({ forceRefresh: true })).value).toBe('t2');
+      expect(app.eventTypes).toEqual(['token_acquired', 'token_acquired']);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      impatient.close();
+    }
+  });
+
   it.each<[FakeFault, string, boolean]>([
     ['hang', 'authorization_server_unavailable', true],
     ['hang_after_headers', 'authorization_server_unavailable', true],

@@ -2,9 +2,8 @@ import { systemClock } from '../../lib/core/clock.js';
 import { AuthorizationServerUnavailableError } from '../../lib/core/errors.js';
 import type { OAuthClientEvent } from '../../lib/core/events.js';
 import type { TokenLifeOptions } from '../../lib/core/flight-context.js';
-import { OAuthClient } from '../../lib/core/oauth-client.js';
-import type { TokenEndpoint } from '../../lib/core/token-endpoint.js';
-import { TokenRuntime } from '../../lib/core/token-runtime.js';
+import { OAuthClient, TokenRuntime } from '../../lib/core/oauth-client.js';
+import type { TokenEndpoint } from '../../lib/core/token-request.js';
 import type { TokenStore } from '../../lib/core/token-store.js';
 
 /** One instance of a service: a client with a runtime of its own, on a store and a token endpoint. */

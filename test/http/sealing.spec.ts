@@ -1,5 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import axios, { AxiosError, type AxiosRequestConfig, type InternalAxiosRequestConfig } from 'axios';
+import axios, {
+  AxiosError,
+  AxiosHeaders,
+  type AxiosRequestConfig,
+  type InternalAxiosRequestConfig,
+} from 'axios';
 import { Agent } from 'node:http';
 import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
@@ -46,17 +51,16 @@ describe('Axios’s own errors show no token', () => {
     ],
     ['a subject token', { oauth: { subjectToken: SUBJECT_TOKEN } }, { grant: { type: 'token_exchange' } }],
   ])(
-    '34. Second 401 → `Authorization` and `DPoP` masked in its JSON and inspect output: %s',
+    '34. Second 401 → neither `Authorization` nor `DPoP` in its configs, JSON and inspect output: %s',
     async (_, request, options) => {
       const { watch, error } = await rejected(request, options);
       watch.add(error, error.toJSON(), error.config, error.response, error.response?.config);
       expect(watch.leaked).toEqual([]);
-      const scheme = options.dpop ? 'DPoP' : 'Bearer';
-      expect(error.config?.headers.get('Authorization')).toBe(`${scheme} [masked]`);
-      expect(error.response?.config.headers.get('Authorization')).toBe(`${scheme} [masked]`);
-      if (options.dpop) expect(error.config?.headers.get('DPoP')).toBe('[masked]');
-      expect(watch.seen).toContain('[masked]');
-      // Still there for who asks for it.
+      for (const config of [error.config, error.response?.config]) {
+        expect(config?.url).toBe('/x');
+        for (const name of ['Authorization', 'DPoP']) expect(config?.headers.has(name)).toBe(false);
+      }
+      // Still there, without its headers.
       expect(error.request).toBeDefined();
       expect(error.response?.request).toBeDefined();
       if (error.response?.data instanceof Readable) error.response.data.destroy();
@@ -131,7 +135,7 @@ describe('Axios’s own errors show no token', () => {
     const error = await api.failure(fail(api));
     expect(error).toBeInstanceOf(AxiosError);
     api.watch.add(error);
-    expect((error as AxiosError).config?.headers.get('Authorization')).toBe('Bearer [masked]');
+    expect((error as AxiosError).config?.headers.has('Authorization')).toBe(false);
   });
 
   it('66. An error that is not Axios’s, but shows the request', async () => {
@@ -144,7 +148,7 @@ describe('Axios’s own errors show no token', () => {
     const error = await api.failure(instance.get('/x'));
     expect(error).toMatchObject({ message: 'not today' });
     api.watch.add(error);
-    expect((error as AxiosError).config?.headers.get('Authorization')).toBe('Bearer [masked]');
+    expect((error as AxiosError).config?.headers.has('Authorization')).toBe(false);
   });
 
   it('66. An error while waiting for the token shows nothing of what was asked for', async () => {
@@ -206,8 +210,9 @@ describe('Axios’s own errors show no token', () => {
   });
 
   it('The watch itself finds what it looks for', async () => {
-    const server = await Application.withServer();
-    const { config } = await server.get('/x');
+    const api = await Application.withServer();
+    const { authorization } = await api.token();
+    const config = { headers: new AxiosHeaders({ authorization }) } as InternalAxiosRequestConfig;
     expect(TOKEN.test(everythingShown(config))).toBe(true);
     expect(TOKEN.test(everythingShown(new AxiosError('x', 'y', config)))).toBe(true);
     expect(
@@ -270,7 +275,7 @@ describe('A request that is sent again', () => {
     expect(api.authorizations).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
   });
 
-  it('40. With `oauth: false` → without the token it had, and without its mask', async () => {
+  it('40. With `oauth: false` → without the token it had', async () => {
     const api = await Application.withServer();
     api.server.onApiRequest = () => ({ status: 503 });
     const error = (await api.failure(api.axios.get('/x'))) as AxiosError;

@@ -1,0 +1,235 @@
+import type { Agent } from 'node:https';
+import {
+  defer,
+  firstValueFrom,
+  merge,
+  mergeMap,
+  throwError,
+  timer,
+  type Observable,
+  type ObservableInput,
+} from 'rxjs';
+import type { AccessToken } from '../core/access-token.js';
+import type { Clock } from '../core/clock.js';
+import { OriginNotAllowedError } from '../core/errors.js';
+import type { OAuthClient } from '../core/oauth-client.js';
+import type { TokenLife } from '../core/token-life.js';
+import type { TokenRequest } from '../core/token-request.js';
+import type { AllowedOrigins } from './allowed-origins.js';
+
+/** Makes DPoP proofs for API requests and keeps the APIs' nonces (RFC 9449). */
+export interface ProofMaker {
+  proof(method: string, url: URL, token: AccessToken): Promise<string>;
+  /** True when `proof` was not made with that nonce, so that the request is worth another try. */
+  rememberNonce(origin: string, nonce: string | undefined, proof: string): boolean;
+}
+
+/** A client as API requests see it. */
+export interface ApiClient {
+  readonly client: OAuthClient;
+  readonly origins: AllowedOrigins;
+  readonly unauthorizedRetry: boolean;
+  readonly dpop: ProofMaker | undefined;
+  readonly clock: Clock;
+  /** Presents the client's certificate (RFC 8705), if it has one. */
+  readonly tlsAgent: Agent | undefined;
+}
+
+/** An API request, whatever sends it. */
+export interface OutgoingRequest<R> {
+  readonly method: string;
+  /** Where it goes; `undefined` when that is no URL. */
+  readonly target: URL | undefined;
+  /** Whether its body can be sent a second time. */
+  readonly replayable: boolean;
+  /** Emits the reason as soon as the caller cancels. */
+  readonly cancelled$: Observable<unknown>;
+  isWithin(origins: AllowedOrigins): boolean;
+  /** Sends it with those credentials; rejects when no answer comes. */
+  send(credentials: Credentials): Promise<ApiAnswer<R>>;
+}
+
+/** What an API answered. */
+export interface ApiAnswer<R> {
+  readonly status: number;
+  header(name: string): unknown;
+  /** The outcome as the caller expects it: a response, or the error that is thrown in its place. */
+  surface(): R;
+  /** Frees the connection of an answer that nobody will read. */
+  discard(): void;
+}
+
+/** What one sending carries, and how far it may carry it. */
+export class Credentials {
+  readonly token: AccessToken;
+  /** A DPoP proof (RFC 9449 §4), which holds for this sending only. */
+  readonly proof: string | undefined;
+  /** Whether the request went on without its token, so that the answer says nothing about that. */
+  astray = false;
+  readonly #origins: AllowedOrigins;
+
+  constructor(token: AccessToken, proof: string | undefined, origins: AllowedOrigins) {
+    this.token = token;
+    this.proof = proof;
+    this.#origins = origins;
+  }
+
+  /**
+   * Whether the token may follow a redirect to `url`. Not with a proof, which holds for one URL, and not back from
+   * elsewhere, since any server could send us back.
+   */
+  mayFollow(url: URL): boolean {
+    this.astray ||= this.proof !== undefined || this.#origins.reach(url) === 0;
+    return !this.astray;
+  }
+}
+
+/** The first pause before a token is tried again that the API may not know yet; each further one is twice as long. */
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 2_000;
+/** How often one token is sent again because the API wants another nonce. */
+const MAX_NONCES = 2;
+
+/**
+ * Sends a request with a client's token, and once more with a newer one when the API answers 401. The token is taken
+ * right before each sending.
+ *
+ * @param asked what token this request needs
+ * @throws {OAuthClientError} without sending anything: when there is no token, or the request leaves the client's
+ * origins
+ */
+export function sendAuthorized<R>(
+  request: OutgoingRequest<R>,
+  api: ApiClient,
+  asked: TokenRequest | undefined,
+): Promise<R> {
+  const { client, dpop } = api;
+  const call = new AuthorizedCall(request, api, client.life(asked));
+  const ready = dpop === undefined && !client.closed && !asked?.forceRefresh && !asked?.signal?.aborted;
+  return call.start(ready, () => client.getToken(asked));
+}
+
+/** One request on its way through one or several sendings. */
+class AuthorizedCall<R> {
+  readonly #request: OutgoingRequest<R>;
+  readonly #api: ApiClient;
+  readonly #life: TokenLife;
+
+  constructor(request: OutgoingRequest<R>, api: ApiClient, life: TokenLife) {
+    this.#request = request;
+    this.#api = api;
+    this.#life = life;
+  }
+
+  /** @param ready whether a token at hand will do, and needs no proof */
+  start(ready: boolean, getToken: () => Promise<AccessToken>): Promise<R> {
+    this.#checkTarget();
+    const token = ready ? this.#life.current() : undefined;
+    if (token === undefined) return this.#waitAndSend(getToken);
+    const credentials = new Credentials(token, undefined, this.#api.origins);
+    return this.#request.send(credentials).then((answer) => this.#conclude(credentials, answer));
+  }
+
+  async #waitAndSend(getToken: () => Promise<AccessToken>): Promise<R> {
+    const [credentials, answer] = await this.#send(await this.#unlessCancelled(getToken));
+    return this.#conclude(credentials, answer);
+  }
+
+  async #send(token: AccessToken): Promise<[Credentials, ApiAnswer<R>]> {
+    const { origins, dpop } = this.#api;
+    const proof = dpop && (await dpop.proof(this.#request.method, this.#target, token));
+    this.#checkTarget(); // it may have changed meanwhile
+    const credentials = new Credentials(token, proof, origins);
+    return [credentials, await this.#request.send(credentials)];
+  }
+
+  get #target(): URL {
+    const { target } = this.#request;
+    if (target === undefined) throw new OriginNotAllowedError(this.#api.client.name);
+    return target;
+  }
+
+  #checkTarget(): void {
+    const { client, origins } = this.#api;
+    if (!this.#request.isWithin(origins))
+      throw new OriginNotAllowedError(client.name, this.#request.target?.origin);
+  }
+
+  #conclude(credentials: Credentials, answer: ApiAnswer<R>): R | Promise<R> {
+    if (answer.status === 401 && !credentials.astray) return this.#mend(credentials, answer);
+    this.#learn(credentials, answer);
+    return answer.surface();
+  }
+
+  /** An API refused the token: tries that one again where it may do, then another one. */
+  async #mend(credentials: Credentials, answer: ApiAnswer<R>): Promise<R> {
+    if (!this.#api.unauthorizedRetry || !this.#request.replayable) {
+      this.#report(credentials, answer);
+      return answer.surface();
+    }
+    const first = credentials.token;
+    let nonces = 0;
+    for (let pauseMs = FIRST_PAUSE_MS; answer.status === 401 && !credentials.astray; pauseMs *= 2) {
+      const { token } = credentials;
+      const nonceIsNew = this.#noteNonce(credentials, answer);
+      let next: AccessToken | undefined;
+      if (nonceIsNew && nonces++ < MAX_NONCES) next = await this.#newest();
+      else if (token.value === first.value) next = await this.#after(token, pauseMs);
+      if (next === undefined) return answer.surface();
+      if (next.value !== token.value) nonces = 0;
+      answer.discard();
+      [credentials, answer] = await this.#send(next);
+    }
+    this.#learn(credentials, answer);
+    return answer.surface();
+  }
+
+  /** What to send after `rejected`; nothing when it is too soon for another token, or there is none. */
+  async #after(rejected: AccessToken, pauseMs: number): Promise<AccessToken | undefined> {
+    const { clock } = this.#api;
+    switch (this.#life.reject(rejected)) {
+      case 'limited':
+        return undefined;
+      case 'lagging':
+        await this.#unlessCancelled(() => timer(Math.min(pauseMs, LONGEST_PAUSE_MS), clock.scheduler));
+        return this.#newest();
+      case 'superseded':
+      case 'replaceable': {
+        const newer = await this.#newest();
+        return newer.value === rejected.value ? undefined : newer;
+      }
+    }
+  }
+
+  /** The caller gets this 401 and does not wait for what comes of it. */
+  #report(credentials: Credentials, answer: ApiAnswer<R>): void {
+    if (this.#noteNonce(credentials, answer)) return; // it says nothing about the token
+    const rejection = this.#life.reject(credentials.token);
+    if (rejection === 'superseded' || rejection === 'replaceable')
+      this.#life.get(false).catch(() => undefined); // an event reports it
+  }
+
+  /** An API took the token, whatever else it answered. */
+  #learn(credentials: Credentials, answer: ApiAnswer<R>): void {
+    if (credentials.astray) return;
+    this.#life.accept(credentials.token);
+    this.#noteNonce(credentials, answer);
+  }
+
+  #noteNonce({ proof }: Credentials, answer: ApiAnswer<R>): boolean {
+    const { dpop } = this.#api;
+    if (dpop === undefined || proof === undefined) return false;
+    const nonce = answer.header('dpop-nonce');
+    return typeof nonce === 'string' && dpop.rememberNonce(this.#target.origin, nonce, proof);
+  }
+
+  #newest(): Promise<AccessToken> {
+    return this.#unlessCancelled(() => this.#life.get(false));
+  }
+
+  /** What `work` comes to; rejects with the reason as soon as the caller cancels, and starts nothing after that. */
+  #unlessCancelled<T>(work: () => ObservableInput<T>): Promise<T> {
+    const cancelled$ = this.#request.cancelled$.pipe(mergeMap((reason) => throwError(() => reason)));
+    return firstValueFrom(merge(cancelled$, defer(work)));
+  }
+}

@@ -1,0 +1,48 @@
+import type { InternalAxiosRequestConfig } from 'axios';
+import type { Agent } from 'node:https';
+import type { Credentials } from './authorized-call.js';
+
+type BeforeRedirect = NonNullable<InternalAxiosRequestConfig['beforeRedirect']>;
+type Options = Parameters<BeforeRedirect>[0];
+
+/** What says where a redirected request goes. */
+const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketPath'];
+
+/**
+ * Redirects are followed below Axios, where only `beforeRedirect` can take the token off, or put it back: at a
+ * change of host it is lost, allowed or not (RFC 9110 §15.4).
+ *
+ * @param own the caller's own, which runs first
+ * @param tlsAgent presents the client's certificate, which goes no further than the token
+ */
+export function redirectGuard(
+  credentials: Credentials,
+  own: BeforeRedirect | undefined,
+  tlsAgent: Agent | undefined,
+): BeforeRedirect {
+  return (options, ...rest) => {
+    const before = targetIn(options);
+    own?.(options, ...rest);
+    const href = String(options['href']);
+    credentials.astray ||= targetIn(options) !== before || !URL.canParse(href);
+    const mayFollow = !credentials.astray && credentials.mayFollow(new URL(href));
+    setCredentials(options, mayFollow ? credentials.token.authorization : undefined);
+    if (!mayFollow && tlsAgent) leaveBehind(options, tlsAgent);
+  };
+}
+
+function targetIn(options: Options): string {
+  return TARGET.map((name) => String(options[name])).join('\n');
+}
+
+function setCredentials(options: Options, authorization: string | undefined): void {
+  const headers = (options['headers'] ??= {}) as Record<string, string>;
+  for (const name of Object.keys(headers)) if (/^(authorization|dpop)$/i.test(name)) delete headers[name];
+  if (authorization !== undefined) headers['Authorization'] = authorization;
+}
+
+function leaveBehind(options: Options, tlsAgent: Agent): void {
+  const agents = options['agents'] as { https?: Agent | undefined } | undefined;
+  if (agents?.https === tlsAgent) agents.https = undefined;
+  if (options['agent'] === tlsAgent) options['agent'] = undefined;
+}

@@ -1,0 +1,66 @@
+import { inspect } from 'node:util';
+
+type Part = Record<PropertyKey, unknown>;
+
+/** The members by which the parts of a sent request know each other. */
+const PARTS = ['req', 'res', '_redirectable', '_currentRequest', '_options', 'socket'];
+/** What leads on to connections, which other requests of ours may be using just now. */
+const SHARED = ['agent', 'agents', 'nativeProtocols', 'socket', 'client'];
+const CREDENTIAL = /^(authorization|dpop)$/i;
+const CREDENTIAL_LINES = /^(authorization|dpop):.*\r\n/gim;
+
+/**
+ * Takes token and proof out of what a request shows after it was sent. Copies of its headers stand in Node's request
+ * and its socket, in what follows redirects, in an HTTP/2 stream or in a `Request` of fetch.
+ */
+export function sealRequest(request: unknown, seen = new Set<unknown>()): void {
+  if (!isPart(request) || seen.has(request)) return;
+  seen.add(request);
+  const { headers, outputData } = request;
+  if (isPart(headers) && typeof headers['delete'] === 'function') {
+    for (const name of ['authorization', 'dpop']) headers['delete'](name);
+    return;
+  }
+  for (const part of PARTS) sealRequest(request[part], seen);
+  for (const symbol of Object.getOwnPropertySymbols(request)) stripHeaders(request[symbol]);
+  if (Object.hasOwn(request, 'headers')) stripHeaders(headers);
+  stripText(request, '_header');
+  stripText(request, '_pendingData');
+  if (Array.isArray(outputData)) for (const chunk of outputData as Part[]) stripText(chunk, 'data');
+  for (const name of SHARED) hide(request, name);
+}
+
+/** An agent shows its keys, and all requests under way. */
+export function sealAgent(agent: unknown): void {
+  if (!isPart(agent) || Object.hasOwn(agent, 'toJSON')) return;
+  const shown = `[${agent.constructor.name}]`;
+  for (const name of ['toJSON', inspect.custom]) {
+    Object.defineProperty(agent, name, { value: () => shown, configurable: true, writable: true });
+  }
+}
+
+function isPart(value: unknown): value is Part {
+  return typeof value === 'object' && value !== null;
+}
+
+/** `value` may be the headers, or the options that hold them. */
+function stripHeaders(value: unknown): void {
+  if (!isPart(value)) return;
+  for (const name of Object.keys(value)) if (CREDENTIAL.test(name)) Reflect.deleteProperty(value, name);
+  if (Object.hasOwn(value, 'headers')) stripHeaders(value['headers']);
+}
+
+function stripText(owner: Part, name: string): void {
+  const text = owner[name];
+  // Never empty, since Node would take that for headers that it has yet to send.
+  if (typeof text === 'string') owner[name] = text.replace(CREDENTIAL_LINES, '');
+}
+
+/** Leaves a member in place, but out of sight of anything that lists members. */
+function hide(owner: Part, name: string): void {
+  const { value, configurable } = Object.getOwnPropertyDescriptor(owner, name) ?? {};
+  if (!isPart(value) || !configurable) return;
+  let kept: unknown = value;
+  const accessors = { get: () => kept, set: (replaced: unknown) => void (kept = replaced) };
+  Object.defineProperty(owner, name, { ...accessors, enumerable: false, configurable: true });
+}

@@ -1,0 +1,217 @@
+import { describe, expect, it } from '@jest/globals';
+import axios, {
+  AxiosError,
+  AxiosHeaders,
+  type AxiosInstance,
+  type AxiosResponse,
+  type InternalAxiosRequestConfig,
+} from 'axios';
+import fc from 'fast-check';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Application } from '../support/application.js';
+import { Recorder } from '../support/recorder.js';
+
+type Config = InternalAxiosRequestConfig;
+/** What another interceptor does to a request; `elsewhere` is a server that must never see our token. */
+type Meddling = (config: Config, elsewhere: string) => Config | Promise<Config>;
+
+const rebuilt = ({ url, method, headers, data, baseURL, timeout }: Config): Config => ({
+  ...(url !== undefined && { url }),
+  ...(method !== undefined && { method }),
+  ...(baseURL !== undefined && { baseURL }),
+  ...(timeout !== undefined && { timeout }),
+  headers,
+  data: data as unknown,
+});
+
+const meddling: Record<string, Meddling> = {
+  'rebuilds the request from the fields it knows': (config) => rebuilt(config),
+  'rebuilds it and sends it elsewhere': (config, baseURL) => ({ ...rebuilt(config), baseURL }),
+  'copies it and sends it elsewhere': (config, baseURL) => ({ ...config, baseURL }),
+  'changes its URL': (config, elsewhere) => Object.assign(config, { url: `${elsewhere}/x` }),
+  'deletes `oauth` and sends it elsewhere': (config, baseURL) => {
+    delete config.oauth;
+    return Object.assign(config, { baseURL });
+  },
+  'replaces `transformRequest` and sends it elsewhere': (config, baseURL) =>
+    Object.assign(config, { baseURL, transformRequest: [(data: unknown) => data] }),
+  'changes the URL in a `transformRequest`': (config, elsewhere) => {
+    const transform = function (this: Config, data: unknown) {
+      this.url = `${elsewhere}/x`;
+      return data;
+    };
+    return Object.assign(config, { transformRequest: [transform] });
+  },
+  'has new headers': (config) => Object.assign(config, { headers: new AxiosHeaders({ 'x-new': '1' }) }),
+  'takes its time': async (config) => {
+    await sleep(1);
+    return config;
+  },
+};
+
+/** What can only be done to the adapter that ours has become. */
+const meddlingAfterOurs: Record<string, Meddling> = {
+  'replaces the adapter by one that sends elsewhere': (config, baseURL) =>
+    Object.assign(config, {
+      adapter: (sent: Config) => axios.getAdapter('http')({ ...sent, baseURL, url: '/x' }),
+    }),
+  'puts an adapter around ours that sends elsewhere': (config, baseURL) => {
+    const inner = axios.getAdapter(config.adapter);
+    return Object.assign(config, { adapter: (sent: Config) => inner({ ...sent, baseURL, url: '/x' }) });
+  },
+};
+
+const everything = { ...meddling, ...meddlingAfterOurs };
+
+describe('Beside interceptors that change what they get', () => {
+  for (const name of ['api', undefined]) {
+    it.each(Object.keys(everything))(
+      `81. One that runs after ours and %s takes no token along: ${name === undefined ? 'unnamed' : 'named'}`,
+      async (kind) => {
+        const evil = await Recorder.start();
+        const api = await Application.withServer();
+        const http = axios.create({ baseURL: api.server.apiURL, oauth: { scope: 'read' } });
+        http.interceptors.request.use((config) => everything[kind]?.(config, evil.origin) ?? config);
+        api.interceptor.attach(http, name);
+        for (let i = 0; i < 2; i++) await http.post('/x', { a: 1 }).catch(() => undefined);
+        expect(evil.credentials).toEqual([]);
+        const known = new Set([undefined, 'Bearer access-token-read-1']);
+        expect(api.authorizations.filter((header) => !known.has(header))).toEqual([]);
+      },
+    );
+  }
+
+  it.each(Object.keys(meddling))(
+    '81. One that runs before ours and %s takes no token along',
+    async (kind) => {
+      const evil = await Recorder.start();
+      const api = await Application.withServer();
+      const http = axios.create({ baseURL: api.server.apiURL });
+      api.interceptor.attach(http, 'api');
+      http.interceptors.request.use((config) => meddling[kind]?.(config, evil.origin) ?? config);
+      for (let i = 0; i < 2; i++) await http.post('/x', { a: 1 }).catch(() => undefined);
+      expect(evil.credentials).toEqual([]);
+    },
+  );
+
+  it('81. Deleting `oauth` changes nothing about the token that was asked for', async () => {
+    const api = await Application.withServer();
+    const http = axios.create({ baseURL: api.server.apiURL });
+    http.interceptors.request.use((config) => {
+      delete config.oauth;
+      return config;
+    });
+    api.interceptor.attach(http, 'api');
+    await http.get('/x', { oauth: { scope: 'read', parameters: { tenant: 'acme' } } });
+    expect(api.authorizations).toEqual(['Bearer access-token-read-acme-1']);
+  });
+
+  it('81. Whatever interceptors do, and however often a request passes, no token reaches a foreign server', async () => {
+    const evil = await Recorder.start();
+    const api = await Application.withServer();
+    await api.warmUp();
+    const after = fc.array(fc.constantFrom(...Object.keys(everything)), { maxLength: 3 });
+    const before = fc.array(fc.constantFrom(...Object.keys(meddling)), { maxLength: 3 });
+    const name = fc.constantFrom('api', undefined);
+    const run = async (last: string[], first: string[], client: string | undefined, status: number) => {
+      evil.answer = (_, response) => response.writeHead(status).end('{}');
+      const http = axios.create({ baseURL: api.server.apiURL, timeout: 2_000 });
+      const meddle = (kind: string) =>
+        http.interceptors.request.use((config) => everything[kind]?.(config, evil.origin) ?? config);
+      last.forEach(meddle);
+      api.interceptor.attach(http, client);
+      first.forEach(meddle);
+      await sentAgain(http, await sentAgain(http, { url: '/x', method: 'post', data: '{}' } as Config));
+      expect(evil.credentials).toEqual([]);
+    };
+    const property = fc.asyncProperty(after, before, name, fc.constantFrom(200, 401, 503), run);
+    await fc.assert(property, { numRuns: 150 });
+    expect(evil.requests.length).toBeGreaterThan(20);
+    expect(api.authorizations).toContain('Bearer access-token-1');
+  }, 60_000);
+});
+
+/** Sends a request and returns the config that retry libraries would send again. */
+async function sentAgain(http: AxiosInstance, config: Config): Promise<Config> {
+  const { config: next } = await http
+    .request(config)
+    .catch((error: unknown) => error as { config?: Config })
+    .then((outcome) => outcome as { config?: Config });
+  return next ?? config;
+}
+
+describe('A token that is taken right before the request is sent', () => {
+  /** API requests whose token had expired when they arrived. */
+  function watchExpired(api: Application): string[] {
+    const expired: string[] = [];
+    api.server.onApiRequest = ({ headers }) => {
+      const number = Number(/\d+$/.exec(headers.authorization ?? '')?.[0]);
+      const issued = api.events.filter(({ type }) => type === 'token_acquired')[number - 1];
+      if (issued && 'expiresAt' in issued && Number(issued.expiresAt) <= Date.now())
+        expired.push(headers.authorization ?? '');
+      return undefined;
+    };
+    return expired;
+  }
+
+  it('81. After an interceptor that waited longer than a token lives: a new one', async () => {
+    const api = await Application.withServer();
+    api.server.expiresIn = 1;
+    const expired = watchExpired(api);
+    const http = axios.create({ baseURL: api.server.apiURL });
+    http.interceptors.request.use(async (config) => {
+      await sleep(config.url === '/x' ? 1_200 : 0);
+      return config;
+    });
+    api.interceptor.attach(http, 'api');
+    await http.get('/warm-up');
+    expect((await http.get('/x')).status).toBe(200);
+    expect(api.authorizations).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
+    expect(expired).toEqual([]);
+  });
+
+  it('81. After the pauses for an API that may lag: a new one', async () => {
+    const api = await Application.withServer();
+    await api.warmUp();
+    api.server.expiresIn = 1;
+    await api.token({ forceRefresh: true });
+    const expired = watchExpired(api);
+    api.server.revoke('access-token-2');
+    expect((await api.get('/x')).status).toBe(200);
+    expect(api.authorizations.at(-1)).toBe('Bearer access-token-3');
+    expect(expired).toEqual([]);
+  });
+});
+
+describe('Interceptors of responses', () => {
+  it.each(['before', 'after'])(
+    '81. One that maps errors, added %s ours, hides no 401 from us',
+    async (when) => {
+      const api = await Application.withServer();
+      const http = axios.create({ baseURL: api.server.apiURL });
+      const mapErrors = () =>
+        http.interceptors.response.use(undefined, () => {
+          throw new Error('The partner is not well.');
+        });
+      if (when === 'before') mapErrors();
+      api.interceptor.attach(http, 'api');
+      if (when === 'after') mapErrors();
+      await http.get('/warm-up');
+      api.server.revokeAll();
+      expect((await http.get('/x')).status).toBe(200);
+      expect(api.authorizations.slice(1)).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
+      expect(api.eventTypes).toContain('token_rejected');
+    },
+  );
+
+  it('82. An error that one makes of a response shows no token', async () => {
+    const api = await Application.withServer();
+    api.axios.interceptors.response.use((response: AxiosResponse) => {
+      throw new AxiosError('x', 'X', response.config, response.request, response);
+    });
+    const error = (await api.failure(api.get('/x'))) as AxiosError;
+    api.watch.add(error.toJSON(), error.config, error.response, error.request);
+    expect(error).toMatchObject({ code: 'X', config: { url: '/x' }, response: { status: 200 } });
+    expect(api.watch.leaked).toEqual([]);
+  });
+});
