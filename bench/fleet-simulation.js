@@ -148,7 +148,12 @@ async function simulate({ instances, lifetimeMs, shared }) {
       }),
   };
   const boot = () =>
-    OAuthClient.create('api', endpoint, LIFE, new TokenRuntime(store ?? new MemoryTokenStore(), clock));
+    OAuthClient.create({
+      name: 'api',
+      endpoint,
+      options: LIFE,
+      runtime: new TokenRuntime(store ?? new MemoryTokenStore(), clock),
+    });
   const fleet = new Array(instances);
   const calls = Array.from({ length: DAY_S + 1 }, () => []);
   const restarts = new Map();

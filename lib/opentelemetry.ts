@@ -31,7 +31,7 @@ export class OAuthClientMetrics {
 
   constructor(registry: OAuthClientRegistry) {
     this.#registry = registry;
-    registry.runtime.traced.trace(traced);
+    registry.runtime.tracers.push(traced);
     const meter = metrics.getMeter(NAME);
     const record = recorder(meter);
     const stopObserving = this.#observe(meter);

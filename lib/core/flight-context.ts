@@ -9,21 +9,6 @@ import type { TokenEndpoint } from './token-request.js';
 /** Runs around each token request of a client, as a tracer does. */
 export type AroundTokenRequest = <T>(client: string, request: () => Promise<T>) => Promise<T>;
 
-/** The tracers of a module instance, each inside the one that came after it. */
-export class TracedRequests {
-  #around: AroundTokenRequest = (_client, request) => request();
-
-  /** Has every token request from now on run inside `tracer`. */
-  trace(tracer: AroundTokenRequest): void {
-    const inner = this.#around;
-    this.#around = (client, request) => tracer(client, () => inner(client, request));
-  }
-
-  run<T>(client: string, request: () => Promise<T>): Promise<T> {
-    return this.#around(client, request);
-  }
-}
-
 /** The part of a client's options that its tokens' life depends on. */
 export interface TokenLifeOptions {
   refreshAhead: RefreshAheadOptions;
@@ -38,7 +23,8 @@ export interface FlightContext extends TokenLifeOptions {
   readonly clock: Clock;
   readonly endpoint: TokenEndpoint;
   readonly fleet: OncePerFleet;
-  readonly traced: TracedRequests;
+  /** Around every token request, each inside the one after it. */
+  readonly tracers: readonly AroundTokenRequest[];
   /** Errors every flight when the module shuts down. */
   readonly closed$: Observable<never>;
   /** Called before each token request. */

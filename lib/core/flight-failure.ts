@@ -5,15 +5,12 @@ import type { StoredToken } from './token-store.js';
 
 /** Why there is no token, since when, and for how long no other flight should start. */
 export class FlightFailure extends Error {
-  readonly error: OAuthClientError;
-  readonly at: Moment;
-  readonly pauseMs: number;
-
-  constructor(error: OAuthClientError, at: Moment, pauseMs: number) {
+  constructor(
+    readonly error: OAuthClientError,
+    readonly at: Moment,
+    readonly pauseMs: number,
+  ) {
     super(error.message);
-    this.error = error;
-    this.at = at;
-    this.pauseMs = pauseMs;
   }
 }
 

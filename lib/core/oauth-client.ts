@@ -16,7 +16,7 @@ import { AmbientRequests } from './ambient-requests.js';
 import type { Clock } from './clock.js';
 import { OAuthClientError } from './errors.js';
 import type { OAuthClientEvent, OAuthClientStatus } from './events.js';
-import { TracedRequests, type FlightContext, type TokenLifeOptions } from './flight-context.js';
+import type { AroundTokenRequest, FlightContext, TokenLifeOptions } from './flight-context.js';
 import { GuardedStore } from './guarded-store.js';
 import { LruMap } from './memory-token-store.js';
 import { OncePerFleet } from './once-per-fleet.js';
@@ -31,6 +31,14 @@ import {
 } from './token-request.js';
 import type { TokenStore } from './token-store.js';
 
+/** @internal What a client is made of. */
+export interface OAuthClientParts {
+  name: string;
+  endpoint: TokenEndpoint;
+  options: TokenRequestDetails & TokenLifeOptions;
+  runtime: TokenRuntime;
+}
+
 /** One named client: its tokens, one for each distinct {@link TokenRequest}. */
 export class OAuthClient {
   readonly name: string;
@@ -42,33 +50,23 @@ export class OAuthClient {
   #recent: TokenLife;
   #tokenRequests = 0;
 
-  private constructor(
-    name: string,
-    endpoint: TokenEndpoint,
-    options: TokenRequestDetails & TokenLifeOptions,
-    runtime: TokenRuntime,
-  ) {
+  private constructor({ name, endpoint, options, runtime }: OAuthClientParts) {
     this.name = name;
     this.#runtime = runtime;
     this.#details = mergeTokenRequests(options);
-    const { clock, fleet, traced, closed$, events$ } = runtime;
+    const { clock, fleet, tracers, closed$, events$ } = runtime;
     const { refreshAhead, retry, timeoutMs } = options;
     const onTokenRequest = () => void this.#tokenRequests++;
     const emit = (event: OAuthClientEvent) => events$.next(event);
-    const shared = { clock, fleet, traced, closed$, emit, onTokenRequest };
+    const shared = { clock, fleet, tracers, closed$, emit, onTokenRequest };
     this.#context = { client: name, endpoint, refreshAhead, retry, timeoutMs, ...shared, pause: undefined };
     this.#default = this.#recent = new TokenLife(this.#context, this.#details);
     this.#defaultKey = tokenKey(name, this.#details);
   }
 
   /** @internal */
-  static create(
-    name: string,
-    endpoint: TokenEndpoint,
-    options: TokenRequestDetails & TokenLifeOptions,
-    runtime: TokenRuntime,
-  ): OAuthClient {
-    return new OAuthClient(name, endpoint, options, runtime);
+  static create(parts: OAuthClientParts): OAuthClient {
+    return new OAuthClient(parts);
   }
 
   /**
@@ -155,7 +153,8 @@ export class TokenRuntime {
   readonly clock: Clock;
   readonly fleet: OncePerFleet;
   readonly tokens: LruMap<TokenLife>;
-  readonly traced = new TracedRequests();
+  /** Run around every token request, each inside the one after it. */
+  readonly tracers: AroundTokenRequest[] = [];
   readonly events$ = new Subject<OAuthClientEvent>();
   readonly closed$ = new ReplaySubject<never>(1);
   #ambient: AmbientRequests | undefined;

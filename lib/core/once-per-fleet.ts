@@ -7,13 +7,7 @@ import { FlightFailure, failureEntry, failureOf } from './flight-failure.js';
 import type { TokenKeys } from './token-request.js';
 import type { StoredToken } from './token-store.js';
 
-/** What the authorization server issued, and when its request began. */
-export interface IssuedToken {
-  readonly stored: StoredToken;
-  readonly started: Moment;
-}
-
-/** A token as it was acquired; one from the store has no `started` that this process knows. */
+/** A token, and when its request began; of one from the store this process does not know that. */
 export interface AcquiredToken {
   readonly stored: StoredToken;
   readonly source: TokenSource;
@@ -33,7 +27,7 @@ export interface KeptGrant {
 export type Acceptable = (stored: StoredToken) => boolean;
 
 /** Asks for the token. `since`: when the wait for its turn began. Rejects with a {@link FlightFailure} to be shared. */
-export type FleetWork = (grant: KeptGrant | undefined, since: Moment) => Promise<IssuedToken>;
+export type FleetWork = (grant: KeptGrant | undefined, since: Moment) => Promise<AcquiredToken>;
 
 const POLL_MIN_MS = 20;
 const POLL_MAX_MS = 50;
@@ -113,7 +107,7 @@ export class OncePerFleet {
   async #readOrWork(
     { key, grantKey }: TokenKeys,
     acceptable: Acceptable,
-    work: (grant: KeptGrant | undefined) => Promise<IssuedToken>,
+    work: (grant: KeptGrant | undefined) => Promise<AcquiredToken>,
   ): Promise<AcquiredToken> {
     const entry = await this.#read({ key, grantKey }, acceptable);
     if (entry && acceptable(entry)) return { stored: entry, source: 'store' };
@@ -121,7 +115,7 @@ export class OncePerFleet {
       const issued = await work(grantKey === undefined ? undefined : await this.#grant(grantKey));
       const { refreshToken: _, ...token } = issued.stored;
       await this.#store.set(key, newerThan(entry, token));
-      return { ...issued, source: 'authorization_server' };
+      return issued;
     } catch (reason) {
       if (!(reason instanceof FlightFailure)) throw reason;
       // An instance that was held up for longer than its lease may find that another one had more luck.

@@ -21,7 +21,7 @@ import { SleptError, elapsedMs, later, momentOf, remainingMs, whileAwake, type M
 import { AuthorizationServerUnavailableError, OAuthClientError } from './errors.js';
 import type { FlightContext } from './flight-context.js';
 import { FlightFailure } from './flight-failure.js';
-import type { Acceptable, AcquiredToken, FleetWork, IssuedToken, KeptGrant } from './once-per-fleet.js';
+import type { Acceptable, AcquiredToken, FleetWork, KeptGrant } from './once-per-fleet.js';
 import type { TokenKeys, TokenRequestDetails } from './token-request.js';
 
 /** One shared wait for a token. */
@@ -151,7 +151,7 @@ export function askForToken(
   grant: KeptGrant | undefined,
   since: Moment,
   onFailing: (error: OAuthClientError) => void,
-): Observable<IssuedToken> {
+): Observable<AcquiredToken> {
   const { client, clock, timeoutMs, retry: limits } = context;
   const leftMs = () => limits.totalMs - (clock.monotonic() - since.monotonic);
   const late = (what: string, ms: number) => () =>
@@ -185,20 +185,19 @@ export function askForToken(
 
 /** One token request; aborted when nobody wants it any more. */
 function oneRequest(
-  { client, clock, endpoint, traced, onTokenRequest: onSend }: FlightContext,
+  { client, clock, endpoint, tracers, onTokenRequest: onSend }: FlightContext,
   details: TokenRequestDetails,
   grant: KeptGrant | undefined,
-): Observable<IssuedToken> {
-  const request = async (signal: AbortSignal): Promise<IssuedToken> => {
+): Observable<AcquiredToken> {
+  const request = async (signal: AbortSignal): Promise<AcquiredToken> => {
     const started = momentOf(clock);
-    const stored = await traced.run(client, () =>
-      endpoint.request(details, { signal, refreshToken: grant?.refreshToken, onSend }),
-    );
+    const send = () => endpoint.request(details, { signal, refreshToken: grant?.refreshToken, onSend });
+    const stored = await tracers.reduce((inner, tracer) => () => tracer(client, inner), send)();
     await grant?.keep(stored);
     const { issuedAt, expiresAt } = stored;
     // Not even with a wall clock that was set back is it older than its request.
     if (elapsedMs(momentOf(clock), { ...started, wall: issuedAt }) < expiresAt - issuedAt)
-      return { stored, started };
+      return { stored, started, source: 'authorization_server' };
     throw new AuthorizationServerUnavailableError(
       `The authorization server of OAuth client "${client}" took longer to answer than its token lives.`,
       { client, timedOut: true },

@@ -70,7 +70,7 @@ export class OAuthClientRegistry {
       warn: (message) => this.logger.warn(name, message),
       onCertificateReplaced: () => client.renew(),
     });
-    const client = OAuthClient.create(name, endpoint, options, this.runtime);
+    const client = OAuthClient.create({ name, endpoint, options, runtime: this.runtime });
     const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
     return { client, origins, unauthorizedRetry: options.unauthorized.retry, dpop, clock, options, tlsAgent };
   }

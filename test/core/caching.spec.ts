@@ -144,7 +144,12 @@ describe('Acquire and cache', () => {
   it('11. Invalidate one key, one client → only those are fetched again', async () => {
     const buoy = new Scenario();
     const endpoint = new ScriptedEndpoint(buoy.clock, 'https://honeybee.example');
-    const honeybee = OAuthClient.create('honeybee', endpoint, DEFAULT_LIFE, buoy.runtime);
+    const honeybee = OAuthClient.create({
+      name: 'honeybee',
+      endpoint,
+      options: DEFAULT_LIFE,
+      runtime: buoy.runtime,
+    });
     const [a, b] = [{ scope: 'a' }, { scope: 'b' }];
     const refetched = async (): Promise<boolean[]> => {
       const before = [buoy.endpoint.posts, endpoint.posts];

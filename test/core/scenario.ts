@@ -53,7 +53,12 @@ export class Scenario {
       timeoutMs: options.timeoutMs ?? DEFAULT_LIFE.timeoutMs,
     };
     const { name = 'buoy', details = {} } = options;
-    this.client = OAuthClient.create(name, this.endpoint, { ...details, ...life }, this.runtime);
+    this.client = OAuthClient.create({
+      name,
+      endpoint: this.endpoint,
+      options: { ...details, ...life },
+      runtime: this.runtime,
+    });
   }
 
   /** A token, however much virtual time that takes. */

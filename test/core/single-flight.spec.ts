@@ -166,7 +166,7 @@ describe('Single flight', () => {
     const a = new Scenario();
     a.endpoint.otherwise = { hang: true };
     const endpoint = new ScriptedEndpoint(a.clock, 'https://b.example');
-    const b = OAuthClient.create('b', endpoint, DEFAULT_LIFE, a.runtime);
+    const b = OAuthClient.create({ name: 'b', endpoint, options: DEFAULT_LIFE, runtime: a.runtime });
     const hung = a.failure();
     const started = a.clock.elapsed;
     await a.clock.until(b.getToken());

@@ -32,7 +32,7 @@ const options = withDefaults({
 });
 const runtime = new TokenRuntime(new FileTokenStore(plan.folder, step), systemClock);
 const { endpoint } = connectClient({ name: 'partner', options, clock: systemClock, warn: () => undefined });
-const client = OAuthClient.create('partner', endpoint, options, runtime);
+const client = OAuthClient.create({ name: 'partner', endpoint, options, runtime });
 
 await client.getToken();
 rotating = true;

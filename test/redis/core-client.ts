@@ -23,7 +23,16 @@ export function newInstance(store: TokenStore, tokenEndpoint: string, timeoutMs 
   const runtime = new TokenRuntime(store, systemClock);
   const events: OAuthClientEvent[] = [];
   runtime.events$.subscribe((event) => events.push(event));
-  return { client: OAuthClient.create('buoy', httpEndpoint(tokenEndpoint), life, runtime), events, runtime };
+  return {
+    client: OAuthClient.create({
+      name: 'buoy',
+      endpoint: httpEndpoint(tokenEndpoint),
+      options: life,
+      runtime,
+    }),
+    events,
+    runtime,
+  };
 }
 
 /** One POST for one token request. */
