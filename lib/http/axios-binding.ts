@@ -65,9 +65,12 @@ function authorize(
     // Interceptors that rebuild a config lose the members that they do not know.
     const oauth = SealedTokenRequest.open(config.oauth ?? asked);
     const own = config.auth ?? AxiosHeaders.from(config.headers).get('Authorization');
-    const api = oauth === false || own !== undefined ? undefined : select(config, oauth?.client);
+    const api = select(config, oauth ? oauth.client : undefined);
     if (api === undefined) return sendAsItIs(config, below);
-    return sendAuthorized(new AxiosRequest(config, below, api), api, oauth || undefined);
+    const request = new AxiosRequest(config, below, api);
+    if (oauth !== false && own === undefined) return sendAuthorized(request, api, oauth);
+    if (api.tlsAgent === undefined || !request.isWithin(api.origins)) return sendAsItIs(config, below);
+    return request.send().then((answer) => answer.surface());
   } catch (error) {
     return Promise.reject(error);
   }

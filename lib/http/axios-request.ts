@@ -92,13 +92,15 @@ export class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     return origins.allow(this.#config);
   }
 
-  send(credentials: Credentials): Promise<ApiAnswer<AxiosResponse>> {
+  /** Without credentials it still presents the client's certificate. */
+  send(credentials?: Credentials): Promise<ApiAnswer<AxiosResponse>> {
     const config = this.#config;
     const copy = this.#carrying(credentials);
     const answered = (response: AxiosResponse, error?: unknown) => {
       sealRequest(response.request);
       response.config = config;
-      if (response.status === 401) Object.defineProperty(response, REFUSED, { value: this.#api.client.name });
+      if (credentials && response.status === 401)
+        Object.defineProperty(response, REFUSED, { value: this.#api.client.name });
       if (response.data instanceof Readable) {
         sealRequest(response.data);
         takeOff(copy); // the stream's own errors show it
@@ -118,17 +120,19 @@ export class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   }
 
   /** A copy to send, so that the credentials stand in no config that anybody else can see. */
-  #carrying(credentials: Credentials): Config {
+  #carrying(credentials: Credentials | undefined): Config {
     const config = this.#config;
     const { tlsAgent } = this.#api;
     const copy = copyOf(config);
     const headers = Object.assign(new AxiosHeaders(), config.headers);
-    headers['Authorization'] = credentials.token.authorization;
-    if (credentials.proof !== undefined) headers['DPoP'] = credentials.proof;
+    if (credentials) {
+      headers['Authorization'] = credentials.token.authorization;
+      if (credentials.proof !== undefined) headers['DPoP'] = credentials.proof;
+      copy[CARRIED] = credentials;
+    }
     if (config.data instanceof FormData) this.#fixBoundary(headers);
     copy.headers = headers;
-    copy[CARRIED] = credentials;
-    copy.beforeRedirect = redirectGuard(credentials, config.beforeRedirect, tlsAgent);
+    copy.beforeRedirect = redirectGuard(this.#api, credentials, config.beforeRedirect);
     // The fetch adapter asks nobody before it follows.
     copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
     if (tlsAgent) copy.httpsAgent ??= tlsAgent;
