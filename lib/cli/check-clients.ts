@@ -2,7 +2,7 @@ import { systemClock } from '../core/clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from '../core/errors.js';
 import { connectClient } from '../nest/client-connection.js';
 import { clientsFromEnvironment, variableOf } from '../options/environment.js';
-import { problemsOf } from '../options/problems.js';
+import { isPerRequest, problemsOf } from '../options/problems.js';
 import type { ProtocolTransport } from '../oauth/protocol.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
@@ -63,9 +63,7 @@ async function checkClient(client: string, own: OAuthClientOptions): Promise<Cli
   if (options.tokenEndpoint !== undefined) check.endpoint = options.tokenEndpoint;
   const { grant } = options;
   if (grant.type === 'refresh_token') return skipped(check, 'asking would use up its refresh token');
-  if (grant.type === 'token_exchange' || (grant.type === 'jwt_bearer' && grant.assertion === undefined)) {
-    return skipped(check, 'its subject token comes with each request');
-  }
+  if (isPerRequest(grant)) return skipped(check, 'its subject token comes with each request');
   const { endpoint } = connectClient({
     name: client,
     options,

@@ -31,10 +31,22 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
   const { name, options, clock, warn, onCertificateReplaced = () => undefined, observe } = parts;
   const tlsAgent = options.tls && new TlsAgent();
   const certificate =
-    options.tls && tlsAgent && new ClientCertificate(name, options.tls, tlsAgent, onCertificateReplaced);
-  const dpop = options.dpop ? new DpopKey(options.dpop === true ? {} : options.dpop, clock) : undefined;
+    options.tls &&
+    new ClientCertificate(name, options.tls, (material, isReplaced) => {
+      tlsAgent?.use(material);
+      if (isReplaced) onCertificateReplaced();
+    });
+  const dpop = options.dpop ? new DpopKey(name, options.dpop === true ? {} : options.dpop, clock) : undefined;
   const direct = httpTransport(name, options.http ?? {}, tlsAgent);
   const transport = observe?.(direct) ?? direct;
-  const endpoint = new OAuthTokenEndpoint(name, options, { clock, warn, transport, dpop, certificate });
+  const endpoint = new OAuthTokenEndpoint({
+    client: name,
+    options,
+    clock,
+    warn,
+    transport,
+    dpop,
+    certificate,
+  });
   return { endpoint, dpop, tlsAgent };
 }

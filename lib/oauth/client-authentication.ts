@@ -1,7 +1,7 @@
-import { createPublicKey, randomUUID, type KeyObject } from 'node:crypto';
+import { randomUUID, type KeyObject } from 'node:crypto';
 import { SignJWT } from 'jose';
-import type { ResolvedClientOptions } from '../options/resolved-options.js';
 import { readClientKey, readSecret } from './credentials.js';
+import type { KnownServer, ProtocolParts } from './protocol.js';
 
 /** What one token request authenticates the client with. */
 export interface ClientAuthentication {
@@ -13,76 +13,60 @@ export interface ClientAuthentication {
   credential?: string | undefined;
 }
 
-interface AssertionHeader {
-  alg: string;
-  kid?: string;
-}
-
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const ASSERTION_LIFETIME_S = 60;
 
 /**
  * Reads the credentials as they are now; exactly one method per request (RFC 6749 §2.3).
  *
- * @param audience of an assertion
- * @param now wall clock, for an assertion's lifetime
  * @param certificate names the client certificate in use, if any
  */
 export async function clientAuthentication(
-  client: string,
-  options: ResolvedClientOptions,
-  { audience, now, certificate }: { audience: string; now: number; certificate: string | undefined },
+  parts: ProtocolParts,
+  server: KnownServer,
+  certificate: string | undefined,
 ): Promise<ClientAuthentication> {
+  const { client, options } = parts;
   const { clientId, tokenEndpointAuthMethod: method } = options;
   const fields = { client_id: clientId };
-  const sign = (header: AssertionHeader, key: KeyObject | Uint8Array) =>
-    assertion(header, { iss: clientId, sub: clientId, aud: audience }, now, key);
+  const signed = async (header: { alg: string; kid?: string }, key: KeyObject | Uint8Array) => {
+    const jwt = await assertion(parts, server, header).sign(key);
+    return { ...fields, client_assertion: jwt, client_assertion_type: ASSERTION_TYPE };
+  };
+  if (method === 'none') return { fields };
+  if (method === 'tls_client_auth' || method === 'self_signed_tls_client_auth')
+    return { fields, credential: certificate };
+  if (method === 'private_key_jwt') {
+    const { key, algorithm, keyId, publicJwk } = await readClientKey(client, options);
+    const header = { alg: algorithm, ...(keyId !== undefined && { kid: keyId }) };
+    return { fields: await signed(header, key), credential: JSON.stringify(publicJwk) };
+  }
+  const credential = await readSecret(client, options);
   switch (method) {
-    case 'client_secret_basic': {
-      const credential = await readSecret(client, options);
+    case 'client_secret_basic':
       return { fields: {}, authorization: basic(clientId, credential, options.basicEncoding), credential };
-    }
-    case 'client_secret_post': {
-      const credential = await readSecret(client, options);
+    case 'client_secret_post':
       return { fields: { ...fields, client_secret: credential }, credential };
-    }
-    case 'client_secret_jwt': {
-      const credential = await readSecret(client, options);
-      const signed = await sign({ alg: 'HS256' }, new TextEncoder().encode(credential));
-      return { fields: { ...fields, ...signed }, credential };
-    }
-    case 'private_key_jwt': {
-      const { key, algorithm, keyId } = await readClientKey(client, options);
-      const header = { alg: algorithm, ...(keyId !== undefined && { kid: keyId }) };
-      const credential = JSON.stringify(createPublicKey(key).export({ format: 'jwk' }));
-      return { fields: { ...fields, ...(await sign(header, key)) }, credential };
-    }
-    case 'tls_client_auth':
-    case 'self_signed_tls_client_auth':
-      return { fields, credential: certificate };
-    case 'none':
-      return { fields };
+    case 'client_secret_jwt':
+      return { fields: await signed({ alg: 'HS256' }, new TextEncoder().encode(credential)), credential };
   }
 }
 
 /** RFC 7523 §3 and its successor: `aud` is one plain string, and the header says what the JWT is for. */
-async function assertion(
-  header: AssertionHeader,
-  claims: { iss: string; sub: string; aud: string },
-  now: number,
-  key: KeyObject | Uint8Array,
-): Promise<Record<string, string>> {
-  const iat = Math.floor(now / 1000);
-  const times = { iat, nbf: iat, exp: iat + ASSERTION_LIFETIME_S };
-  const jwt = new SignJWT({ ...claims, jti: randomUUID(), ...times });
-  jwt.setProtectedHeader({ ...header, typ: 'client-authentication+jwt' });
-  return { client_assertion: await jwt.sign(key), client_assertion_type: ASSERTION_TYPE };
+function assertion({ options, clock }: ProtocolParts, server: KnownServer, header: { alg: string }): SignJWT {
+  const { clientId, issuer } = options;
+  const audience = options.assertion?.audience ?? (issuer ? 'issuer' : 'token_endpoint');
+  const named = new Map([
+    ['issuer', server.issuer],
+    ['token_endpoint', server.tokenEndpoint],
+  ]);
+  const iat = Math.floor(clock.now() / 1000);
+  const claims = { iss: clientId, sub: clientId, aud: named.get(audience) ?? audience, jti: randomUUID() };
+  const jwt = new SignJWT({ ...claims, iat, nbf: iat, exp: iat + ASSERTION_LIFETIME_S });
+  return jwt.setProtectedHeader({ ...header, typ: 'client-authentication+jwt' });
 }
 
-/**
- * RFC 6749 §2.3.1, but with the characters left alone that URLs never need to escape: most servers read Basic
- * credentials raw, and for such ids and secrets both readings then agree.
- */
+/** RFC 6749 §2.3.1, but most servers read Basic credentials raw: what URLs never need to escape stays as it is. */
 function basic(id: string, secret: string, encoding: 'form' | 'raw'): string {
   const encode = encoding === 'raw' ? String : formEncode;
   return `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}`;

@@ -4,26 +4,23 @@ import type { TlsOptions } from '../options/client-options.js';
 import { certificateFingerprint } from '../options/keys.js';
 import { readCredential } from './credentials.js';
 
-/** Port: takes over what was read, for new connections; implemented by `http/`. */
-export interface TlsConnections {
-  use(material: SecureContextOptions): void;
-}
-
 /** A client's certificate (RFC 8705), which rotates like a secret: it is read whenever the authorization server is asked. */
 export class ClientCertificate {
   readonly #client: string;
   readonly #sources: TlsOptions;
-  readonly #connections: TlsConnections;
-  readonly #onReplaced: () => void;
+  readonly #use: (material: SecureContextOptions, isReplaced: boolean) => void;
   #inUse = '';
   #fingerprint: string | undefined;
 
-  /** @param onReplaced called when another certificate takes the place of the one that tokens are bound to (RFC 8705 §3) */
-  constructor(client: string, sources: TlsOptions, connections: TlsConnections, onReplaced: () => void) {
+  /** @param use takes over what was read; `isReplaced` when tokens are bound to another certificate (RFC 8705 §3) */
+  constructor(
+    client: string,
+    sources: TlsOptions,
+    use: (material: SecureContextOptions, isReplaced: boolean) => void,
+  ) {
     this.#client = client;
     this.#sources = sources;
-    this.#connections = connections;
-    this.#onReplaced = onReplaced;
+    this.#use = use;
   }
 
   /**
@@ -34,11 +31,11 @@ export class ClientCertificate {
    * replaced just now. What was there stays in use.
    */
   async read(): Promise<string | undefined> {
+    const client = this.#client;
     const material: SecureContextOptions = {};
     for (const member of ['cert', 'key', 'ca', 'passphrase'] as const) {
       const source = this.#sources[member];
-      if (source !== undefined)
-        material[member] = await readCredential<string>(this.#client, `tls.${member}`, source);
+      if (source !== undefined) material[member] = await readCredential(client, `tls.${member}`, source);
     }
     const read = JSON.stringify(material);
     if (read === this.#inUse) return this.#fingerprint;
@@ -46,13 +43,11 @@ export class ClientCertificate {
     try {
       this.#fingerprint = certificateFingerprint(material);
     } catch {
-      const client = this.#client;
       const message = `The tls.cert and tls.key of OAuth client "${client}" are not a certificate and its own private key: check both, and the passphrase.`;
       throw new OAuthClientError('credentials_unavailable', message, { client, retryable: true });
     }
     this.#inUse = read;
-    this.#connections.use(material);
-    if (before !== undefined && before !== this.#fingerprint) this.#onReplaced();
+    this.#use(material, before !== undefined && before !== this.#fingerprint);
     return this.#fingerprint;
   }
 }

@@ -1,22 +1,15 @@
 import { OAuthConfigurationError } from '../core/errors.js';
 import type { OAuthClientOptions } from './client-options.js';
 import { nearest } from './nearest.js';
-import { splitList } from './option-kinds.js';
-import { OPTION_SCHEMA } from './option-schema.js';
-import { presets } from './presets.js';
-import { readTextFile } from './source.js';
+import { OPTION_SCHEMA, nest, splitList } from './option-schema.js';
+import { PRESETS, type PartnerOptions } from './presets.js';
+import { fileSource } from './source.js';
 
 /** Where variables are read from: ConfigService, or a plain record. */
 export interface EnvironmentSource {
   get(variable: string): unknown;
   /** Names that exist, to find misspelt ones. */
   names(): string[];
-}
-
-/** The clients that the environment describes, and what is wrong with it. */
-export interface EnvironmentClients {
-  clients: Record<string, OAuthClientOptions>;
-  problems: string[];
 }
 
 /** `buoy` and `clientSecret` → `OAUTH_BUOY_CLIENT_SECRET`; `my-api` → `OAUTH_MY_API_…`; `retry.attempts` → `…_RETRY_ATTEMPTS`. */
@@ -42,15 +35,7 @@ for (const [path, { read, secret }] of Object.entries(OPTION_SCHEMA)) {
   // Options on the top level say themselves whether there is a file for them.
   if (secret && path.includes('.')) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
-const KNOWN = [...SUFFIXES.keys(), 'PARTNER', 'ENVIRONMENT'];
-
-/** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
-function ownerOf(variable: string, prefixes: readonly string[]): string | undefined {
-  const longestFirst = prefixes
-    .filter((prefix) => variable.startsWith(prefix))
-    .sort((one, other) => other.length - one.length);
-  return longestFirst.find((prefix) => KNOWN.includes(variable.slice(prefix.length))) ?? longestFirst[0];
-}
+for (const path of ['partner', 'environment']) SUFFIXES.set(suffixOf(path), { path, read: String });
 
 /**
  * Reads `OAUTH_CLIENTS` and each client's `OAUTH_<NAME>_…` variables. Empty variables count as absent.
@@ -60,23 +45,21 @@ function ownerOf(variable: string, prefixes: readonly string[]): string | undefi
 export function clientsFromEnvironment(
   source: EnvironmentSource,
   otherwise = 'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global',
-): EnvironmentClients {
+): { clients: Record<string, OAuthClientOptions>; problems: string[] } {
   const problems: string[] = [];
-  const names = [...new Set(splitList(text(source, 'OAUTH_CLIENTS') ?? ''))];
-  if (names.length === 0) {
+  const names = [...new Set(splitList(textOf(source, 'OAUTH_CLIENTS') ?? ''))];
+  if (names.length === 0)
     problems.push(
       `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`,
     );
-  }
-  const owners = new Map<string, string>();
+  const owners = new Map(names.map((name) => [prefixOf(name), name]));
   for (const name of names) {
     const prefix = prefixOf(name);
-    const other = owners.get(prefix);
-    if (other !== undefined)
-      problems.push(
-        `OAUTH_CLIENTS: clients "${other}" and "${name}" would share the variables ${prefix}*; rename one.`,
-      );
-    owners.set(prefix, name);
+    const owner = owners.get(prefix);
+    if (owner === name) continue;
+    problems.push(
+      `OAUTH_CLIENTS: clients "${name}" and "${owner}" would share the variables ${prefix}*; rename one.`,
+    );
   }
   const read = (name: string) => clientFromEnvironment(name, [...owners.keys()], source, problems);
   return { clients: Object.fromEntries(names.map((name) => [name, read(name)])), problems };
@@ -89,74 +72,56 @@ function clientFromEnvironment(
   problems: string[],
 ): OAuthClientOptions {
   const prefix = prefixOf(name);
-  const ours = (variable: string) => ownerOf(variable, prefixes) === prefix;
-  for (const variable of source.names().filter(ours)) {
+  const isOwn = (variable: string) => ownerOf(variable, prefixes) === prefix;
+  for (const variable of source.names().filter(isOwn)) {
     const suffix = variable.slice(prefix.length);
-    if (KNOWN.includes(suffix) || text(source, variable) === undefined) continue;
-    problems.push(
-      `${variable} is not a variable of client "${name}"; did you mean ${prefix}${nearest(suffix, KNOWN)}?`,
-    );
+    if (SUFFIXES.has(suffix) || textOf(source, variable) === undefined) continue;
+    const right = nearest(suffix, [...SUFFIXES.keys()]);
+    problems.push(`${variable} is not a variable of client "${name}"; did you mean ${prefix}${right}?`);
   }
-  const own: Record<string, unknown> = {};
-  const read = (suffix: string) => (ours(prefix + suffix) ? text(source, prefix + suffix) : undefined);
-  for (const [suffix, option] of SUFFIXES) {
-    const value = read(suffix);
-    if (value === undefined) continue;
-    const plain = suffixOf(option.path);
-    if (suffix !== plain && read(plain) !== undefined)
-      problems.push(
-        `Client "${name}": ${prefix}${plain} and ${prefix}${suffix} exclude each other; keep one.`,
-      );
-    assign(own, option.path, option.read(value));
+  const wrong = (what: string) => problems.push(`Client "${name}": ${prefix}${what}`);
+  const given = new Map<string, unknown>();
+  for (const [suffix, { path, read }] of SUFFIXES) {
+    const text = isOwn(prefix + suffix) ? textOf(source, prefix + suffix) : undefined;
+    if (text === undefined) continue;
+    if (given.has(path)) wrong(`${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`);
+    given.set(path, read(text));
   }
-  return withPreset(name, own, source, problems);
+  const { partner, ...own }: PartnerOptions & { partner?: string } = nest(given);
+  if (partner !== undefined) return withPreset(partner, own, wrong);
+  if (own.environment !== undefined) wrong(`ENVIRONMENT needs ${prefix}PARTNER.`);
+  delete own.environment;
+  return own;
+}
+
+/** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
+function ownerOf(variable: string, prefixes: readonly string[]): string | undefined {
+  const longestFirst = prefixes
+    .filter((prefix) => variable.startsWith(prefix))
+    .sort((one, other) => other.length - one.length);
+  return longestFirst.find((prefix) => SUFFIXES.has(variable.slice(prefix.length))) ?? longestFirst[0];
 }
 
 function withPreset(
-  name: string,
-  own: OAuthClientOptions,
-  source: EnvironmentSource,
-  problems: string[],
+  partner: string,
+  options: PartnerOptions,
+  wrong: (what: string) => void,
 ): OAuthClientOptions {
-  const prefix = prefixOf(name);
-  const wrong = (what: string) => problems.push(`Client "${name}": ${prefix}${what}`);
-  const partner = text(source, `${prefix}PARTNER`);
-  const environment = text(source, `${prefix}ENVIRONMENT`);
-  const preset = partner !== undefined && Object.hasOwn(presets, partner) ? presets[partner] : undefined;
-  if (preset === undefined) {
-    if (partner !== undefined) wrong(`PARTNER must be one of ${Object.keys(presets).join(', ')}.`);
-    else if (environment !== undefined) wrong(`ENVIRONMENT needs ${prefix}PARTNER.`);
-    return own;
-  }
+  const { environment: _, ...own } = options;
   try {
-    return preset({ ...own, ...(environment !== undefined && { environment }) });
+    const preset = PRESETS.get(partner);
+    if (preset !== undefined) return preset(options);
+    wrong(`PARTNER must be one of ${[...PRESETS.keys()].join(', ')}.`);
   } catch (error) {
     if (!(error instanceof OAuthConfigurationError)) throw error;
     for (const problem of error.problems) wrong(`ENVIRONMENT: ${problem}`);
-    return own;
   }
+  return own;
 }
 
-function text(source: EnvironmentSource, variable: string): string | undefined {
+function textOf(source: EnvironmentSource, variable: string): string | undefined {
   const value = source.get(variable);
   // ConfigService hands on what a schema made of a variable.
   if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return undefined;
   return value === '' ? undefined : String(value);
-}
-
-function assign(target: Record<string, unknown>, path: string, value: unknown): void {
-  const [head, member] = path.split('.') as [string, string?];
-  if (member === undefined) {
-    target[head] ??= value;
-    return;
-  }
-  const present = target[head] ?? true;
-  // What is switched off stays off, and what validation has to report stays as it is.
-  if (present !== true && typeof present !== 'object') return;
-  target[head] = { ...(present === true ? {} : present), [member]: value };
-}
-
-/** Asked at each token request, as files are replaced. */
-function fileSource(path: string): () => Promise<string> {
-  return () => readTextFile(path);
 }

@@ -1,4 +1,10 @@
-import { X509Certificate, createPrivateKey, type KeyObject } from 'node:crypto';
+import {
+  X509Certificate,
+  createPrivateKey,
+  createPublicKey,
+  type JsonWebKey,
+  type KeyObject,
+} from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import type { PrivateJwk, SigningAlgorithm } from './client-options.js';
 
@@ -7,6 +13,7 @@ export interface SigningKey {
   key: KeyObject;
   algorithm: SigningAlgorithm;
   keyId: string | undefined;
+  publicJwk: JsonWebKey;
 }
 
 /** The key's type or curve that each algorithm signs with; of those that share one, the first is a key's default. */
@@ -31,7 +38,8 @@ export function parseSigningKey(material: string | PrivateJwk, algorithm?: Signi
   const named = algorithm ?? (type === 'ed25519' ? undefined : jwk?.alg) ?? fitting[0]?.[0];
   const fit = fitting.find(([name]) => name === named);
   if (fit === undefined || modulusLength < RSA_MIN_BITS) throw new Error('The key is unfit to sign.');
-  return { key, algorithm: fit[0] as SigningAlgorithm, keyId: jwk?.kid };
+  const publicJwk = createPublicKey(key).export({ format: 'jwk' });
+  return { key, algorithm: fit[0] as SigningAlgorithm, keyId: jwk?.kid, publicJwk };
 }
 
 /**

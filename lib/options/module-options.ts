@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from './client-options.js';
 import { nearest } from './nearest.js';
-import { isRecord } from './option-kinds.js';
+import { isRecord } from './option-schema.js';
 
 /** What `OAuthClientModule.forRoot()` takes. */
 export interface OAuthClientModuleOptions {

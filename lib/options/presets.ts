@@ -52,10 +52,7 @@ export function honeybee({ environment = 'production', ...options }: PartnerOpti
 }
 
 /** The presets by the name that `OAUTH_<NAME>_PARTNER` takes. */
-export const presets: Readonly<Record<string, (options: PartnerOptions) => OAuthClientOptions>> = {
-  buoy,
-  honeybee,
-};
+export const PRESETS: ReadonlyMap<string, typeof buoy> = new Map([['buoy', buoy], ['honeybee', honeybee]]); // prettier-ignore
 
 function hostOf(partner: string, environment: string, hosts: Record<string, string>): string {
   const host = Object.hasOwn(hosts, environment) ? hosts[environment] : undefined;

@@ -1,5 +1,6 @@
 import type { TokenLifeOptions } from '../core/flight-context.js';
 import type { OAuthClientOptions, UnauthorizedOptions } from './client-options.js';
+import { isRecord } from './option-schema.js';
 
 const DEFAULTS = {
   clientId: '',
@@ -22,8 +23,8 @@ export type ResolvedClientOptions = OAuthClientOptions &
     unauthorized: Required<UnauthorizedOptions>;
   };
 
-/** Settings that fit on top of each other one level deep. */
-const NESTED = ['http', 'retry', 'refreshAhead', 'assertion', 'unauthorized'] as const;
+/** Groups of settings that merge member by member; the others replace what is below them. */
+const MERGED: readonly string[] = ['http', 'headers', 'retry', 'refreshAhead', 'assertion', 'unauthorized'];
 
 /** Options of which one takes the place of the other. */
 const ALTERNATIVES = [
@@ -40,21 +41,21 @@ export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
 
 /** `over` on top of `under`; `http` with its headers and the other groups of settings merge member by member. */
 export function mergeClientOptions(under: OAuthClientOptions, over: OAuthClientOptions): OAuthClientOptions {
-  const merged: OAuthClientOptions = { ...under, ...defined(over) };
+  const merged: OAuthClientOptions = merge({ ...under }, { ...over });
   for (const [value, file] of ALTERNATIVES) {
     if (over[value] !== undefined && over[file] === undefined) delete merged[file];
     if (over[file] !== undefined && over[value] === undefined) delete merged[value];
   }
-  for (const name of NESTED) {
-    if (under[name] && over[name])
-      Object.assign(merged, { [name]: { ...under[name], ...defined(over[name]) } });
-  }
-  const headers = [under.http?.['headers'], over.http?.['headers']] as const;
-  if (headers[0] && headers[1]) merged.http = { ...merged.http, headers: Object.assign({}, ...headers) };
   return merged;
 }
 
-/** Without the members that are undefined: those say nothing, and must not hide a default. */
-function defined<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+/** Members that are undefined say nothing, and must not hide a default. */
+function merge(under: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
+  const merged = { ...under };
+  for (const [name, value] of Object.entries(over)) {
+    const { [name]: below } = under;
+    if (MERGED.includes(name) && isRecord(below) && isRecord(value)) merged[name] = merge(below, value);
+    else if (value !== undefined) merged[name] = value;
+  }
+  return merged;
 }
