@@ -58,3 +58,12 @@ export function targetOf({ baseURL, url = '', allowAbsoluteUrls }: RequestTarget
   // Axios gives a protocol-relative URL to the URL parser as it is, which then fails: nowhere to send it.
   return URL.canParse(full) ? new URL(full) : undefined;
 }
+
+/** The client whose allowed origin covers most of `target`. */
+export function clientFor<C extends { readonly origins: AllowedOrigins }>(
+  target: URL | undefined,
+  clients: Iterable<C>,
+): C | undefined {
+  const ranked = [...clients].map((client) => ({ client, reach: target ? client.origins.reach(target) : 0 }));
+  return ranked.filter(({ reach }) => reach > 0).sort((a, b) => b.reach - a.reach)[0]?.client;
+}

@@ -40,8 +40,8 @@ export interface OutgoingRequest<R> {
   readonly method: string;
   /** Where it goes; `undefined` when that is no URL. */
   readonly target: URL | undefined;
-  /** Whether its body can be sent a second time. */
-  readonly replayable: boolean;
+  /** As it goes out. */
+  readonly body: unknown;
   /** Emits the reason as soon as the caller cancels. */
   readonly cancelled$: Observable<unknown>;
   isWithin(origins: AllowedOrigins): boolean;
@@ -163,7 +163,7 @@ class AuthorizedCall<R> {
 
   /** An API refused the token: tries that one again where it may do, then another one. */
   async #mend(credentials: Credentials, answer: ApiAnswer<R>): Promise<R> {
-    if (!this.#api.unauthorizedRetry || !this.#request.replayable) {
+    if (!this.#api.unauthorizedRetry || !isReplayable(this.#request.body)) {
       this.#report(credentials, answer);
       return answer.surface();
     }
@@ -232,4 +232,10 @@ class AuthorizedCall<R> {
     const cancelled$ = this.#request.cancelled$.pipe(mergeMap((reason) => throwError(() => reason)));
     return firstValueFrom(merge(cancelled$, defer(work)));
   }
+}
+
+/** Streams are consumed by the first sending; everything else can be sent again. */
+function isReplayable(body: unknown): boolean {
+  if (typeof body !== 'object' || body === null) return true;
+  return !('pipe' in body || 'getReader' in body || 'pipeThrough' in body || Symbol.asyncIterator in body);
 }

@@ -16,21 +16,20 @@ const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketP
  * goes no further than a token
  * @param own the caller's own, which runs first
  */
-export function redirectGuard(
+export function followRedirect(
   { origins, tlsAgent }: ApiClient,
   credentials: Credentials | undefined,
   own: BeforeRedirect | undefined,
-): BeforeRedirect {
-  return (options, ...rest) => {
-    const before = targetIn(options);
-    own?.(options, ...rest);
-    const href = String(options['href']);
-    const moved = targetIn(options) !== before || !URL.canParse(href);
-    if (credentials) credentials.astray ||= moved;
-    const mayFollow = !moved && (credentials?.mayFollow(new URL(href)) ?? origins.reach(new URL(href)) > 0);
-    if (credentials) setCredentials(options, mayFollow ? credentials.token.authorization : undefined);
-    if (!mayFollow && tlsAgent) leaveBehind(options, tlsAgent);
-  };
+  ...[options, ...rest]: Parameters<BeforeRedirect>
+): void {
+  const before = targetIn(options);
+  own?.(options, ...rest);
+  const href = String(options['href']);
+  const moved = targetIn(options) !== before || !URL.canParse(href);
+  if (credentials) credentials.astray ||= moved;
+  const mayFollow = !moved && (credentials?.mayFollow(new URL(href)) ?? origins.reach(new URL(href)) > 0);
+  if (credentials) setCredentials(options, mayFollow ? credentials.token.authorization : undefined);
+  if (!mayFollow && tlsAgent) leaveBehind(options, tlsAgent);
 }
 
 function targetIn(options: Options): string {

@@ -2,11 +2,21 @@ import { TokenRequestError } from '../core/errors.js';
 import type { TokenEndpoint, TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
 import { recordOf } from '../options/option-schema.js';
-import { clientAuthentication } from './client-authentication.js';
+import type { ClientCertificate } from './client-certificate.js';
+import { clientAuthentication } from './credentials.js';
+import type { DpopKey } from './dpop.js';
 import { grantIdentity, grantParameters } from './grants.js';
-import type { ProtocolParts, ProtocolRequest } from './protocol.js';
+import type { KnownServer, ProtocolParts, ProtocolRequest } from './protocol.js';
 import { ServerMetadataSource } from './server-metadata.js';
 import { readTokenResponse } from './token-response.js';
+
+/** One client, and all that its token requests need. */
+export interface TokenEndpointParts extends ProtocolParts {
+  /** The key its tokens are bound to (RFC 9449), if any. */
+  dpop: DpopKey | undefined;
+  /** Its certificate (RFC 8705), if any. */
+  certificate: ClientCertificate | undefined;
+}
 
 /** A token request that is ready to go out, and of what it presents, all that may be replaced meanwhile. */
 interface PreparedRequest {
@@ -26,10 +36,10 @@ const CONFIDENTIAL: ReadonlySet<string> = new Set([
 
 /** The token endpoint of one client: options and a request in, a token or a typed error out. */
 export class OAuthTokenEndpoint implements TokenEndpoint {
-  readonly #parts: ProtocolParts;
+  readonly #parts: TokenEndpointParts;
   readonly #metadata: ServerMetadataSource;
 
-  constructor(parts: ProtocolParts) {
+  constructor(parts: TokenEndpointParts) {
     const warned = new Set<string>();
     const warn = (message: string) => {
       if (!warned.has(message)) parts.warn(message);
@@ -84,11 +94,17 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     }
   }
 
+  #server(signal: AbortSignal): KnownServer | Promise<KnownServer> {
+    const { issuer, tokenEndpoint } = this.#parts.options;
+    if (tokenEndpoint === undefined) return this.#metadata.get(signal);
+    return { issuer: issuer ?? new URL(tokenEndpoint).origin, tokenEndpoint };
+  }
+
   /** @param kept the refresh token to use instead of the configured one */
   async #prepare(details: TokenRequestDetails, signal: AbortSignal, kept?: string): Promise<PreparedRequest> {
     const { dpop, options } = this.#parts;
     const certificate = await this.#parts.certificate?.read(); // first: metadata may be served to it alone
-    const server = await this.#metadata.get(signal);
+    const server = await this.#server(signal);
     const url = server.tokenEndpoint;
     const authentication = await clientAuthentication(this.#parts, server, certificate);
     const form = await grantParameters(this.#parts, details, kept);

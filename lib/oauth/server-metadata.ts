@@ -1,6 +1,7 @@
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenResponseError } from '../core/errors.js';
 import { KINDS, isLoopback, isSecure } from '../options/option-schema.js';
-import { parseObject, requireAnswer, type KnownServer, type ProtocolParts } from './protocol.js';
+import { parseObject, requireAnswer } from './token-response.js';
+import type { KnownServer, ProtocolParts } from './protocol.js';
 
 type Metadata = Record<string, unknown>;
 
@@ -9,7 +10,7 @@ const TTL_MS = 3_600_000;
 const RETRY_MS = 60_000;
 const REFRESH_MAX_MS = 5_000;
 
-/** Where a client's authorization server is: as configured, or discovered lazily and kept for an hour. */
+/** Where a client's authorization server is: discovered lazily and kept for an hour. */
 export class ServerMetadataSource {
   readonly #parts: ProtocolParts;
   #known: KnownServer | undefined;
@@ -23,9 +24,7 @@ export class ServerMetadataSource {
   /** @throws {TokenResponseError | AuthorizationServerUnavailableError} when there is no document, not even an old one. */
   async get(signal: AbortSignal): Promise<KnownServer> {
     const { clock, options } = this.#parts;
-    const { issuer = '', tokenEndpoint } = options;
-    if (tokenEndpoint !== undefined)
-      return { issuer: issuer || new URL(tokenEndpoint).origin, tokenEndpoint };
+    const { issuer = '' } = options;
     const old = this.#known;
     if (old && clock.monotonic() < this.#knownUntil) return old;
     // A refresh that hangs must leave time for the token request, which can go without it.

@@ -1,7 +1,11 @@
-import { TokenRequestError, TokenResponseError } from '../core/errors.js';
+import {
+  AuthorizationServerUnavailableError,
+  TokenRequestError,
+  TokenResponseError,
+} from '../core/errors.js';
 import type { AccessTokenType, StoredToken } from '../core/token-store.js';
-import { formEncode } from './client-authentication.js';
-import { parseObject, requireAnswer, unavailableNow, type ProtocolParts } from './protocol.js';
+import { formEncode } from './credentials.js';
+import type { ProtocolParts } from './protocol.js';
 
 /** The token request that is answered. */
 export interface SentForm {
@@ -148,4 +152,60 @@ function spellings(secret: string): string[] {
 /** A secret that is a plain short word says nothing where it stands in a sentence, and is in many. */
 function isTelling(secret: string): boolean {
   return secret.length >= 8 || (secret.length >= 4 && /[^a-z]/i.test(secret));
+}
+
+const MAX_RETRY_AFTER_MS = 3_600_000;
+
+/**
+ * Refuses redirects, which would turn a POST into a GET, or hand the credentials on (RFC 9110 §15.4), and outages.
+ *
+ * @param what was asked for
+ * @throws {TokenResponseError} naming the origin that the server at `url` pointed to
+ * @throws {AuthorizationServerUnavailableError} when its status says that asking again later can help
+ */
+export function requireAnswer(parts: ProtocolParts, what: string, url: string, answer: Response): void {
+  const { client } = parts;
+  const { status, headers } = answer;
+  if (status === 408 || status === 429 || status >= 500) throw unavailableNow(parts, what, answer);
+  if (status < 300 || status >= 400) return;
+  const location = headers.get('location') ?? '';
+  const target = URL.canParse(location, url) ? new URL(location, url).origin : 'nowhere';
+  throw new TokenResponseError(
+    `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`,
+    { client },
+  );
+}
+
+/** The error for an answer that asks to come back later. */
+export function unavailableNow(
+  { client, clock }: ProtocolParts,
+  what: string,
+  { status, headers }: Response,
+): AuthorizationServerUnavailableError {
+  const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, clock.now());
+  const message = `The ${what} of OAuth client "${client}" is unavailable: it answered ${status}.`;
+  return new AuthorizationServerUnavailableError(message, { client, status, retryAfterMs });
+}
+
+/** Milliseconds to wait (RFC 9110 §10.2.3: seconds or an HTTP date), 1 hour at most; `undefined` for garbage. */
+export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
+  const value = header?.trim();
+  if (!value) return undefined;
+  if (/^\d+$/.test(value)) return Math.min(Number(value) * 1000, MAX_RETRY_AFTER_MS);
+  // Date.parse would read a date into almost anything with a number in it.
+  if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .* \d\d:\d\d:\d\d( |$)/.test(value)) return undefined;
+  const at = Date.parse(value.endsWith('GMT') ? value : `${value} GMT`); // asctime's form names no zone
+  return Number.isNaN(at) ? undefined : Math.min(Math.max(0, at - now), MAX_RETRY_AFTER_MS);
+}
+
+/** The JSON object that `text` is, if it is one. */
+export function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }
