@@ -30,9 +30,10 @@ const STORE_METHODS = ['get', 'set', 'delete', 'withLock'];
 
 /** Everything that is wrong with the module's own options. */
 export function moduleProblemsOf(options: OAuthClientModuleOptions): string[] {
-  const problems = Object.keys(options)
-    .filter((name) => !MODULE_OPTIONS.includes(name))
-    .map((name) => `${name} is not a module option; did you mean ${nearest(name, MODULE_OPTIONS)}?`);
+  const unknown = Object.keys(options).filter((name) => !MODULE_OPTIONS.includes(name));
+  const problems = unknown.map(
+    (name) => `${name} is not a module option; did you mean ${nearest(name, MODULE_OPTIONS)}?`,
+  );
   const { clients, defaults, store, shutdownGraceMs = 0 } = options;
   for (const [name, value] of Object.entries({ clients, defaults, store }))
     if (value !== undefined && !isRecord(value)) problems.push(`${name} must be an object.`);

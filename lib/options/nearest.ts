@@ -2,8 +2,7 @@
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
   const containing = candidates.filter((candidate) => candidate.includes(name));
   const likely = name.length > 2 && containing.length > 0 ? containing : candidates;
-  const ranked = likely.map((candidate) => ({ candidate, distance: editDistance(name, candidate) }));
-  return ranked.sort((a, b) => a.distance - b.distance)[0]?.candidate;
+  return [...likely].sort((a, b) => editDistance(name, a) - editDistance(name, b))[0];
 }
 
 function editDistance(a: string, b: string): number {

@@ -26,12 +26,6 @@ export type ResolvedClientOptions = OAuthClientOptions &
 /** Groups of settings that merge member by member; the others replace what is below them. */
 const MERGED: readonly string[] = ['http', 'headers', 'retry', 'refreshAhead', 'assertion', 'unauthorized'];
 
-/** Options of which one takes the place of the other. */
-const ALTERNATIVES = [
-  ['clientSecret', 'clientSecretFile'],
-  ['privateKey', 'privateKeyFile'],
-] as const;
-
 /** Adds the defaults to options that were found valid. */
 export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
   const keyed = given.privateKey !== undefined || given.privateKeyFile !== undefined;
@@ -42,7 +36,9 @@ export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
 /** `over` on top of `under`; `http` with its headers and the other groups of settings merge member by member. */
 export function mergeClientOptions(under: OAuthClientOptions, over: OAuthClientOptions): OAuthClientOptions {
   const merged: OAuthClientOptions = merge({ ...under }, { ...over });
-  for (const [value, file] of ALTERNATIVES) {
+  // A secret and its file take each other's place.
+  for (const value of ['clientSecret', 'privateKey'] as const) {
+    const file = `${value}File` as const;
     if (over[value] !== undefined && over[file] === undefined) delete merged[file];
     if (over[file] !== undefined && over[value] === undefined) delete merged[value];
   }
