@@ -30,10 +30,7 @@ export type SigningAlgorithm = keyof typeof KEY_OF;
 
 /** What the client presents for a token. Tokens and assertions are strings or functions. */
 export type GrantOptions =
-  | {
-      /** Default `client_credentials` (RFC 6749 §4.4). */
-      type: 'client_credentials';
-    }
+  | { /** Default `client_credentials` (RFC 6749 §4.4). */ type: 'client_credentials' }
   | {
       type: 'refresh_token';
       /** The first refresh token (RFC 6749 §6); its successors are kept in the store before their access token is used. */
@@ -106,10 +103,7 @@ export interface OAuthClientOptions {
   clientSecretFile?: string;
   /** How the client authenticates. Default `client_secret_basic`; `private_key_jwt` with a private key. */
   tokenEndpointAuthMethod?: TokenEndpointAuthMethod;
-  /**
-   * Encoding of id and secret for `client_secret_basic`. `form` (default): RFC 6749 §2.3.1, but unreserved
-   * characters (`-._~`) stay as they are, since many servers read Basic raw. `raw`: none.
-   */
+  /** Encoding of id and secret for `client_secret_basic`: `form` (default; RFC 6749 §2.3.1, but `-._~` stay, since many servers read Basic raw) or `raw`. */
   basicEncoding?: 'form' | 'raw';
   /** Private key for `private_key_jwt`: PEM, JWK, or a function asked at each token request. */
   privateKey?: Source<string | PrivateJwk>;

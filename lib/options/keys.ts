@@ -7,11 +7,7 @@ export type SigningKey = ReturnType<typeof parseSigningKey>;
 
 const RSA_MIN_BITS = 2048;
 
-/**
- * Reads a PEM or JWK private key; the algorithm follows from the key unless given.
- *
- * @throws {Error} when it is none, does not fit the algorithm, or is too short to be safe (RFC 7518 §3.3)
- */
+/** Reads a PEM or JWK private key; its algorithm follows from it unless given. Throws what is unfit to sign (RFC 7518 §3.3). */
 export function parseSigningKey(material: string | PrivateJwk, algorithm?: SigningAlgorithm) {
   const isJson = typeof material === 'string' && material.trimStart().startsWith('{');
   const given = isJson ? (JSON.parse(material) as PrivateJwk) : material;

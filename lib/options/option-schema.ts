@@ -21,7 +21,8 @@ export const RESERVED_PARAMETERS: ReadonlySet<string> = new Set([
 
 const SECRET = 'must be a text that is not empty, or a function that returns one';
 const URIS = 'must hold absolute URIs without fragments';
-const PARAMETERS = 'must be parameter names with texts, and may not replace the grant or the credentials';
+/** A PEM may stand on one line, as env files and dashboards keep it. */
+const readPem = (text: string) => (text.startsWith('-----BEGIN') ? text.replaceAll('\\n', '\n') : text);
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/;
 
 /** The kinds of options: what they accept, what is said of anything else, and how a variable's text is read. */
@@ -36,7 +37,7 @@ export const KINDS = {
   list: { accepts: (value) => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)), says: 'must be a text that is not empty, or a list of them', read: splitList },
   uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList },
   origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList },
-  parameters: { accepts: (value) => isRecord(value) && Object.entries(value).every(isParameter), says: PARAMETERS, read: (text) => recordOf(new URLSearchParams(text)) },
+  parameters: { accepts: (value) => isRecord(value) && Object.entries(value).every(isParameter), says: 'must be parameter names with texts, and may not replace the grant or the credentials', read: (text) => recordOf(new URLSearchParams(text)) },
   object: { accepts: isRecord, says: 'must be an object' },
   count: number((value) => Number.isInteger(value) && value >= 1, 'must be a whole number of at least 1'),
   ratio: number((value) => value >= 0 && value <= 1, 'must be a number from 0 to 1'),
@@ -93,7 +94,6 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   http: KINDS.object,
 };
 
-/** The option itself, unless it is nested. */
 export function groupOf(path: string): string {
   return path.replace(/\..*/, '');
 }
@@ -126,7 +126,6 @@ export function nest(flat: Iterable<readonly [string, unknown]>): OAuthClientOpt
   return options;
 }
 
-/** Whether `value` is that of an option with members. */
 export function isGroup(name: string, value: unknown): value is Record<string, unknown> {
   return isRecord(value) && membersOf(name).length > 0;
 }
@@ -140,7 +139,6 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Whether a URL is https, or http that does not leave this machine. */
 export function isSecure(url: string): boolean {
   return new URL(url).protocol === 'https:' || isLoopback(url);
 }
@@ -175,11 +173,6 @@ function number(fits: (value: number) => boolean, says: string): OptionKind {
   // What is no number stays text, so that it is reported with all the rest.
   const read = (text: string) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text));
   return { accepts, says, read };
-}
-
-/** A PEM may stand on one line, as env files and dashboards keep it. */
-function readPem(text: string): string {
-  return text.startsWith('-----BEGIN') ? text.replaceAll('\\n', '\n') : text;
 }
 
 /** Parameters as an object; those that come more than once as lists. */

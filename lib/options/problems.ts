@@ -20,19 +20,17 @@ interface Examined {
 
 /** Whether an option breaks a rule. `value` is the option's, if it is of the right kind. */
 type Test = (examined: Examined, value: unknown, path: string) => boolean;
-
 /** The options that a rule is about, and the end of the sentence: what is wrong, and the remedy. `{path}` stands for another option's name. */
 type Rule = readonly [paths: readonly string[], isBroken: Test, says: string];
-
 /** How a problem names an option: by its path, or by its variable. */
 type Label = (path: string) => string;
 
 const SECRET_METHODS = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt'];
 const TLS_METHODS = ['tls_client_auth', 'self_signed_tls_client_auth'];
-const GRANT_MEMBERS: Readonly<Record<Exclude<GrantOptions['type'], 'client_credentials'>, readonly string[]>> = {
-  refresh_token: ['grant.refreshToken'],
-  jwt_bearer: ['grant.assertion'],
-  token_exchange: ['grant.subjectTokenType', 'grant.actorToken', 'grant.actorTokenType', 'grant.requestedTokenType'],
+const GRANT_OF: Readonly<Record<string, GrantOptions['type']>> = {
+  'grant.refreshToken': 'refresh_token', 'grant.assertion': 'jwt_bearer',
+  'grant.subjectTokenType': 'token_exchange', 'grant.actorToken': 'token_exchange',
+  'grant.actorTokenType': 'token_exchange', 'grant.requestedTokenType': 'token_exchange',
 }; // prettier-ignore
 
 /** Every rule: the options it is about, when it is broken, what is wrong. */
@@ -57,8 +55,7 @@ const RULES: readonly Rule[] = [
   unused(['privateKey', 'privateKeyFile', 'keyId', 'signingAlgorithm'], ['private_key_jwt'], 'remove it, or choose private_key_jwt'),
   unused(['assertion.audience'], ['client_secret_jwt', 'private_key_jwt'], 'remove it'),
   unused(['basicEncoding'], ['client_secret_basic'], 'remove it'),
-  ...Object.entries(GRANT_MEMBERS).map(([type, members]): Rule =>
-    [members, ({ options }, member) => member !== undefined && options.grant.type !== type, 'does not belong to the {grant} grant; remove it']),
+  [Object.keys(GRANT_OF), ({ options }, member, path) => member !== undefined && options.grant.type !== GRANT_OF[path], 'does not belong to the {grant} grant; remove it'],
   [['grant.actorTokenType'], ({ options, given }, type) => type !== undefined && options.grant.type === 'token_exchange' && !given.has('grant.actorToken'), 'needs {grant.actorToken} (RFC 8693 §2.1)'],
   [['tls.passphrase'], ({ given, own }, _, path) => own.has(path) && !given.has('tls.key'), 'is not used without {tls.key}; remove it'],
   [['retry.minDelayMs'], ({ options: { retry } }) => retry.minDelayMs > retry.maxDelayMs, 'may not exceed {retry.maxDelayMs}'],
@@ -80,8 +77,7 @@ export function problemsOf(name: string, options: OAuthClientOptions, label: Lab
   const unfit = new Map<string, string>();
   for (const [path, value] of given) {
     const { [path]: kind } = OPTION_SCHEMA;
-    if (isGroup(path, value) || kind?.accepts(value)) continue;
-    unfit.set(path, kind?.says ?? unknown(path));
+    if (!isGroup(path, value) && !kind?.accepts(value)) unfit.set(path, kind?.says ?? unknown(path));
   }
   const { grant, ...others } = nest([...given].filter(([path]) => !unfit.has(path)));
   const examined: Examined = {
@@ -136,8 +132,8 @@ function isUnfitKey({ options: { dpop, signingAlgorithm } }: Examined, key: unkn
   return fails(() => parseSigningKey(key as string | PrivateJwk, algorithm || undefined));
 }
 
-function isMisfitPair({ options: { tls } }: Examined): boolean {
-  const { cert, key, passphrase } = tls ?? {};
+function isMisfitPair({ options: { tls = {} } }: Examined): boolean {
+  const { cert, key, passphrase } = tls;
   if (typeof cert !== 'string' || typeof key !== 'string' || typeof passphrase === 'function') return false;
   return fails(() => certificateFingerprint({ cert, key, ...(passphrase !== undefined && { passphrase }) }));
 }

@@ -19,9 +19,8 @@ const DEFAULTS = {
 /** A client's options with every default in place. */
 export type ResolvedClientOptions = OAuthClientOptions &
   TokenLifeOptions &
-  Required<Pick<OAuthClientOptions, keyof typeof DEFAULTS | 'tokenEndpointAuthMethod'>> & {
-    unauthorized: Required<UnauthorizedOptions>;
-  };
+  Required<Pick<OAuthClientOptions, keyof typeof DEFAULTS | 'tokenEndpointAuthMethod'>> &
+  Record<'unauthorized', Required<UnauthorizedOptions>>;
 
 /** Groups of settings that merge member by member; the others replace what is below them. */
 const MERGED: readonly string[] = ['http', 'headers', 'retry', 'refreshAhead', 'assertion', 'unauthorized'];
