@@ -30,7 +30,10 @@ export type SigningAlgorithm = keyof typeof KEY_OF;
 
 /** What the client presents for a token. Tokens and assertions are strings or functions. */
 export type GrantOptions =
-  | { /** Default `client_credentials` (RFC 6749 §4.4). */ type: 'client_credentials' }
+  | {
+      /** Default `client_credentials` (RFC 6749 §4.4). */
+      type: 'client_credentials';
+    }
   | {
       type: 'refresh_token';
       /** The first refresh token (RFC 6749 §6); its successors are kept in the store before their access token is used. */

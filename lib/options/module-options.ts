@@ -30,10 +30,8 @@ const STORE_METHODS = ['get', 'set', 'delete', 'withLock'];
 
 /** Everything that is wrong with the module's own options. */
 export function moduleProblemsOf(options: OAuthClientModuleOptions): string[] {
-  const unknown = Object.keys(options).filter((name) => !KNOWN.includes(name));
-  const problems = unknown.map(
-    (one) => `${one} is not a module option; did you mean ${nearest(one, KNOWN)}?`,
-  );
+  const others = Object.keys(options).filter((name) => !KNOWN.includes(name));
+  const problems = others.map((one) => `${one} is not a module option; did you mean ${nearest(one, KNOWN)}?`);
   const { clients, defaults, store, shutdownGraceMs = 0 } = options;
   for (const [name, value] of Object.entries({ clients, defaults, store }))
     if (value !== undefined && !isRecord(value)) problems.push(`${name} must be an object.`);

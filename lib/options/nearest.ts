@@ -6,7 +6,7 @@ export function nearest(name: string, candidates: readonly string[]): string | u
 }
 
 function editDistance(a: string, b: string): number {
-  let row = [...b, ''].map((_, index) => index);
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (const char of a) {
     let [left = 0] = row;
     row = row.map((above, index) => {

@@ -22,15 +22,13 @@ interface Examined {
 type Test = (examined: Examined, value: unknown, path: string) => boolean;
 /** The options that a rule is about, and the end of the sentence: what is wrong, and the remedy. `{path}` stands for another option's name. */
 type Rule = readonly [paths: readonly string[], isBroken: Test, says: string];
-/** How a problem names an option: by its path, or by its variable. */
 type Label = (path: string) => string;
 
 const SECRET_METHODS = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt'];
 const TLS_METHODS = ['tls_client_auth', 'self_signed_tls_client_auth'];
 const GRANT_OF: Readonly<Record<string, GrantOptions['type']>> = {
-  'grant.refreshToken': 'refresh_token', 'grant.assertion': 'jwt_bearer',
-  'grant.subjectTokenType': 'token_exchange', 'grant.actorToken': 'token_exchange',
-  'grant.actorTokenType': 'token_exchange', 'grant.requestedTokenType': 'token_exchange',
+  'grant.refreshToken': 'refresh_token', 'grant.assertion': 'jwt_bearer', 'grant.subjectTokenType': 'token_exchange',
+  'grant.actorToken': 'token_exchange', 'grant.actorTokenType': 'token_exchange', 'grant.requestedTokenType': 'token_exchange',
 }; // prettier-ignore
 
 /** Every rule: the options it is about, when it is broken, what is wrong. */
@@ -71,7 +69,7 @@ const RULES: readonly Rule[] = [
   [['tls.ca'], (_, ca) => typeof ca === 'string' && fails(() => new X509Certificate(ca)), 'must be certificates in PEM'],
 ]; // prettier-ignore
 
-/** Everything that is wrong with one client: a sentence each with client, option and remedy, never a value. */
+/** Everything that is wrong with one client: a sentence each with client, option and remedy, never a value. `label` gives an option's path or variable. */
 export function problemsOf(name: string, options: OAuthClientOptions, label: Label, own = options): string[] {
   const given = flatten(options);
   const unfit = new Map<string, string>();

@@ -32,10 +32,9 @@ export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
   return mergeClientOptions({ ...DEFAULTS, tokenEndpointAuthMethod }, given) as ResolvedClientOptions;
 }
 
-/** `over` on top of `under`; `http` with its headers and the other groups of settings merge member by member. */
+/** `over` on top of `under`; `http` with its headers and the other groups of settings merge member by member, and a secret and its file take each other's place. */
 export function mergeClientOptions(under: OAuthClientOptions, over: OAuthClientOptions): OAuthClientOptions {
   const merged: OAuthClientOptions = merge({ ...under }, { ...over });
-  // A secret and its file take each other's place.
   for (const value of ['clientSecret', 'privateKey'] as const) {
     const file = `${value}File` as const;
     if (over[value] !== undefined && over[file] === undefined) delete merged[file];
