@@ -22,10 +22,7 @@ function prefixOf(client: string): string {
 }
 
 function suffixOf(path: string): string {
-  return path
-    .replace(/([a-z])([A-Z])/g, '$1_$2')
-    .replaceAll('.', '_')
-    .toUpperCase();
+  return path.replace(/(?<=[a-z])(?=[A-Z])|\./g, '_').toUpperCase();
 }
 
 /** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read. */
@@ -37,40 +34,26 @@ for (const [path, { read, secret }] of Object.entries(OPTION_SCHEMA)) {
 }
 for (const path of ['partner', 'environment']) SUFFIXES.set(suffixOf(path), { path, read: String });
 
-/**
- * Reads `OAUTH_CLIENTS` and each client's `OAUTH_<NAME>_…` variables. Empty variables count as absent.
- *
- * @param otherwise where else clients may come from, when none is listed
- */
+/** Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent. `otherwise`: where else clients may come from. */
 export function clientsFromEnvironment(
   source: EnvironmentSource,
   otherwise = 'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global',
 ): { clients: Record<string, OAuthClientOptions>; problems: string[] } {
-  const problems: string[] = [];
   const names = [...new Set(splitList(textOf(source, 'OAUTH_CLIENTS') ?? ''))];
-  if (names.length === 0)
-    problems.push(
-      `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`,
-    );
+  const none = `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`;
+  const problems = names.length === 0 ? [none] : [];
   const owners = new Map(names.map((name) => [prefixOf(name), name]));
   for (const name of names) {
     const prefix = prefixOf(name);
-    const owner = owners.get(prefix);
-    if (owner === name) continue;
-    problems.push(
-      `OAUTH_CLIENTS: clients "${name}" and "${owner}" would share the variables ${prefix}*; rename one.`,
-    );
+    const clash = `OAUTH_CLIENTS: clients "${name}" and "${owners.get(prefix)}" would share the variables ${prefix}*; rename one.`;
+    if (owners.get(prefix) !== name) problems.push(clash);
   }
-  const read = (name: string) => clientFromEnvironment(name, [...owners.keys()], source, problems);
-  return { clients: Object.fromEntries(names.map((name) => [name, read(name)])), problems };
+  const prefixes = [...owners.keys()].sort((one, other) => other.length - one.length);
+  const clients = names.map((name) => [name, readClient(name, prefixes, source, problems)]);
+  return { clients: Object.fromEntries(clients), problems };
 }
 
-function clientFromEnvironment(
-  name: string,
-  prefixes: readonly string[],
-  source: EnvironmentSource,
-  problems: string[],
-): OAuthClientOptions {
+function readClient(name: string, prefixes: string[], source: EnvironmentSource, problems: string[]) {
   const prefix = prefixOf(name);
   const isOwn = (variable: string) => ownerOf(variable, prefixes) === prefix;
   for (const variable of source.names().filter(isOwn)) {
@@ -87,27 +70,10 @@ function clientFromEnvironment(
     if (given.has(path)) wrong(`${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`);
     given.set(path, read(text));
   }
-  const { partner, ...own }: PartnerOptions & { partner?: string } = nest(given);
-  if (partner !== undefined) return withPreset(partner, own, wrong);
-  if (own.environment !== undefined) wrong(`ENVIRONMENT needs ${prefix}PARTNER.`);
-  delete own.environment;
-  return own;
-}
-
-/** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
-function ownerOf(variable: string, prefixes: readonly string[]): string | undefined {
-  const longestFirst = prefixes
-    .filter((prefix) => variable.startsWith(prefix))
-    .sort((one, other) => other.length - one.length);
-  return longestFirst.find((prefix) => SUFFIXES.has(variable.slice(prefix.length))) ?? longestFirst[0];
-}
-
-function withPreset(
-  partner: string,
-  options: PartnerOptions,
-  wrong: (what: string) => void,
-): OAuthClientOptions {
-  const { environment: _, ...own } = options;
+  const { partner, ...options }: PartnerOptions & { partner?: string } = nest(given);
+  const { environment, ...own } = options;
+  if (partner === undefined && environment !== undefined) wrong(`ENVIRONMENT needs ${prefix}PARTNER.`);
+  if (partner === undefined) return own;
   try {
     const preset = PRESETS.get(partner);
     if (preset !== undefined) return preset(options);
@@ -119,9 +85,15 @@ function withPreset(
   return own;
 }
 
+/** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
+function ownerOf(variable: string, longestFirst: readonly string[]): string | undefined {
+  const fitting = longestFirst.filter((prefix) => variable.startsWith(prefix));
+  return fitting.find((prefix) => SUFFIXES.has(variable.slice(prefix.length))) ?? fitting[0];
+}
+
 function textOf(source: EnvironmentSource, variable: string): string | undefined {
   const value = source.get(variable);
   // ConfigService hands on what a schema made of a variable.
-  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return undefined;
-  return value === '' ? undefined : String(value);
+  const isText = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+  return isText && value !== '' ? String(value) : undefined;
 }

@@ -1,12 +1,7 @@
-import {
-  SIGNING_ALGORITHMS,
-  TOKEN_ENDPOINT_AUTH_METHODS,
-  type OAuthClientOptions,
-} from './client-options.js';
+import { KEY_OF, TOKEN_ENDPOINT_AUTH_METHODS, type OAuthClientOptions } from './client-options.js';
 
 /** What an option's value must be. */
 export interface OptionKind {
-  /** Whether a value is of this kind. */
   accepts: (value: unknown) => boolean;
   /** The end of the sentence about a value that is not. */
   says: string;
@@ -26,23 +21,23 @@ export const RESERVED_PARAMETERS: ReadonlySet<string> = new Set([
 
 const SECRET = 'must be a text that is not empty, or a function that returns one';
 const URIS = 'must hold absolute URIs without fragments';
-const PARAMETERS = 'must be parameter names with texts, and may not replace the grant or the credentials';
-
-const BOOLEANS = new Map([['true', true], ['false', false]]); // prettier-ignore
+/** A PEM may stand on one line, as env files and dashboards keep it. */
+const readPem = (text: string) => (text.startsWith('-----BEGIN') ? text.replaceAll('\\n', '\n') : text);
+const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/;
 
 /** The kinds of options: what they accept, what is said of anything else, and how a variable's text is read. */
 export const KINDS = {
   text: { accepts: isText, says: 'must be a text that is not empty', read: String },
   path: { accepts: isText, says: "must be a file's path", read: String },
-  secret: { accepts: isSecret, says: SECRET, read: readPem, secret: true },
-  key: { accepts: (value) => isSecret(value) || isRecord(value), says: SECRET, read: readPem, secret: true },
+  secret: { accepts: (value) => isText(value) || typeof value === 'function', says: SECRET, read: readPem, secret: true },
+  key: { accepts: (value) => isText(value) || typeof value === 'function' || isRecord(value), says: SECRET, read: readPem, secret: true },
   url: { accepts: isUrl, says: 'must be an absolute http(s) URL without user name and fragment', read: String },
-  boolean: { accepts: (value) => typeof value === 'boolean', says: 'must be true or false', read: (text) => BOOLEANS.get(text) ?? text },
-  scope: { accepts: isScope, says: 'must be scope values separated by single spaces (RFC 6749 §3.3)', read: String },
-  list: { accepts: isList, says: 'must be a text that is not empty, or a list of them', read: splitList },
+  boolean: { accepts: (value) => typeof value === 'boolean', says: 'must be true or false', read: (text) => (/^(true|false)$/.test(text) ? text === 'true' : text) },
+  scope: { accepts: (value) => isText(value) && SCOPE.test(value), says: 'must be scope values separated by single spaces (RFC 6749 §3.3)', read: String },
+  list: { accepts: (value) => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)), says: 'must be a text that is not empty, or a list of them', read: splitList },
   uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList },
   origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList },
-  parameters: { accepts: areParameters, says: PARAMETERS, read: (text) => recordOf(new URLSearchParams(text)) },
+  parameters: { accepts: (value) => isRecord(value) && Object.entries(value).every(isParameter), says: 'must be parameter names with texts, and may not replace the grant or the credentials', read: (text) => recordOf(new URLSearchParams(text)) },
   object: { accepts: isRecord, says: 'must be an object' },
   count: number((value) => Number.isInteger(value) && value >= 1, 'must be a whole number of at least 1'),
   ratio: number((value) => value >= 0 && value <= 1, 'must be a number from 0 to 1'),
@@ -62,7 +57,7 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   privateKey: KINDS.key,
   privateKeyFile: KINDS.path,
   keyId: KINDS.text,
-  signingAlgorithm: oneOf(SIGNING_ALGORITHMS),
+  signingAlgorithm: oneOf(Object.keys(KEY_OF)),
   'assertion.audience': KINDS.text,
   'tls.cert': KINDS.secret,
   'tls.key': KINDS.secret,
@@ -81,7 +76,7 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   parameters: KINDS.parameters,
   requestFormat: oneOf(['form', 'json']),
   dpop: KINDS.boolean,
-  'dpop.algorithm': oneOf(SIGNING_ALGORITHMS),
+  'dpop.algorithm': oneOf(Object.keys(KEY_OF)),
   'dpop.privateKey': KINDS.key,
   baseURL: KINDS.url,
   allowedOrigins: KINDS.origins,
@@ -99,12 +94,10 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   http: KINDS.object,
 };
 
-/** The option itself, or the group that a nested one belongs to. */
 export function groupOf(path: string): string {
   return path.replace(/\..*/, '');
 }
 
-/** The paths of a group's members. */
 export function membersOf(group: string): string[] {
   return Object.keys(OPTION_SCHEMA).filter((path) => path.startsWith(`${group}.`));
 }
@@ -133,27 +126,19 @@ export function nest(flat: Iterable<readonly [string, unknown]>): OAuthClientOpt
   return options;
 }
 
-/** Whether `value` is that of an option with members. */
 export function isGroup(name: string, value: unknown): value is Record<string, unknown> {
   return isRecord(value) && membersOf(name).length > 0;
 }
 
-/** An option with a fixed set of values. */
-export function oneOf(values: readonly string[]): OptionKind {
-  return {
-    accepts: (value) => values.includes(value as string),
-    says: `must be one of ${values.join(', ')}`,
-    read: String,
-    values,
-  };
+function oneOf(values: readonly string[]): OptionKind {
+  const says = `must be one of ${values.join(', ')}`;
+  return { accepts: (value) => values.includes(value as string), says, read: String, values };
 }
 
-/** Whether a value is an object with members. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Whether a URL is https, or http that does not leave this machine. */
 export function isSecure(url: string): boolean {
   return new URL(url).protocol === 'https:' || isLoopback(url);
 }
@@ -164,28 +149,13 @@ export function isLoopback(url: string): boolean {
   return protocol === 'http:' && /^((.+\.)?localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }
 
-/** The parts of a list that is separated by commas. */
 export function splitList(text: string): string[] {
-  return text
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '');
+  const parts = text.split(',').map((part) => part.trim());
+  return parts.filter((part) => part !== '');
 }
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '';
-}
-
-function isSecret(value: unknown): boolean {
-  return isText(value) || typeof value === 'function';
-}
-
-function isScope(value: unknown): boolean {
-  return isText(value) && /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/.test(value);
-}
-
-function isList(value: unknown): boolean {
-  return isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText));
 }
 
 function isUrl(value: unknown, protocols = /^https?:$/): value is string {
@@ -194,31 +164,19 @@ function isUrl(value: unknown, protocols = /^https?:$/): value is string {
   return protocols.test(protocol) && username + password + hash === '' && !value.endsWith('#');
 }
 
-function areParameters(value: unknown): boolean {
-  const isParameter = ([name, one]: [string, unknown]) =>
-    !RESERVED_PARAMETERS.has(name) && [one].flat().every((text) => typeof text === 'string');
-  return isRecord(value) && Object.entries(value).every(isParameter);
+function isParameter([name, value]: [string, unknown]): boolean {
+  return !RESERVED_PARAMETERS.has(name) && [value].flat().every((text) => typeof text === 'string');
 }
 
 function number(fits: (value: number) => boolean, says: string): OptionKind {
-  return {
-    accepts: (value) => typeof value === 'number' && Number.isFinite(value) && fits(value),
-    says,
-    // What is no number stays text, so that it is reported with all the rest.
-    read: (text) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text)),
-  };
-}
-
-/** A PEM may stand on one line, as env files and dashboards keep it. */
-function readPem(text: string): string {
-  return text.startsWith('-----BEGIN') ? text.replaceAll('\\n', '\n') : text;
+  const accepts = (value: unknown) => typeof value === 'number' && Number.isFinite(value) && fits(value);
+  // What is no number stays text, so that it is reported with all the rest.
+  const read = (text: string) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text));
+  return { accepts, says, read };
 }
 
 /** Parameters as an object; those that come more than once as lists. */
 export function recordOf(parameters: URLSearchParams): Record<string, string | string[]> {
-  const valuesOf = (name: string) => {
-    const [first = '', ...others] = parameters.getAll(name);
-    return others.length === 0 ? first : [first, ...others];
-  };
-  return Object.fromEntries([...parameters.keys()].map((name) => [name, valuesOf(name)]));
+  const lists = [...parameters.keys()].map((name) => [name, parameters.getAll(name)] as const);
+  return Object.fromEntries(lists.map(([name, list]) => [name, list.length > 1 ? list : list.join('')]));
 }

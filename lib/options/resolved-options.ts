@@ -19,18 +19,11 @@ const DEFAULTS = {
 /** A client's options with every default in place. */
 export type ResolvedClientOptions = OAuthClientOptions &
   TokenLifeOptions &
-  Required<Pick<OAuthClientOptions, keyof typeof DEFAULTS | 'tokenEndpointAuthMethod'>> & {
-    unauthorized: Required<UnauthorizedOptions>;
-  };
+  Required<Pick<OAuthClientOptions, keyof typeof DEFAULTS | 'tokenEndpointAuthMethod'>> &
+  Record<'unauthorized', Required<UnauthorizedOptions>>;
 
 /** Groups of settings that merge member by member; the others replace what is below them. */
 const MERGED: readonly string[] = ['http', 'headers', 'retry', 'refreshAhead', 'assertion', 'unauthorized'];
-
-/** Options of which one takes the place of the other. */
-const ALTERNATIVES = [
-  ['clientSecret', 'clientSecretFile'],
-  ['privateKey', 'privateKeyFile'],
-] as const;
 
 /** Adds the defaults to options that were found valid. */
 export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
@@ -39,10 +32,11 @@ export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
   return mergeClientOptions({ ...DEFAULTS, tokenEndpointAuthMethod }, given) as ResolvedClientOptions;
 }
 
-/** `over` on top of `under`; `http` with its headers and the other groups of settings merge member by member. */
+/** `over` on top of `under`; `http` with its headers and the other groups of settings merge member by member, and a secret and its file take each other's place. */
 export function mergeClientOptions(under: OAuthClientOptions, over: OAuthClientOptions): OAuthClientOptions {
   const merged: OAuthClientOptions = merge({ ...under }, { ...over });
-  for (const [value, file] of ALTERNATIVES) {
+  for (const value of ['clientSecret', 'privateKey'] as const) {
+    const file = `${value}File` as const;
     if (over[value] !== undefined && over[file] === undefined) delete merged[file];
     if (over[file] !== undefined && over[value] === undefined) delete merged[value];
   }
