@@ -1,17 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import {
-  FakeEndpoint,
-  record,
-  send,
-  type FakeAnswer,
-  type FakeAnswerFunction,
-  type FakeFault,
-  type FakeResponse,
-  type RecordedRequest,
-} from './fake-answer.js';
-import { authenticates, jsonMembers } from './fake-credentials.js';
+import { FakeEndpoint, record, send } from './fake-answer.js';
+import type { FakeAnswer, FakeAnswerFunction, RecordedRequest } from './fake-answer.js';
+import { authenticates, parameterOf } from './fake-credentials.js';
 
 const DEFAULTS = { expiresIn: 3600, echoScope: false, latencyMs: 0, apiLearnsAfterMs: 0, clients: undefined };
 
@@ -75,7 +67,6 @@ export class FakeAuthorizationServer {
 
   readonly #server: Server;
   readonly #settings: Omit<FakeAuthorizationServerOptions, 'issuerPath'>;
-  readonly #issuerPath: string;
   #token!: FakeEndpoint;
   #api!: FakeEndpoint;
   #metadata!: FakeEndpoint;
@@ -86,9 +77,8 @@ export class FakeAuthorizationServer {
   private constructor(server: Server, { issuerPath = '', ...settings }: FakeAuthorizationServerOptions) {
     this.#server = server;
     this.#settings = settings;
-    this.#issuerPath = issuerPath;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    this.issuer = this.url + this.#issuerPath;
+    this.issuer = this.url + issuerPath;
     this.tokenEndpoint = `${this.url}/oauth/token`;
     this.apiURL = `${this.url}/api`;
     this.reset();
@@ -198,19 +188,20 @@ export class FakeAuthorizationServer {
     }
   }
 
-  async #answer(request: RecordedRequest): Promise<FakeFault | FakeResponse> {
+  async #answer(request: RecordedRequest): ReturnType<FakeEndpoint['answer']> {
     const path = request.url.split('?')[0] ?? '';
     if (path === '/oauth/token') return this.#answerToken(request);
     if (path === '/api' || path.startsWith('/api/')) {
       return this.#api.answer(request, async (it) => (await this.onApiRequest?.(it)) ?? this.#echo(it));
     }
+    const issuerPath = this.issuer.slice(this.url.length);
     const isMetadata = ['openid-configuration', 'oauth-authorization-server'].some((name) =>
-      [`/.well-known/${name}${this.#issuerPath}`, `${this.#issuerPath}/.well-known/${name}`].includes(path),
+      [`/.well-known/${name}${issuerPath}`, `${issuerPath}/.well-known/${name}`].includes(path),
     );
     return isMetadata ? this.#metadata.answer(request, () => this.#describe()) : { status: 404 };
   }
 
-  async #answerToken(request: RecordedRequest): Promise<FakeFault | FakeResponse> {
+  async #answerToken(request: RecordedRequest): ReturnType<FakeEndpoint['answer']> {
     const answer = await this.#token.answer(request, (it) => this.#grant(it), this.latencyMs);
     const body = typeof answer === 'object' && answer.status === 200 ? answer.body : undefined;
     if (typeof body === 'object' && 'access_token' in body && typeof body.access_token === 'string') {
@@ -227,7 +218,7 @@ export class FakeAuthorizationServer {
     if (this.clients && !authenticates(request, this.clients)) {
       return { status: 401, body: { error: 'invalid_client' } };
     }
-    const scope = request.form?.get('scope') ?? jsonMembers(request).scope;
+    const scope = parameterOf(request, 'scope');
     return this.nextToken(this.echoScope && scope ? { scope } : {});
   }
 
@@ -243,13 +234,9 @@ export class FakeAuthorizationServer {
   }
 
   #describe(): FakeAnswer {
-    const body = {
-      issuer: this.issuer,
-      token_endpoint: this.tokenEndpoint,
-      jwks_uri: `${this.url}/jwks`,
-      response_types_supported: [],
-      ...this.metadata,
-    };
+    const { issuer, tokenEndpoint: token_endpoint, metadata } = this;
+    const jwks_uri = `${this.url}/jwks`;
+    const body = { issuer, token_endpoint, jwks_uri, response_types_supported: [], ...metadata };
     return { status: 200, body };
   }
 }
