@@ -76,34 +76,23 @@ export class FakeEndpoint {
   readonly queue: FakeAnswer[] = [];
   always: FakeAnswer | undefined;
 
-  answer(
-    request: RecordedRequest,
-    byDefault: FakeAnswerFunction,
-    delayMs = 0,
-  ): Promise<FakeFault | FakeResponse> {
+  answer(request: RecordedRequest, byDefault: FakeAnswerFunction, delayMs = 0) {
+    // Runs delays and functions until a response or a fault of the wire is left.
+    const settle = async (answer: FakeAnswer = byDefault): Promise<FakeFault | FakeResponse> => {
+      if (typeof answer === 'string') return answer;
+      if (typeof answer === 'function') return settle(await (answer as FakeAnswerFunction)(request));
+      if ('delayMs' in answer) {
+        // Not referenced: a pending delay must not keep a test's process alive after close().
+        await sleep(answer.delayMs, undefined, { ref: false });
+        return settle(answer.answer);
+      }
+      if ('redirectTo' in answer) return { status: 307, headers: { location: answer.redirectTo } };
+      return 'status' in answer && typeof answer.status === 'number' ? answer : { status: 200, body: answer };
+    };
     this.requests.push(request);
     const answer = this.queue.shift() ?? this.always ?? byDefault;
-    return settle(delayMs > 0 ? { delayMs, answer } : answer, request, byDefault);
+    return settle(delayMs > 0 ? { delayMs, answer } : answer);
   }
-}
-
-/** Runs delays and functions until a response or a fault of the wire is left. */
-async function settle(
-  answer: FakeAnswer,
-  request: RecordedRequest,
-  byDefault: FakeAnswerFunction,
-): Promise<FakeFault | FakeResponse> {
-  if (typeof answer === 'string') return answer;
-  if (typeof answer === 'function') {
-    return settle((await (answer as FakeAnswerFunction)(request)) ?? byDefault, request, byDefault);
-  }
-  if ('delayMs' in answer) {
-    // Not referenced: a pending delay must not keep a test's process alive after close().
-    await sleep(answer.delayMs, undefined, { ref: false });
-    return settle(answer.answer ?? byDefault, request, byDefault);
-  }
-  if ('redirectTo' in answer) return { status: 307, headers: { location: answer.redirectTo } };
-  return 'status' in answer && typeof answer.status === 'number' ? answer : { status: 200, body: answer };
 }
 
 /** Puts an answer on the wire. */

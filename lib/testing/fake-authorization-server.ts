@@ -67,9 +67,7 @@ export class FakeAuthorizationServer {
 
   readonly #server: Server;
   readonly #settings: Omit<FakeAuthorizationServerOptions, 'issuerPath'>;
-  #token!: FakeEndpoint;
-  #api!: FakeEndpoint;
-  #metadata!: FakeEndpoint;
+  #endpoints!: Record<'token' | 'api' | 'metadata', FakeEndpoint>;
   #issued!: Map<string, { issuedAt: number; expiresAt: number }>;
   #revoked!: Set<string>;
   #count!: number;
@@ -94,37 +92,37 @@ export class FakeAuthorizationServer {
 
   /** What the token endpoint received, in order. */
   get tokenRequests(): readonly RecordedRequest[] {
-    return this.#token.requests;
+    return this.#endpoints.token.requests;
   }
 
   /** What the API received, in order. */
   get apiRequests(): readonly RecordedRequest[] {
-    return this.#api.requests;
+    return this.#endpoints.api.requests;
   }
 
   /** What the metadata addresses received, in order. */
   get metadataRequests(): readonly RecordedRequest[] {
-    return this.#metadata.requests;
+    return this.#endpoints.metadata.requests;
   }
 
   /** Scripts the next answers of the token endpoint; after them the default returns. */
   respondWith(...answers: FakeAnswer[]): void {
-    this.#token.queue.push(...answers);
+    this.#endpoints.token.queue.push(...answers);
   }
 
   /** Replaces the default answer of the token endpoint; `undefined` restores it. */
   alwaysRespond(answer: FakeAnswer | undefined): void {
-    this.#token.always = answer;
+    this.#endpoints.token.always = answer;
   }
 
   /** Scripts the next answers of the API, whatever token they come with. */
   respondToApiWith(...answers: FakeAnswer[]): void {
-    this.#api.queue.push(...answers);
+    this.#endpoints.api.queue.push(...answers);
   }
 
   /** Scripts the next answers of the metadata addresses. */
   respondToMetadataWith(...answers: FakeAnswer[]): void {
-    this.#metadata.queue.push(...answers);
+    this.#endpoints.metadata.queue.push(...answers);
   }
 
   /** The next token response, with members replaced; `undefined` removes one. For scripts. */
@@ -148,9 +146,7 @@ export class FakeAuthorizationServer {
     Object.assign(this, DEFAULTS, this.#settings);
     this.metadata = {};
     this.onApiRequest = undefined;
-    this.#token = new FakeEndpoint();
-    this.#api = new FakeEndpoint();
-    this.#metadata = new FakeEndpoint();
+    this.#endpoints = { token: new FakeEndpoint(), api: new FakeEndpoint(), metadata: new FakeEndpoint() };
     this.#issued = new Map();
     this.#revoked = new Set();
     this.#count = 0;
@@ -192,17 +188,20 @@ export class FakeAuthorizationServer {
     const path = request.url.split('?')[0] ?? '';
     if (path === '/oauth/token') return this.#answerToken(request);
     if (path === '/api' || path.startsWith('/api/')) {
-      return this.#api.answer(request, async (it) => (await this.onApiRequest?.(it)) ?? this.#echo(it));
+      return this.#endpoints.api.answer(
+        request,
+        async (it) => (await this.onApiRequest?.(it)) ?? this.#echo(it),
+      );
     }
     const issuerPath = this.issuer.slice(this.url.length);
     const isMetadata = ['openid-configuration', 'oauth-authorization-server'].some((name) =>
       [`/.well-known/${name}${issuerPath}`, `${issuerPath}/.well-known/${name}`].includes(path),
     );
-    return isMetadata ? this.#metadata.answer(request, () => this.#describe()) : { status: 404 };
+    return isMetadata ? this.#endpoints.metadata.answer(request, () => this.#describe()) : { status: 404 };
   }
 
   async #answerToken(request: RecordedRequest): ReturnType<FakeEndpoint['answer']> {
-    const answer = await this.#token.answer(request, (it) => this.#grant(it), this.latencyMs);
+    const answer = await this.#endpoints.token.answer(request, (it) => this.#grant(it), this.latencyMs);
     const body = typeof answer === 'object' && answer.status === 200 ? answer.body : undefined;
     if (typeof body === 'object' && 'access_token' in body && typeof body.access_token === 'string') {
       const lifetime = 'expires_in' in body ? Number(body.expires_in) : NaN;
@@ -215,9 +214,8 @@ export class FakeAuthorizationServer {
 
   #grant(request: RecordedRequest): FakeAnswer {
     if (request.method !== 'POST') return { status: 405, headers: { allow: 'POST' } };
-    if (this.clients && !authenticates(request, this.clients)) {
-      return { status: 401, body: { error: 'invalid_client' } };
-    }
+    const isKnown = !this.clients || authenticates(request, this.clients);
+    if (!isKnown) return { status: 401, body: { error: 'invalid_client' } };
     const scope = parameterOf(request, 'scope');
     return this.nextToken(this.echoScope && scope ? { scope } : {});
   }
