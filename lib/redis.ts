@@ -164,9 +164,11 @@ export class RedisTokenStore extends TokenStore {
   }
 
   async #read(name: string): Promise<string> {
-    const ofOtherType = (error: Error) =>
-      error.message.startsWith('WRONGTYPE') ? '' : Promise.reject(error);
-    return (await this.#client.get(name).catch(ofOtherType)) ?? '';
+    const text = await this.#client.get(name).catch((error: Error) => {
+      if (!error.message.startsWith('WRONGTYPE')) throw error;
+      return '';
+    });
+    return text ?? '';
   }
 
   #bounded<T>(operation: () => Promise<T>): Promise<T> {
