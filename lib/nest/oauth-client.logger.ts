@@ -62,11 +62,10 @@ export class OAuthClientLogger {
         const line = `The token of client "${client}" was invalidated (${reason}).`;
         return this.#write('debug', line, { client, reason });
       }
-      case 'store_unavailable':
-        return this.#write(
-          'warn',
-          `The token store is unavailable: each instance keeps its own tokens until it recovers. ${event.error.message}`,
-        );
+      case 'store_unavailable': {
+        const line = `The token store is unavailable: each instance keeps its own tokens until it recovers. ${event.error.message}`;
+        return this.#write('warn', line);
+      }
       case 'store_recovered':
         return this.#write('log', 'The token store recovered.');
     }
