@@ -36,7 +36,6 @@ export interface OutgoingRequest<R> {
   send(credentials: Credentials): Promise<ApiAnswer<R>>;
 }
 
-/** What an API answered. */
 export interface ApiAnswer<R> {
   readonly status: number;
   header(name: string): unknown;
@@ -99,7 +98,6 @@ export function clientFor(target: URL | undefined, clients: Iterable<ApiClient>)
   return ranked.filter(({ reach }) => reach > 0).sort((a, b) => b.reach - a.reach)[0]?.api;
 }
 
-/** One request on its way through one or several sendings. */
 class AuthorizedCall<R> {
   readonly #request: OutgoingRequest<R>;
   readonly #api: ApiClient;
@@ -116,15 +114,12 @@ class AuthorizedCall<R> {
     const { client, dpop, origins } = this.#api;
     const ready = dpop === undefined && !client.closed && !asked?.forceRefresh && !asked?.signal?.aborted;
     const token = ready ? this.#life.current() : undefined;
-    if (token === undefined) return this.#waitAndSend(asked);
+    if (token === undefined)
+      return this.#unlessCancelled(() => client.getToken(asked))
+        .then((newest) => this.#send(newest))
+        .then(([credentials, answer]) => this.#conclude(credentials, answer));
     const credentials = new Credentials(token, undefined, origins);
     return this.#request.send(credentials).then((answer) => this.#conclude(credentials, answer));
-  }
-
-  async #waitAndSend(asked: TokenRequest | undefined): Promise<R> {
-    const token = await this.#unlessCancelled(() => this.#api.client.getToken(asked));
-    const [credentials, answer] = await this.#send(token);
-    return this.#conclude(credentials, answer);
   }
 
   async #send(token: AccessToken): Promise<[Credentials, ApiAnswer<R>]> {

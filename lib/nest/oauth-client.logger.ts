@@ -93,10 +93,8 @@ export class OAuthClientLogger {
 
   #rejected({ client, limited }: Extract<OAuthClientEvent, { type: 'token_rejected' }>): void {
     const parts = { client, code: 'token_rejected' };
-    if (!limited) {
-      const line = `An API rejected the token of client "${client}" with 401; a new one is requested.`;
-      return this.#write('warn', line, parts);
-    }
+    const replaced = `An API rejected the token of client "${client}" with 401; a new one is requested.`;
+    if (!limited) return this.#write('warn', replaced, parts);
     const line = `An API keeps rejecting new tokens of client "${client}" with 401; they are replaced at a limited rate only. Check the token's audience and scope.`;
     this.#write(this.#isNews(client, 'rejected') ? 'error' : 'debug', line, parts);
   }
