@@ -7,10 +7,11 @@ import axios, {
   type AxiosResponse,
   type InternalAxiosRequestConfig,
 } from 'axios';
-import { EMPTY, from, merge, type Observable } from 'rxjs';
+import { EMPTY, merge, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
-import { clientFor, targetOf, type AllowedOrigins } from './allowed-origins.js';
+import { targetOf } from './allowed-origins.js';
 import {
+  clientFor,
   sendAuthorized,
   type ApiAnswer,
   type ApiClient,
@@ -55,7 +56,9 @@ export function interceptTokens(instance: AxiosInstance, clients: ApiClients, cl
   const wrap = (config: Config): Config => {
     if (config.oauth) config.oauth = SealedTokenRequest.of(config.oauth);
     const asked = config.oauth;
-    const below = adapterBelow(config.adapter);
+    const { adapter: given } = config;
+    // A request that passes twice, as with retry libraries, has an adapter of ours already.
+    const below = typeof given === 'function' && BELOW in given ? (given[BELOW] as Adapter) : given;
     const adapter = (sent: Config): Promise<AxiosResponse> =>
       attached ? authorize(sent, below, asked, select) : sendAsItIs(sent, below);
     adapter[BELOW] = below;
@@ -67,11 +70,6 @@ export function interceptTokens(instance: AxiosInstance, clients: ApiClients, cl
     attached = false;
     instance.interceptors.request.eject(id);
   };
-}
-
-/** A request that passes twice, as with retry libraries, has an adapter of ours already. */
-function adapterBelow(adapter: Adapter): Adapter {
-  return typeof adapter === 'function' && BELOW in adapter ? (adapter[BELOW] as Adapter) : adapter;
 }
 
 /** Sends a request with a token, unless it is to get none. */
@@ -91,7 +89,7 @@ function authorize(
     if (api === undefined) return sendAsItIs(config, below);
     const request = new AxiosRequest(config, below, api);
     if (oauth !== false && own === undefined) return sendAuthorized(request, api, oauth);
-    if (api.tlsAgent === undefined || !request.isWithin(api.origins)) return sendAsItIs(config, below);
+    if (api.tlsAgent === undefined || !api.origins.allow(config)) return sendAsItIs(config, below);
     return request.send().then((answer) => answer.surface());
   } catch (error) {
     return Promise.reject(error);
@@ -123,44 +121,26 @@ function withoutOurs(config: Config): Config {
 
 /** An Axios request as it left all interceptors and transforms. */
 class AxiosRequest implements OutgoingRequest<AxiosResponse> {
-  readonly #config: Config;
+  readonly config: Config;
   readonly #adapter: Adapter;
   readonly #api: ApiClient;
   #boundary: string | undefined;
 
   constructor(config: Config, adapter: Adapter, api: ApiClient) {
-    this.#config = config;
+    this.config = config;
     this.#adapter = adapter;
     this.#api = api;
   }
 
-  get method(): string {
-    return this.#config.method ?? 'get';
-  }
-
-  get target(): URL | undefined {
-    return targetOf(this.#config);
-  }
-
-  get body(): unknown {
-    return this.#config.data;
-  }
-
   get cancelled$(): Observable<unknown> {
-    const { signal, cancelToken } = this.#config;
-    return merge(
-      signal ? aborted$(signal as AbortSignal) : EMPTY,
-      cancelToken ? from(cancelToken.promise) : EMPTY,
-    );
-  }
-
-  isWithin(origins: AllowedOrigins): boolean {
-    return origins.allow(this.#config);
+    const { signal, cancelToken } = this.config;
+    const aborted = signal ? aborted$(signal as AbortSignal) : EMPTY;
+    return merge(aborted, cancelToken?.promise ?? EMPTY);
   }
 
   /** Without credentials it still presents the client's certificate. */
   send(credentials?: Credentials): Promise<ApiAnswer<AxiosResponse>> {
-    const config = this.#config;
+    const { config } = this;
     const copy = this.#carrying(credentials);
     const answered = (response: AxiosResponse, error?: unknown) => {
       sealRequest(response.request);
@@ -186,7 +166,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
 
   /** A copy to send, so that the credentials stand in no config that anybody else can see. */
   #carrying(credentials: Credentials | undefined): Config {
-    const config = this.#config;
+    const { config } = this;
     const { tlsAgent } = this.#api;
     const copy = copyOf(config);
     const headers = Object.assign(new AxiosHeaders(), config.headers);
