@@ -4,11 +4,15 @@ import {
   TokenResponseError,
 } from '../core/errors.js';
 import type { AccessTokenType, StoredToken } from '../core/token-store.js';
+import { isRecord } from '../options/option-schema.js';
 import { formEncode } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
 
+/** The members of a JSON object. */
+export type Members = Record<string, unknown>;
+
 /** The token request that is answered. */
-export interface SentForm {
+interface SentForm {
   url: string;
   form: URLSearchParams;
   /** What was sent in confidence, in case the server repeats it. */
@@ -30,21 +34,16 @@ export async function readTokenResponse(
   sent: SentForm,
   answer: Response,
 ): Promise<StoredToken> {
-  const { client } = parts;
   requireAnswer(parts, 'authorization server', sent.url, answer);
   const body = parseObject(await answer.text());
   const code = body?.['error'];
   if (code === 'temporarily_unavailable') throw unavailableNow(parts, 'authorization server', answer);
-  if (answer.status >= 300 || (code ?? '') !== '') {
-    const errorDescription = serverText(body?.['error_description'], sent.secrets);
-    const error = serverText(code, sent.secrets);
-    throw rejection(client, { status: answer.status, error, errorDescription });
-  }
-  if (body === undefined) throw invalid(client, 'is not a JSON object');
+  if (answer.status >= 300 || (code ?? '') !== '') throw rejection(parts, sent, answer.status, body);
+  if (body === undefined) throw invalid(parts.client, 'is not a JSON object');
   return successful(parts, sent, body);
 }
 
-function successful(parts: ProtocolParts, sent: SentForm, body: Record<string, unknown>): StoredToken {
+function successful(parts: ProtocolParts, sent: SentForm, body: Members): StoredToken {
   const { client, options } = parts;
   const { form, issuedAt } = sent;
   const { access_token: value, refresh_token: next } = body;
@@ -72,15 +71,12 @@ function successful(parts: ProtocolParts, sent: SentForm, body: Record<string, u
 }
 
 /** `token_type` is case-insensitive (RFC 6749 §5.1); that of an exchanged token may be `N_A` (RFC 8693 §2.2.1). */
-function tokenTypeOf(
-  parts: ProtocolParts,
-  { token_type: type, issued_token_type: issued }: Record<string, unknown>,
-): AccessTokenType | undefined {
+function tokenTypeOf(parts: ProtocolParts, body: Members): AccessTokenType | undefined {
+  const { token_type: type, issued_token_type: issued } = body;
   const exchange = parts.options.grant.type === 'token_exchange';
-  if (exchange && typeof issued !== 'string')
-    warnOf(parts, 'no issued_token_type; an access token is assumed');
+  if (exchange && typeof issued !== 'string') hint(parts, 'no issued_token_type; an access token is assumed');
   if (type === undefined || type === null) {
-    warnOf(parts, 'no token_type; Bearer is assumed');
+    hint(parts, 'no token_type; Bearer is assumed');
     return 'Bearer';
   }
   const name = typeof type === 'string' ? type.toLowerCase() : undefined;
@@ -91,7 +87,7 @@ function tokenTypeOf(
 function lifetimeOf(parts: ProtocolParts, expiresIn: unknown): number {
   const { defaultLifetimeMs } = parts.options;
   if (expiresIn === undefined || expiresIn === null) {
-    warnOf(parts, `no expires_in; ${defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
+    hint(parts, `no expires_in; ${defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
     return defaultLifetimeMs;
   }
   const text = typeof expiresIn === 'string' && /^\d+(\.\d+)?$/.test(expiresIn.trim());
@@ -100,7 +96,7 @@ function lifetimeOf(parts: ProtocolParts, expiresIn: unknown): number {
   return Math.min(seconds * 1000, YEAR_MS);
 }
 
-function warnOf({ client, warn }: ProtocolParts, missing: string): void {
+function hint({ client, warn }: ProtocolParts, missing: string): void {
   warn(`OAuth client "${client}": its token response has ${missing}.`);
 }
 
@@ -109,19 +105,17 @@ export function isNoTokenEndpoint({ error, status }: Pick<TokenRequestError, 'er
   return error === undefined && (status === 404 || status === 405);
 }
 
-type Refusal = Pick<TokenRequestError, 'status' | 'error' | 'errorDescription'>;
-
-function rejection(client: string, refusal: Refusal): TokenRequestError {
-  const { status, error, errorDescription } = refusal;
+function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: Members = {}): Error {
+  const { client } = parts;
+  const error = serverText(body['error'], sent.secrets);
+  const errorDescription = serverText(body['error_description'], sent.secrets);
   const description = errorDescription === undefined ? '' : ` (${errorDescription})`;
   const reason = error === undefined ? '' : `: ${error}${description}`;
-  const remedy = isNoTokenEndpoint(refusal)
+  const remedy = isNoTokenEndpoint({ error, status })
     ? 'its token endpoint'
     : 'its credentials, grant, scope and audience';
-  return new TokenRequestError(
-    `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check ${remedy}.`,
-    { client, ...refusal },
-  );
+  const message = `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check ${remedy}.`;
+  return new TokenRequestError(message, { client, status, error, errorDescription });
 }
 
 /** The answer cannot be used; `retryable` when it looks like a passing disturbance, such as a proxy's page. */
@@ -170,18 +164,12 @@ export function requireAnswer(parts: ProtocolParts, what: string, url: string, a
   if (status < 300 || status >= 400) return;
   const location = headers.get('location') ?? '';
   const target = URL.canParse(location, url) ? new URL(location, url).origin : 'nowhere';
-  throw new TokenResponseError(
-    `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`,
-    { client },
-  );
+  const message = `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`;
+  throw new TokenResponseError(message, { client });
 }
 
-/** The error for an answer that asks to come back later. */
-export function unavailableNow(
-  { client, clock }: ProtocolParts,
-  what: string,
-  { status, headers }: Response,
-): AuthorizationServerUnavailableError {
+function unavailableNow(parts: ProtocolParts, what: string, { status, headers }: Response): Error {
+  const { client, clock } = parts;
   const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, clock.now());
   const message = `The ${what} of OAuth client "${client}" is unavailable: it answered ${status}.`;
   return new AuthorizationServerUnavailableError(message, { client, status, retryAfterMs });
@@ -199,12 +187,10 @@ export function parseRetryAfter(header: string | undefined, now: number): number
 }
 
 /** The JSON object that `text` is, if it is one. */
-export function parseObject(text: string): Record<string, unknown> | undefined {
+export function parseObject(text: string): Members | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
+    return isRecord(value) ? value : undefined;
   } catch {
     return undefined;
   }
