@@ -1,13 +1,11 @@
 import { httpTransport } from '../http/protocol-transport.js';
 import { TlsAgent } from '../http/tls-agent.js';
-import type { DpopKey } from '../oauth/dpop.js';
 import { OAuthTokenEndpoint } from '../oauth/oauth-token-endpoint.js';
 import type { ProtocolParts, ProtocolTransport } from '../oauth/protocol.js';
 
 /** A client's way to its authorization server, and the keys that it shares with the way to its API. */
-export interface ClientConnection {
+export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
   readonly endpoint: OAuthTokenEndpoint;
-  readonly dpop: DpopKey | undefined;
   readonly tlsAgent: TlsAgent | undefined;
 }
 

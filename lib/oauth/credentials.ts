@@ -3,36 +3,36 @@ import type { SecureContextOptions } from 'node:tls';
 import { setTimeout } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { OAuthClientError } from '../core/errors.js';
-import type { PrivateJwk } from '../options/client-options.js';
-import { certificateFingerprint, parseSigningKey, type SigningKey } from '../options/keys.js';
+import type { OAuthClientOptions, PrivateJwk } from '../options/client-options.js';
+import { certificateFingerprint, parseSigningKey } from '../options/keys.js';
 import { fileSource, type Source } from '../options/source.js';
 import type { KnownServer, ProtocolParts } from './protocol.js';
 
 /** What one token request authenticates the client with. */
 export interface ClientAuthentication {
-  /** Goes into the body. */
   fields: Record<string, string>;
-  authorization?: string;
+  header?: { authorization: string };
   /** To tell whether it has changed since: the secret, or the key's or certificate's public part. */
   credential?: string | undefined;
 }
 
+type Material = string | PrivateJwk;
+
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const ASSERTION_LIFETIME_S = 60;
+/** How long a function or file behind a credential may take: not every wait for one has a deadline of its own. */
+const READ_TIMEOUT_MS = 4_000;
 
-/**
- * Reads the credentials as they are now; exactly one method per request (RFC 6749 §2.3).
- *
- * @param certificate names the client certificate in use, if any
- */
+/** Reads the credentials as they are now; exactly one method per request (RFC 6749 §2.3). */
 export async function clientAuthentication(
   parts: ProtocolParts,
   server: KnownServer,
   certificate: string | undefined,
 ): Promise<ClientAuthentication> {
-  const { clientId, tokenEndpointAuthMethod: method, basicEncoding, keyId } = parts.options;
+  const { client, options } = parts;
+  const { clientId, tokenEndpointAuthMethod: method, signingAlgorithm } = options;
   const fields = { client_id: clientId };
-  const signed = async (header: { alg: string; kid?: string }, key: KeyObject | Uint8Array) => {
+  const signed = async (header: { alg: string; kid?: string | undefined }, key: KeyObject | Uint8Array) => {
     const jwt = await assertion(parts, server, header).sign(key);
     return { ...fields, client_assertion: jwt, client_assertion_type: ASSERTION_TYPE };
   };
@@ -40,15 +40,16 @@ export async function clientAuthentication(
   if (method === 'tls_client_auth' || method === 'self_signed_tls_client_auth')
     return { fields, credential: certificate };
   if (method === 'private_key_jwt') {
-    const { key, algorithm, keyId: ownId, publicJwk } = await clientKey(parts);
-    const kid = keyId ?? ownId;
-    const header = { alg: algorithm, ...(kid !== undefined && { kid }) };
+    const parse = (key: Material) => parseSigningKey(key, signingAlgorithm);
+    const source = sourceOf(options, 'privateKey');
+    const { key, algorithm, keyId, publicJwk } = await readCredential(client, ...source, parse);
+    const header = { alg: algorithm, kid: options.keyId ?? keyId };
     return { fields: await signed(header, key), credential: JSON.stringify(publicJwk) };
   }
-  const credential = await clientSecret(parts);
+  const credential = await readText(client, ...sourceOf(options, 'clientSecret'));
   switch (method) {
     case 'client_secret_basic':
-      return { fields: {}, authorization: basic(clientId, credential, basicEncoding), credential };
+      return { fields: {}, header: basic(clientId, credential, options.basicEncoding), credential };
     case 'client_secret_post':
       return { fields: { ...fields, client_secret: credential }, credential };
     case 'client_secret_jwt':
@@ -68,9 +69,9 @@ function assertion({ options, clock }: ProtocolParts, server: KnownServer, heade
 }
 
 /** RFC 6749 §2.3.1, but most servers read Basic credentials raw: what URLs never need to escape stays as it is. */
-function basic(id: string, secret: string, encoding: 'form' | 'raw'): string {
+function basic(id: string, secret: string, encoding: 'form' | 'raw'): { authorization: string } {
   const encode = encoding === 'raw' ? String : formEncode;
-  return `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}`;
+  return { authorization: `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}` };
 }
 
 /** `application/x-www-form-urlencoded` with `-._~` kept; `URLSearchParams` would encode `~` and keep `*`. */
@@ -80,17 +81,13 @@ export function formEncode(value: string): string {
     .replace(/%20/g, '+');
 }
 
-function clientSecret({ client, options }: ProtocolParts): Promise<string> {
-  const { clientSecret: secret, clientSecretFile = '' } = options;
-  if (secret !== undefined) return readText(client, 'clientSecret', secret);
-  return readText(client, 'clientSecretFile', fileSource(clientSecretFile));
-}
-
-function clientKey({ client, options }: ProtocolParts): Promise<SigningKey> {
-  const { privateKey, privateKeyFile = '', signingAlgorithm } = options;
-  const parse = (key: Material) => parseSigningKey(key, signingAlgorithm);
-  if (privateKey !== undefined) return readCredential(client, 'privateKey', privateKey, parse);
-  return readCredential(client, 'privateKeyFile', fileSource(privateKeyFile), parse);
+/** The option and its value, or those of the file that takes its place. */
+function sourceOf(
+  options: OAuthClientOptions,
+  option: 'clientSecret' | 'privateKey',
+): [string, Source<Material>] {
+  const { [option]: own, [`${option}File` as const]: file = '' } = options;
+  return own === undefined ? [`${option}File`, fileSource(file)] : [option, own];
 }
 
 /** A client's certificate (RFC 8705), which rotates like a secret: it is read whenever the authorization server is asked. */
@@ -104,10 +101,8 @@ export class ClientCertificate {
   }
 
   /**
-   * Reads certificate, key and authorities as they are now, and puts them to use; when certificate and key do not
-   * fit, since they may be being replaced just now, what was there stays in use.
-   *
-   * @returns the fingerprint (RFC 8705 §3.1), so that tokens bound to another certificate are not used with this one
+   * Reads certificate, key and authorities as they are now, and puts them to use if they fit: they may be being
+   * replaced just now. Tokens that are bound to another fingerprint (RFC 8705 §3.1) are not used with them.
    */
   async read(): Promise<string | undefined> {
     const { client, options, useCertificate } = this.#parts;
@@ -131,24 +126,15 @@ export class ClientCertificate {
   }
 }
 
-type Material = string | PrivateJwk;
-
-/** How long a function or file behind a credential may take: not every wait for one has a deadline of its own. */
-const READ_TIMEOUT_MS = 4_000;
-
 /** Reads a secret, assertion or certificate from where it is kept. */
-export function readText(client: string, option: string, source: Source<string>): Promise<string> {
+export function readText(client: string, option: string, source: Source<Material>): Promise<string> {
   return readCredential(client, option, source, (text) => {
     if (typeof text !== 'string' || text === '') throw new Error('There is no text.');
     return text;
   });
 }
 
-/**
- * Reads a credential of any kind.
- *
- * @throws {OAuthClientError} `credentials_unavailable`, which shows no more of the cause than a system error's code
- */
+/** @throws {OAuthClientError} `credentials_unavailable`, which shows no more of the cause than a system error's code */
 export async function readCredential<T>(
   client: string,
   option: string,

@@ -42,12 +42,8 @@ export class DpopKey {
     return jwt.setProtectedHeader({ alg: algorithm, typ: 'dpop+jwt', jwk: publicJwk }).sign(key);
   }
 
-  /**
-   * Keeps the nonce that an answer carries (RFC 9449 §8.2, §9).
-   *
-   * @returns true when the request's `proof` was made with another, so that the request is worth another try
-   */
-  rememberNonce(origin: string, nonce: string | undefined, proof: string): boolean {
+  /** Keeps an answer's nonce (RFC 9449 §8.2, §9). True when `proof` has another: the request is worth another try. */
+  rememberNonce(origin: string, nonce: string | null | undefined, proof: string): boolean {
     if (!nonce) return false;
     const used = decodeJwt(proof);
     this.#nonces.set(`${origin} ${used['ath'] !== undefined}`, nonce);

@@ -7,7 +7,7 @@ import { DpopKey } from './dpop.js';
 import { grantIdentity, grantParameters } from './grants.js';
 import type { ProtocolParts, ProtocolRequest } from './protocol.js';
 import { ServerMetadataSource } from './server-metadata.js';
-import { readTokenResponse } from './token-response.js';
+import { tokenOf } from './token-response.js';
 
 /** What a token request presents, and may have been replaced when it is refused. */
 type Renewable = 'nonce' | 'credential' | 'refreshToken';
@@ -86,11 +86,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
         ? await this.#metadata.get(signal)
         : { issuer: issuer ?? new URL(tokenEndpoint).origin, tokenEndpoint };
     const url = new URL(server.tokenEndpoint);
-    const { fields, authorization, credential } = await clientAuthentication(
-      this.#parts,
-      server,
-      certificate,
-    );
+    const { fields, header, credential } = await clientAuthentication(this.#parts, server, certificate);
     const form = await grantParameters(this.#parts, details, kept);
     for (const [name, value] of Object.entries(fields)) form.append(name, value);
     const nonce = this.dpop?.nonce(url.origin);
@@ -102,7 +98,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     const headers = {
       accept: 'application/json',
       'content-type': type,
-      ...(authorization !== undefined && { authorization }),
+      ...header,
       ...(proof !== undefined && { dpop: proof }),
     };
     const message = { url: server.tokenEndpoint, method: 'POST' as const, headers, data, signal };
@@ -113,14 +109,10 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     const issuedAt = this.#parts.clock.now();
     const answer = await this.#parts.transport(message);
     const { dpop: proof = '', authorization = '' } = message.headers;
-    this.dpop?.rememberNonce(
-      new URL(message.url).origin,
-      answer.headers.get('dpop-nonce') ?? undefined,
-      proof,
-    );
+    this.dpop?.rememberNonce(new URL(message.url).origin, answer.headers.get('dpop-nonce'), proof);
     const confidential = [...form].filter(([name]) => isConfidential(name)).map(([, value]) => value);
     const secrets = [...confidential, credential, proof, authorization.replace('Basic ', '')];
-    return readTokenResponse(this.#parts, { url: message.url, form, secrets, issuedAt }, answer);
+    return tokenOf(this.#parts, { url: message.url, form, secrets, issuedAt }, answer);
   }
 }
 
@@ -136,7 +128,7 @@ function suspectsOf(error: unknown, { refreshToken }: PreparedRequest): Renewabl
   const suspects: Renewable[] = [];
   if (code === 'use_dpop_nonce') suspects.push('nonce');
   if (code === 'invalid_grant' && refreshToken !== undefined) suspects.push('refreshToken');
-  if (code === 'invalid_client' || code === undefined || status === 401 || status === 403)
+  if ([undefined, 'invalid_client'].includes(code) || [401, 403].includes(status))
     suspects.push('credential');
   return suspects;
 }

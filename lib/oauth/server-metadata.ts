@@ -22,14 +22,15 @@ export class ServerMetadataSource {
   /** @throws {TokenResponseError | AuthorizationServerUnavailableError} when there is no document, not even an old one. */
   async get(signal: AbortSignal): Promise<KnownServer> {
     const { clock, options } = this.#parts;
-    const { issuer = '' } = options;
     const old = this.#known;
     if (old && clock.monotonic() < this.#knownUntil) return old;
     // A refresh that hangs must leave time for the token request, which can go without it.
     const boundMs = Math.min(Math.ceil(options.timeoutMs / 2), REFRESH_MAX_MS);
     const bound = old ? AbortSignal.any([signal, AbortSignal.timeout(boundMs)]) : signal;
     try {
-      this.#pending ??= this.#discover(issuer, bound).finally(() => (this.#pending = undefined));
+      this.#pending ??= this.#discover(options.issuer ?? '', bound).finally(
+        () => (this.#pending = undefined),
+      );
       this.#known = await this.#pending;
       this.#knownUntil = clock.monotonic() + TTL_MS;
       return this.#known;
@@ -60,9 +61,8 @@ export class ServerMetadataSource {
     }
     // An outage before a document that is wrong, and that before something else at the URL.
     const outage = errors.find((error) => error instanceof AuthorizationServerUnavailableError);
-    throw (
-      outage ?? errors.find((error) => error instanceof OAuthClientError && !error.retryable) ?? errors[0]
-    );
+    const wrong = errors.find((error) => error instanceof OAuthClientError && !error.retryable);
+    throw outage ?? wrong ?? errors[0];
   }
 
   async #fetch(url: string, signal: AbortSignal): Promise<Members> {

@@ -8,7 +8,6 @@ import { isRecord } from '../options/option-schema.js';
 import { formEncode } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
 
-/** The members of a JSON object. */
 export type Members = Record<string, unknown>;
 
 /** The token request that is answered. */
@@ -21,19 +20,12 @@ interface SentForm {
   issuedAt: number;
 }
 
+const MAX_RETRY_AFTER_MS = 3_600_000;
 const YEAR_MS = 365 * 24 * 3_600_000;
 const MAX_TEXT = 256;
 
-/**
- * Reads the token endpoint's answer. The one place that decides which failures are worth another try.
- *
- * @throws {AuthorizationServerUnavailableError | TokenRequestError | TokenResponseError}
- */
-export async function readTokenResponse(
-  parts: ProtocolParts,
-  sent: SentForm,
-  answer: Response,
-): Promise<StoredToken> {
+/** Reads the token endpoint's answer. The one place that decides which failures are worth another try. */
+export async function tokenOf(parts: ProtocolParts, sent: SentForm, answer: Response): Promise<StoredToken> {
   requireAnswer(parts, 'authorization server', sent.url, answer);
   const body = parseObject(await answer.text());
   const code = body?.['error'];
@@ -58,15 +50,14 @@ function successful(parts: ProtocolParts, sent: SentForm, body: Members): Stored
   // What was asked for is granted unless the server says otherwise (RFC 6749 §5.1).
   const scope = typeof body['scope'] === 'string' ? body['scope'] : form.get('scope');
   // One that comes with another grant is ignored (RFC 6749 §4.4.3).
-  const used = form.get('refresh_token') ?? undefined;
-  const refreshToken = used !== undefined && typeof next === 'string' && next !== '' ? next : used;
+  const used = form.get('refresh_token');
   return {
     value,
     tokenType,
     issuedAt,
     expiresAt: issuedAt + lifetimeOf(parts, body['expires_in']),
     ...(scope !== null && { scope }),
-    ...(refreshToken !== undefined && { refreshToken }),
+    ...(used !== null && { refreshToken: (typeof next === 'string' && next) || used }),
   };
 }
 
@@ -148,15 +139,7 @@ function isTelling(secret: string): boolean {
   return secret.length >= 8 || (secret.length >= 4 && /[^a-z]/i.test(secret));
 }
 
-const MAX_RETRY_AFTER_MS = 3_600_000;
-
-/**
- * Refuses redirects, which would turn a POST into a GET, or hand the credentials on (RFC 9110 §15.4), and outages.
- *
- * @param what was asked for
- * @throws {TokenResponseError} naming the origin that the server at `url` pointed to
- * @throws {AuthorizationServerUnavailableError} when its status says that asking again later can help
- */
+/** Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4). */
 export function requireAnswer(parts: ProtocolParts, what: string, url: string, answer: Response): void {
   const { client } = parts;
   const { status, headers } = answer;
