@@ -4,7 +4,6 @@ import {
   TokenResponseError,
 } from '../core/errors.js';
 import type { AccessTokenType, StoredToken } from '../core/token-store.js';
-import { isRecord } from '../options/option-schema.js';
 import { formEncode } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
 
@@ -173,7 +172,8 @@ export function parseRetryAfter(header: string | undefined, now: number): number
 export function parseObject(text: string): Members | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : undefined;
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? (value as Members) : undefined;
   } catch {
     return undefined;
   }
