@@ -68,8 +68,12 @@ export class OncePerFleet {
         this.#readOrWork(keys, acceptable, (grant) => work(grant, since)),
       );
       if (locked.outcome === 'acquired') return locked.result;
-      // Another instance is asking. The lease bounds this wait: once it is over the lock is free.
-      const pauseMs = pollPauseMs(clock.monotonic() - startedAt, lookMs) * (0.75 + clock.random() / 2);
+      // Another instance is asking. After a whole lease this one asks as well, even if the next
+      // one holds the lock by then; but no grant is ever used by two at once.
+      const waitedMs = clock.monotonic() - startedAt;
+      if (waitedMs > leaseMs && keys.grantKey === undefined)
+        return this.#readOrWork(keys, acceptable, (grant) => work(grant, since));
+      const pauseMs = pollPauseMs(waitedMs, lookMs) * (0.75 + clock.random() / 2);
       await firstValueFrom(timer(pauseMs, clock.scheduler).pipe(raceWith(this.#closed$)));
       const lookedAt = clock.monotonic();
       const entry = await this.#read(keys, acceptable);
