@@ -1,39 +1,38 @@
 import { randomUUID, type KeyObject } from 'node:crypto';
+import type { SecureContextOptions } from 'node:tls';
 import { setTimeout } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { OAuthClientError } from '../core/errors.js';
-import type { OAuthClientOptions, PrivateJwk, SigningAlgorithm } from '../options/client-options.js';
-import { parseSigningKey, type SigningKey } from '../options/keys.js';
+import type { OAuthClientOptions, PrivateJwk } from '../options/client-options.js';
+import { certificateFingerprint, parseSigningKey } from '../options/keys.js';
 import { fileSource, type Source } from '../options/source.js';
 import type { KnownServer, ProtocolParts } from './protocol.js';
 
 /** What one token request authenticates the client with. */
 export interface ClientAuthentication {
-  /** Goes into the body. */
   fields: Record<string, string>;
-  /** The `Authorization` header. */
-  authorization?: string;
+  header?: { authorization: string };
   /** To tell whether it has changed since: the secret, or the key's or certificate's public part. */
   credential?: string | undefined;
 }
 
+type Material = string | PrivateJwk;
+
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const ASSERTION_LIFETIME_S = 60;
+/** How long a function or file behind a credential may take: not every wait for one has a deadline of its own. */
+const READ_TIMEOUT_MS = 4_000;
 
-/**
- * Reads the credentials as they are now; exactly one method per request (RFC 6749 §2.3).
- *
- * @param certificate names the client certificate in use, if any
- */
+/** Reads the credentials as they are now; exactly one method per request (RFC 6749 §2.3). */
 export async function clientAuthentication(
   parts: ProtocolParts,
   server: KnownServer,
   certificate: string | undefined,
 ): Promise<ClientAuthentication> {
   const { client, options } = parts;
-  const { clientId, tokenEndpointAuthMethod: method } = options;
+  const { clientId, tokenEndpointAuthMethod: method, signingAlgorithm } = options;
   const fields = { client_id: clientId };
-  const signed = async (header: { alg: string; kid?: string }, key: KeyObject | Uint8Array) => {
+  const signed = async (header: { alg: string; kid?: string | undefined }, key: KeyObject | Uint8Array) => {
     const jwt = await assertion(parts, server, header).sign(key);
     return { ...fields, client_assertion: jwt, client_assertion_type: ASSERTION_TYPE };
   };
@@ -41,14 +40,16 @@ export async function clientAuthentication(
   if (method === 'tls_client_auth' || method === 'self_signed_tls_client_auth')
     return { fields, credential: certificate };
   if (method === 'private_key_jwt') {
-    const { key, algorithm, keyId, publicJwk } = await readClientKey(client, options);
-    const header = { alg: algorithm, ...(keyId !== undefined && { kid: keyId }) };
+    const parse = (key: Material) => parseSigningKey(key, signingAlgorithm);
+    const source = sourceOf(options, 'privateKey');
+    const { key, algorithm, keyId, publicJwk } = await readCredential(client, ...source, parse);
+    const header = { alg: algorithm, kid: options.keyId ?? keyId };
     return { fields: await signed(header, key), credential: JSON.stringify(publicJwk) };
   }
-  const credential = await readSecret(client, options);
+  const credential = await readText(client, ...sourceOf(options, 'clientSecret'));
   switch (method) {
     case 'client_secret_basic':
-      return { fields: {}, authorization: basic(clientId, credential, options.basicEncoding), credential };
+      return { fields: {}, header: basic(clientId, credential, options.basicEncoding), credential };
     case 'client_secret_post':
       return { fields: { ...fields, client_secret: credential }, credential };
     case 'client_secret_jwt':
@@ -60,10 +61,7 @@ export async function clientAuthentication(
 function assertion({ options, clock }: ProtocolParts, server: KnownServer, header: { alg: string }): SignJWT {
   const { clientId, issuer } = options;
   const audience = options.assertion?.audience ?? (issuer ? 'issuer' : 'token_endpoint');
-  const named = new Map([
-    ['issuer', server.issuer],
-    ['token_endpoint', server.tokenEndpoint],
-  ]);
+  const named = new Map(Object.entries({ issuer: server.issuer, token_endpoint: server.tokenEndpoint }));
   const iat = Math.floor(clock.now() / 1000);
   const claims = { iss: clientId, sub: clientId, aud: named.get(audience) ?? audience, jti: randomUUID() };
   const jwt = new SignJWT({ ...claims, iat, nbf: iat, exp: iat + ASSERTION_LIFETIME_S });
@@ -71,9 +69,9 @@ function assertion({ options, clock }: ProtocolParts, server: KnownServer, heade
 }
 
 /** RFC 6749 §2.3.1, but most servers read Basic credentials raw: what URLs never need to escape stays as it is. */
-function basic(id: string, secret: string, encoding: 'form' | 'raw'): string {
+function basic(id: string, secret: string, encoding: 'form' | 'raw'): { authorization: string } {
   const encode = encoding === 'raw' ? String : formEncode;
-  return `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}`;
+  return { authorization: `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}` };
 }
 
 /** `application/x-www-form-urlencoded` with `-._~` kept; `URLSearchParams` would encode `~` and keep `*`. */
@@ -83,73 +81,77 @@ export function formEncode(value: string): string {
     .replace(/%20/g, '+');
 }
 
-/** How long a function or file behind a credential may take: not every wait for one has a deadline of its own. */
-const READ_TIMEOUT_MS = 4_000;
-
-/**
- * Reads a secret, assertion or certificate from where it is kept.
- *
- * @throws {OAuthClientError} `credentials_unavailable`, naming the option; the cause is left out, it may hold the secret.
- */
-export async function readCredential(
-  client: string,
-  option: string,
-  source: Source<string>,
-): Promise<string> {
-  const value = await read(client, option, source);
-  if (typeof value === 'string' && value !== '') return value;
-  throw unavailable(client, option);
+/** The option and its value, or those of the file that takes its place. */
+function sourceOf(
+  options: OAuthClientOptions,
+  option: 'clientSecret' | 'privateKey',
+): [string, Source<Material>] {
+  const { [option]: own, [`${option}File` as const]: file = '' } = options;
+  return own === undefined ? [`${option}File`, fileSource(file)] : [option, own];
 }
 
-/** Reads a private key likewise. */
-export async function readKey(
-  client: string,
-  option: string,
-  source: Source<string | PrivateJwk>,
-  algorithm: SigningAlgorithm | undefined,
-): Promise<SigningKey> {
-  const material = await read(client, option, source);
-  try {
-    return parseSigningKey(material as string | PrivateJwk, algorithm);
-  } catch {
-    throw unavailable(client, option);
+/** A client's certificate (RFC 8705), which rotates like a secret: it is read whenever the authorization server is asked. */
+export class ClientCertificate {
+  readonly #parts: ProtocolParts;
+  #inUse = '';
+  #fingerprint: string | undefined;
+
+  constructor(parts: ProtocolParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Reads certificate, key and authorities as they are now, and puts them to use if they fit: they may be being
+   * replaced just now. Tokens that are bound to another fingerprint (RFC 8705 §3.1) are not used with them.
+   */
+  async read(): Promise<string | undefined> {
+    const { client, options, useCertificate } = this.#parts;
+    const material: SecureContextOptions = {};
+    for (const member of ['cert', 'key', 'ca', 'passphrase'] as const) {
+      const source = options.tls?.[member];
+      if (source !== undefined) material[member] = await readText(client, `tls.${member}`, source);
+    }
+    const read = JSON.stringify(material);
+    if (read === this.#inUse) return this.#fingerprint;
+    const before = this.#fingerprint;
+    try {
+      this.#fingerprint = certificateFingerprint(material);
+    } catch {
+      const message = `The tls.cert and tls.key of OAuth client "${client}" are not a certificate and its own private key: check both, and the passphrase.`;
+      throw new OAuthClientError('credentials_unavailable', message, { client, retryable: true });
+    }
+    this.#inUse = read;
+    useCertificate(material, before !== undefined && before !== this.#fingerprint);
+    return this.#fingerprint;
   }
 }
 
-/** The client's secret, or what its file holds. */
-export function readSecret(client: string, options: OAuthClientOptions): Promise<string> {
-  const { clientSecret, clientSecretFile = '' } = options;
-  if (clientSecret !== undefined) return readCredential(client, 'clientSecret', clientSecret);
-  return readCredential(client, 'clientSecretFile', fileSource(clientSecretFile));
+/** Reads a secret, assertion or certificate from where it is kept. */
+export function readText(client: string, option: string, source: Source<Material>): Promise<string> {
+  return readCredential(client, option, source, (text) => {
+    if (typeof text !== 'string' || text === '') throw new Error('There is no text.');
+    return text;
+  });
 }
 
-/** The client's private key, or what its file holds. */
-export async function readClientKey(client: string, options: OAuthClientOptions): Promise<SigningKey> {
-  const { privateKey, privateKeyFile = '', signingAlgorithm } = options;
-  const option = privateKey === undefined ? 'privateKeyFile' : 'privateKey';
-  const key = await readKey(client, option, privateKey ?? fileSource(privateKeyFile), signingAlgorithm);
-  return { ...key, keyId: options.keyId ?? key.keyId };
-}
-
-async function read(client: string, option: string, source: Source<string | PrivateJwk>): Promise<unknown> {
+/** @throws {OAuthClientError} `credentials_unavailable`, which shows no more of the cause than a system error's code */
+export async function readCredential<T>(
+  client: string,
+  option: string,
+  source: Source<Material>,
+  parse: (material: Material) => T,
+): Promise<T> {
   const done = new AbortController();
   try {
     const value = typeof source === 'function' ? source() : source;
-    return await Promise.race([value, setTimeout(READ_TIMEOUT_MS, '', { ref: false, signal: done.signal })]);
+    const late = setTimeout(READ_TIMEOUT_MS, '', { ref: false, signal: done.signal });
+    return parse(await Promise.race([value, late]));
   } catch (error) {
-    throw unavailable(client, option, error);
+    const { code } = (error ?? {}) as NodeJS.ErrnoException;
+    const why = typeof code === 'string' && /^E[A-Z]+$/.test(code) ? ` (${code})` : '';
+    const message = `The ${option} of OAuth client "${client}" could not be read${why}: check that the function, file or key behind it works.`;
+    throw new OAuthClientError('credentials_unavailable', message, { client, retryable: true });
   } finally {
     done.abort();
   }
-}
-
-/** Of the cause the error shows only a system error's code. */
-function unavailable(client: string, option: string, cause?: unknown): OAuthClientError {
-  const code: unknown = (cause as NodeJS.ErrnoException | undefined)?.code;
-  const why = typeof code === 'string' && /^E[A-Z]+$/.test(code) ? ` (${code})` : '';
-  return new OAuthClientError(
-    'credentials_unavailable',
-    `The ${option} of OAuth client "${client}" could not be read${why}: check that the function, file or key behind it works.`,
-    { client, retryable: true },
-  );
 }

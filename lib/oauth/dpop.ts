@@ -1,24 +1,20 @@
 import { hash, randomUUID } from 'node:crypto';
 import { SignJWT, calculateJwkThumbprint, decodeJwt, exportJWK, generateKeyPair } from 'jose';
 import type { AccessToken } from '../core/access-token.js';
-import type { Clock } from '../core/clock.js';
 import { LruMap } from '../core/memory-token-store.js';
-import type { DpopOptions } from '../options/client-options.js';
+import type { DpopOptions, PrivateJwk } from '../options/client-options.js';
 import { parseSigningKey, type SigningKey } from '../options/keys.js';
-import { readKey } from './credentials.js';
+import { readCredential } from './credentials.js';
+import type { ProtocolParts } from './protocol.js';
 
 /** The key that a client's tokens are bound to (RFC 9449), the proofs made with it, and the servers' nonces. */
 export class DpopKey {
-  readonly #client: string;
-  readonly #options: DpopOptions;
-  readonly #clock: Clock;
+  readonly #parts: ProtocolParts;
   readonly #nonces = new LruMap<string>(100);
   #key: Promise<SigningKey> | undefined;
 
-  constructor(client: string, options: DpopOptions, clock: Clock) {
-    this.#client = client;
-    this.#options = options;
-    this.#clock = clock;
+  constructor(parts: ProtocolParts) {
+    this.#parts = parts;
   }
 
   /** RFC 7638 thumbprint: names the key in cache keys. */
@@ -28,34 +24,29 @@ export class DpopKey {
 
   /** The newest nonce of an origin, as an API or as an authorization server: one may be both. */
   nonce(origin: string, ofApi = false): string | undefined {
-    return this.#nonces.get(nonceKey(origin, ofApi));
+    return this.#nonces.get(`${origin} ${ofApi}`);
   }
 
   /** A fresh proof for one request (RFC 9449 §4.2): to an API with its `token` (§7), to the token endpoint without (§5). */
   async proof(method: string, url: URL, token?: AccessToken): Promise<string> {
     const { key, publicJwk, algorithm } = await this.#read();
     const nonce = this.nonce(url.origin, token !== undefined);
-    return new SignJWT({
+    const jwt = new SignJWT({
       jti: randomUUID(),
       htm: method.toUpperCase(),
       htu: `${url.origin}${url.pathname}`,
-      iat: Math.floor(this.#clock.now() / 1000),
+      iat: Math.floor(this.#parts.clock.now() / 1000),
       ...(token && { ath: hash('sha256', token.value, 'base64url') }),
       ...(nonce !== undefined && { nonce }),
-    })
-      .setProtectedHeader({ alg: algorithm, typ: 'dpop+jwt', jwk: publicJwk })
-      .sign(key);
+    });
+    return jwt.setProtectedHeader({ alg: algorithm, typ: 'dpop+jwt', jwk: publicJwk }).sign(key);
   }
 
-  /**
-   * Keeps the nonce that an answer carries (RFC 9449 §8.2, §9).
-   *
-   * @returns true when the request's `proof` was made with another, so that the request is worth another try
-   */
-  rememberNonce(origin: string, nonce: string | undefined, proof: string): boolean {
+  /** Keeps an answer's nonce (RFC 9449 §8.2, §9). True when `proof` has another: the request is worth another try. */
+  rememberNonce(origin: string, nonce: string | null | undefined, proof: string): boolean {
     if (!nonce) return false;
     const used = decodeJwt(proof);
-    this.#nonces.set(nonceKey(origin, used['ath'] !== undefined), nonce);
+    this.#nonces.set(`${origin} ${used['ath'] !== undefined}`, nonce);
     return nonce !== used['nonce'];
   }
 
@@ -68,13 +59,12 @@ export class DpopKey {
   }
 
   async #make(): Promise<SigningKey> {
-    const { privateKey: given, algorithm } = this.#options;
-    if (given !== undefined) return readKey(this.#client, 'dpop.privateKey', given, algorithm);
+    const { client, options } = this.#parts;
+    const { privateKey: given, algorithm }: DpopOptions =
+      typeof options.dpop === 'object' ? options.dpop : {};
+    const parse = (key: string | PrivateJwk) => parseSigningKey(key, algorithm);
+    if (given !== undefined) return readCredential(client, 'dpop.privateKey', given, parse);
     const { privateKey } = await generateKeyPair(algorithm ?? 'ES256', { extractable: true });
-    return parseSigningKey({ ...(await exportJWK(privateKey)) }, algorithm);
+    return parse({ ...(await exportJWK(privateKey)) });
   }
-}
-
-function nonceKey(origin: string, ofApi: boolean): string {
-  return `${ofApi ? 'api' : 'token'} ${origin}`;
 }

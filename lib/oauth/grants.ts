@@ -4,7 +4,7 @@ import { scopeValues, type TokenRequestDetails } from '../core/token-request.js'
 import type { GrantOptions } from '../options/client-options.js';
 import { RESERVED_PARAMETERS } from '../options/option-schema.js';
 import type { Source } from '../options/source.js';
-import { readCredential } from './credentials.js';
+import { readText } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
 
 type Fields = Record<string, string | string[] | undefined>;
@@ -24,18 +24,18 @@ export function grantIdentity(client: string, grant: GrantOptions): unknown {
 
 /** The token request's parameters: no empty values, none twice but those that may be (RFC 6749 §3.2, RFC 8707 §2). */
 export async function grantParameters(
-  { client, options: { grant } }: ProtocolParts,
+  parts: ProtocolParts,
   details: TokenRequestDetails,
   keptRefreshToken: string | undefined,
 ): Promise<URLSearchParams> {
-  const { scope, audience, resource, parameters = {} } = details;
+  const { scope, audience, resource, parameters = {}, subjectToken } = details;
   const free = Object.entries(parameters).filter(([name]) => !RESERVED_PARAMETERS.has(name));
   const fields: Fields = {
     scope: scopeValues(scope).join(' '),
     audience,
     resource,
     ...Object.fromEntries(free),
-    ...(await grantFields(client, grant, details.subjectToken || undefined, keptRefreshToken)),
+    ...(await grantFields(parts, subjectToken || undefined, keptRefreshToken)),
   };
   const sent = new URLSearchParams();
   for (const [name, value] of Object.entries(fields))
@@ -43,21 +43,18 @@ export async function grantParameters(
   return sent;
 }
 
-/** The grant's type and its own fields. */
-async function grantFields(
-  client: string,
-  grant: GrantOptions,
-  subjectToken: string | undefined,
-  keptRefreshToken: string | undefined,
-): Promise<Fields> {
-  const read = (option: string, source: Source<string>) => readCredential(client, `grant.${option}`, source);
+async function grantFields(parts: ProtocolParts, subjectToken?: string, kept?: string): Promise<Fields> {
+  const { client, options } = parts;
+  const { grant } = options;
+  const read = (option: string, source: Source<string>) => readText(client, `grant.${option}`, source);
   switch (grant.type) {
     case 'client_credentials':
       return { grant_type: grant.type };
-    case 'refresh_token': {
-      const refreshToken = keptRefreshToken ?? (await read('refreshToken', grant.refreshToken));
-      return { grant_type: grant.type, refresh_token: refreshToken };
-    }
+    case 'refresh_token':
+      return {
+        grant_type: grant.type,
+        refresh_token: kept ?? (await read('refreshToken', grant.refreshToken)),
+      };
     case 'jwt_bearer': {
       const assertion = subjectToken ?? (grant.assertion && (await read('assertion', grant.assertion)));
       if (!assertion) throw subjectMissing(client, 'an assertion (grant.assertion, or subjectToken)');
@@ -79,9 +76,6 @@ async function grantFields(
 }
 
 function subjectMissing(client: string, what: string): OAuthClientError {
-  return new OAuthClientError(
-    'credentials_unavailable',
-    `OAuth client "${client}" needs ${what}: pass it with the token request, or in @UseOAuthClient.`,
-    { client },
-  );
+  const message = `OAuth client "${client}" needs ${what}: pass it with the token request, or in @UseOAuthClient.`;
+  return new OAuthClientError('credentials_unavailable', message, { client });
 }

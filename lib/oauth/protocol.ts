@@ -1,3 +1,4 @@
+import type { SecureContextOptions } from 'node:tls';
 import type { Clock } from '../core/clock.js';
 import type { ResolvedClientOptions } from '../options/resolved-options.js';
 
@@ -21,10 +22,9 @@ export interface ProtocolParts {
   clock: Clock;
   /** Called with a sentence on each thing that a server leaves out or contradicts. */
   warn: (message: string) => void;
+  /** Takes over a certificate; `isReplaced` when tokens are bound to the one before (RFC 8705 §3). */
+  useCertificate: (material: SecureContextOptions, isReplaced: boolean) => void;
 }
 
 /** An authorization server, as far as token requests go. */
-export interface KnownServer {
-  issuer: string;
-  tokenEndpoint: string;
-}
+export type KnownServer = Record<'issuer' | 'tokenEndpoint', string>;

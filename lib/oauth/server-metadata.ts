@@ -1,9 +1,7 @@
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenResponseError } from '../core/errors.js';
 import { KINDS, isLoopback, isSecure } from '../options/option-schema.js';
-import { parseObject, requireAnswer } from './token-response.js';
 import type { KnownServer, ProtocolParts } from './protocol.js';
-
-type Metadata = Record<string, unknown>;
+import { parseObject, requireAnswer, type Members } from './token-response.js';
 
 const TTL_MS = 3_600_000;
 /** When a refresh has failed, the old document serves this much longer before the next one. */
@@ -24,14 +22,15 @@ export class ServerMetadataSource {
   /** @throws {TokenResponseError | AuthorizationServerUnavailableError} when there is no document, not even an old one. */
   async get(signal: AbortSignal): Promise<KnownServer> {
     const { clock, options } = this.#parts;
-    const { issuer = '' } = options;
     const old = this.#known;
     if (old && clock.monotonic() < this.#knownUntil) return old;
     // A refresh that hangs must leave time for the token request, which can go without it.
     const boundMs = Math.min(Math.ceil(options.timeoutMs / 2), REFRESH_MAX_MS);
     const bound = old ? AbortSignal.any([signal, AbortSignal.timeout(boundMs)]) : signal;
     try {
-      this.#pending ??= this.#discover(issuer, bound).finally(() => (this.#pending = undefined));
+      this.#pending ??= this.#discover(options.issuer ?? '', bound).finally(
+        () => (this.#pending = undefined),
+      );
       this.#known = await this.#pending;
       this.#knownUntil = clock.monotonic() + TTL_MS;
       return this.#known;
@@ -61,31 +60,28 @@ export class ServerMetadataSource {
       }
     }
     // An outage before a document that is wrong, and that before something else at the URL.
-    throw (
-      errors.find((error) => error instanceof AuthorizationServerUnavailableError) ??
-      errors.find((error) => error instanceof OAuthClientError && !error.retryable) ??
-      errors[0]
-    );
+    const outage = errors.find((error) => error instanceof AuthorizationServerUnavailableError);
+    const wrong = errors.find((error) => error instanceof OAuthClientError && !error.retryable);
+    throw outage ?? wrong ?? errors[0];
   }
 
-  async #fetch(url: string, signal: AbortSignal): Promise<Metadata> {
+  async #fetch(url: string, signal: AbortSignal): Promise<Members> {
     const headers = { accept: 'application/json' };
     const answer = await this.#parts.transport({ url, method: 'GET', headers, signal });
     requireAnswer(this.#parts, 'metadata of the authorization server', url, answer);
-    const { status } = answer;
-    if (status !== 200) throw this.#unusable(`is not a metadata document: ${url} answered ${status}`, true);
     const document = parseObject(await answer.text());
-    if (document === undefined) throw this.#unusable('is not a metadata document', true);
-    return document;
+    if (answer.status === 200 && document !== undefined) return document;
+    const why = answer.status === 200 ? '' : `: ${url} answered ${answer.status}`;
+    throw this.#unusable(`is not a metadata document${why}`, true);
   }
 
   /** A discovered endpoint obeys the rules of a configured one; http on loopback is no place for an issuer elsewhere to name. */
-  #tokenEndpointOf(document: Metadata, issuer: string): string {
+  #tokenEndpointOf(document: Members, issuer: string): string {
     const { tls, allowInsecureRequests } = this.#parts.options;
     if (typeof document['issuer'] !== 'string') throw this.#unusable('names no issuer');
     if (document['issuer'] !== issuer)
       throw this.#unusable('names another issuer than the configured one (RFC 8414 §3.3)');
-    const aliases = document['mtls_endpoint_aliases'] as Metadata | null | undefined; // RFC 8705 §5
+    const aliases = document['mtls_endpoint_aliases'] as Members | null | undefined; // RFC 8705 §5
     const alias = tls?.cert === undefined ? undefined : aliases?.['token_endpoint'];
     const endpoint = alias ?? document['token_endpoint'];
     if (!KINDS.url.accepts(endpoint))
@@ -96,7 +92,7 @@ export class ServerMetadataSource {
   }
 
   /** A hint beforehand, since servers answer such a contradiction with no more than `invalid_client` (RFC 8414 §2). */
-  #warnOfContradictions(document: Metadata): void {
+  #warnOfContradictions(document: Members): void {
     const { client, options, warn } = this.#parts;
     const dpop = options.dpop === true ? { algorithm: 'ES256' } : options.dpop || {};
     for (const [option, value, list] of [
@@ -106,17 +102,14 @@ export class ServerMetadataSource {
     ] as const) {
       const supported = document[list];
       if (value === undefined || !Array.isArray(supported) || supported.includes(value)) continue;
-      warn(
-        `OAuth client "${client}": its authorization server does not list ${value} in ${list}; if token requests fail, change ${option}.`,
-      );
+      const message = `its authorization server does not list ${value} in ${list}; if token requests fail, change ${option}.`;
+      warn(`OAuth client "${client}": ${message}`);
     }
   }
 
   #unusable(what: string, retryable = false): TokenResponseError {
     const { client } = this.#parts;
-    return new TokenResponseError(
-      `What the issuer of OAuth client "${client}" serves as its metadata ${what}. Check the issuer, or set tokenEndpoint instead.`,
-      { client, retryable },
-    );
+    const message = `What the issuer of OAuth client "${client}" serves as its metadata ${what}. Check the issuer, or set tokenEndpoint instead.`;
+    return new TokenResponseError(message, { client, retryable });
   }
 }

@@ -7,8 +7,10 @@ import type { AccessTokenType, StoredToken } from '../core/token-store.js';
 import { formEncode } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
 
+export type Members = Record<string, unknown>;
+
 /** The token request that is answered. */
-export interface SentForm {
+interface SentForm {
   url: string;
   form: URLSearchParams;
   /** What was sent in confidence, in case the server repeats it. */
@@ -17,34 +19,22 @@ export interface SentForm {
   issuedAt: number;
 }
 
+const MAX_RETRY_AFTER_MS = 3_600_000;
 const YEAR_MS = 365 * 24 * 3_600_000;
 const MAX_TEXT = 256;
 
-/**
- * Reads the token endpoint's answer. The one place that decides which failures are worth another try.
- *
- * @throws {AuthorizationServerUnavailableError | TokenRequestError | TokenResponseError}
- */
-export async function readTokenResponse(
-  parts: ProtocolParts,
-  sent: SentForm,
-  answer: Response,
-): Promise<StoredToken> {
-  const { client } = parts;
+/** Reads the token endpoint's answer. The one place that decides which failures are worth another try. */
+export async function tokenOf(parts: ProtocolParts, sent: SentForm, answer: Response): Promise<StoredToken> {
   requireAnswer(parts, 'authorization server', sent.url, answer);
   const body = parseObject(await answer.text());
   const code = body?.['error'];
   if (code === 'temporarily_unavailable') throw unavailableNow(parts, 'authorization server', answer);
-  if (answer.status >= 300 || (code ?? '') !== '') {
-    const errorDescription = serverText(body?.['error_description'], sent.secrets);
-    const error = serverText(code, sent.secrets);
-    throw rejection(client, { status: answer.status, error, errorDescription });
-  }
-  if (body === undefined) throw invalid(client, 'is not a JSON object');
+  if (answer.status >= 300 || (code ?? '') !== '') throw rejection(parts, sent, answer.status, body);
+  if (body === undefined) throw invalid(parts.client, 'is not a JSON object');
   return successful(parts, sent, body);
 }
 
-function successful(parts: ProtocolParts, sent: SentForm, body: Record<string, unknown>): StoredToken {
+function successful(parts: ProtocolParts, sent: SentForm, body: Members): StoredToken {
   const { client, options } = parts;
   const { form, issuedAt } = sent;
   const { access_token: value, refresh_token: next } = body;
@@ -59,28 +49,24 @@ function successful(parts: ProtocolParts, sent: SentForm, body: Record<string, u
   // What was asked for is granted unless the server says otherwise (RFC 6749 §5.1).
   const scope = typeof body['scope'] === 'string' ? body['scope'] : form.get('scope');
   // One that comes with another grant is ignored (RFC 6749 §4.4.3).
-  const used = form.get('refresh_token') ?? undefined;
-  const refreshToken = used !== undefined && typeof next === 'string' && next !== '' ? next : used;
+  const used = form.get('refresh_token');
   return {
     value,
     tokenType,
     issuedAt,
     expiresAt: issuedAt + lifetimeOf(parts, body['expires_in']),
     ...(scope !== null && { scope }),
-    ...(refreshToken !== undefined && { refreshToken }),
+    ...(used !== null && { refreshToken: (typeof next === 'string' && next) || used }),
   };
 }
 
 /** `token_type` is case-insensitive (RFC 6749 §5.1); that of an exchanged token may be `N_A` (RFC 8693 §2.2.1). */
-function tokenTypeOf(
-  parts: ProtocolParts,
-  { token_type: type, issued_token_type: issued }: Record<string, unknown>,
-): AccessTokenType | undefined {
+function tokenTypeOf(parts: ProtocolParts, body: Members): AccessTokenType | undefined {
+  const { token_type: type, issued_token_type: issued } = body;
   const exchange = parts.options.grant.type === 'token_exchange';
-  if (exchange && typeof issued !== 'string')
-    warnOf(parts, 'no issued_token_type; an access token is assumed');
+  if (exchange && typeof issued !== 'string') hint(parts, 'no issued_token_type; an access token is assumed');
   if (type === undefined || type === null) {
-    warnOf(parts, 'no token_type; Bearer is assumed');
+    hint(parts, 'no token_type; Bearer is assumed');
     return 'Bearer';
   }
   const name = typeof type === 'string' ? type.toLowerCase() : undefined;
@@ -91,7 +77,7 @@ function tokenTypeOf(
 function lifetimeOf(parts: ProtocolParts, expiresIn: unknown): number {
   const { defaultLifetimeMs } = parts.options;
   if (expiresIn === undefined || expiresIn === null) {
-    warnOf(parts, `no expires_in; ${defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
+    hint(parts, `no expires_in; ${defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
     return defaultLifetimeMs;
   }
   const text = typeof expiresIn === 'string' && /^\d+(\.\d+)?$/.test(expiresIn.trim());
@@ -100,7 +86,7 @@ function lifetimeOf(parts: ProtocolParts, expiresIn: unknown): number {
   return Math.min(seconds * 1000, YEAR_MS);
 }
 
-function warnOf({ client, warn }: ProtocolParts, missing: string): void {
+function hint({ client, warn }: ProtocolParts, missing: string): void {
   warn(`OAuth client "${client}": its token response has ${missing}.`);
 }
 
@@ -109,19 +95,17 @@ export function isNoTokenEndpoint({ error, status }: Pick<TokenRequestError, 'er
   return error === undefined && (status === 404 || status === 405);
 }
 
-type Refusal = Pick<TokenRequestError, 'status' | 'error' | 'errorDescription'>;
-
-function rejection(client: string, refusal: Refusal): TokenRequestError {
-  const { status, error, errorDescription } = refusal;
+function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: Members = {}): Error {
+  const { client } = parts;
+  const error = serverText(body['error'], sent.secrets);
+  const errorDescription = serverText(body['error_description'], sent.secrets);
   const description = errorDescription === undefined ? '' : ` (${errorDescription})`;
   const reason = error === undefined ? '' : `: ${error}${description}`;
-  const remedy = isNoTokenEndpoint(refusal)
+  const remedy = isNoTokenEndpoint({ error, status })
     ? 'its token endpoint'
     : 'its credentials, grant, scope and audience';
-  return new TokenRequestError(
-    `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check ${remedy}.`,
-    { client, ...refusal },
-  );
+  const message = `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check ${remedy}.`;
+  return new TokenRequestError(message, { client, status, error, errorDescription });
 }
 
 /** The answer cannot be used; `retryable` when it looks like a passing disturbance, such as a proxy's page. */
@@ -154,15 +138,7 @@ function isTelling(secret: string): boolean {
   return secret.length >= 8 || (secret.length >= 4 && /[^a-z]/i.test(secret));
 }
 
-const MAX_RETRY_AFTER_MS = 3_600_000;
-
-/**
- * Refuses redirects, which would turn a POST into a GET, or hand the credentials on (RFC 9110 §15.4), and outages.
- *
- * @param what was asked for
- * @throws {TokenResponseError} naming the origin that the server at `url` pointed to
- * @throws {AuthorizationServerUnavailableError} when its status says that asking again later can help
- */
+/** Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4). */
 export function requireAnswer(parts: ProtocolParts, what: string, url: string, answer: Response): void {
   const { client } = parts;
   const { status, headers } = answer;
@@ -170,18 +146,12 @@ export function requireAnswer(parts: ProtocolParts, what: string, url: string, a
   if (status < 300 || status >= 400) return;
   const location = headers.get('location') ?? '';
   const target = URL.canParse(location, url) ? new URL(location, url).origin : 'nowhere';
-  throw new TokenResponseError(
-    `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`,
-    { client },
-  );
+  const message = `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`;
+  throw new TokenResponseError(message, { client });
 }
 
-/** The error for an answer that asks to come back later. */
-export function unavailableNow(
-  { client, clock }: ProtocolParts,
-  what: string,
-  { status, headers }: Response,
-): AuthorizationServerUnavailableError {
+function unavailableNow(parts: ProtocolParts, what: string, { status, headers }: Response): Error {
+  const { client, clock } = parts;
   const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, clock.now());
   const message = `The ${what} of OAuth client "${client}" is unavailable: it answered ${status}.`;
   return new AuthorizationServerUnavailableError(message, { client, status, retryAfterMs });
@@ -199,12 +169,11 @@ export function parseRetryAfter(header: string | undefined, now: number): number
 }
 
 /** The JSON object that `text` is, if it is one. */
-export function parseObject(text: string): Record<string, unknown> | undefined {
+export function parseObject(text: string): Members | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? (value as Members) : undefined;
   } catch {
     return undefined;
   }
