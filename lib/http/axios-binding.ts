@@ -10,14 +10,8 @@ import axios, {
 import { EMPTY, merge, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { targetOf } from './allowed-origins.js';
-import {
-  clientFor,
-  sendAuthorized,
-  type ApiAnswer,
-  type ApiClient,
-  type Credentials,
-  type OutgoingRequest,
-} from './authorized-call.js';
+import { clientFor, sendAuthorized } from './authorized-call.js';
+import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { followRedirect } from './redirects.js';
 import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
 import { markRefused, sealAgent, sealError, sealRequest } from './sealing.js';
