@@ -6,7 +6,7 @@
 
 import './http/request-config.js';
 
-export { AccessToken } from './core/access-token.js';
+export { AccessToken, type RefreshAheadOptions } from './core/access-token.js';
 export type { RetryOptions } from './core/backoff.js';
 export type { Clock } from './core/clock.js';
 export {
@@ -27,7 +27,6 @@ export type {
 } from './core/events.js';
 export { MemoryTokenStore } from './core/memory-token-store.js';
 export { OAuthClient } from './core/oauth-client.js';
-export type { RefreshAheadOptions } from './core/access-token.js';
 export type { TokenRequest } from './core/token-request.js';
 export {
   TokenStore,

@@ -5,7 +5,7 @@
  */
 
 import { Injectable } from '@nestjs/common';
-import { SpanStatusCode, metrics, trace, type Meter, type ObservableResult } from '@opentelemetry/api';
+import { SpanStatusCode, metrics, trace, type BatchObservableResult, type Meter } from '@opentelemetry/api';
 import { OAuthClientError } from './core/errors.js';
 import type { OAuthClientEvent } from './core/events.js';
 import { OAuthClientRegistry } from './nest/oauth-client-registry.js';
@@ -47,20 +47,17 @@ export class OAuthClientMetrics {
     const state = meter.createObservableGauge('oauth.client.store.state', {
       description: '1 while the token store is in use, 0 while it is down',
     });
-    const observeLifetime = (result: ObservableResult) => {
+    const observe = (result: BatchObservableResult) => {
+      result.observe(state, fleet.alone ? 0 : 1);
       for (const { client } of this.#registry.all()) {
         const { expiresAt } = client.status();
         if (!expiresAt) continue;
-        result.observe(Math.max(0, expiresAt.getTime() - clock.now()) / 1000, { client: client.name });
+        const leftMs = Math.max(0, expiresAt.getTime() - clock.now());
+        result.observe(lifetime, leftMs / 1000, { client: client.name });
       }
     };
-    const observeState = (result: ObservableResult) => result.observe(fleet.alone ? 0 : 1);
-    lifetime.addCallback(observeLifetime);
-    state.addCallback(observeState);
-    return () => {
-      lifetime.removeCallback(observeLifetime);
-      state.removeCallback(observeState);
-    };
+    meter.addBatchObservableCallback(observe, [lifetime, state]);
+    return () => meter.removeBatchObservableCallback(observe, [lifetime, state]);
   }
 }
 
@@ -78,28 +75,21 @@ function recorder(meter: Meter): (event: OAuthClientEvent) => void {
     description: 'Tokens that an API answered with 401',
     unit: '{response}',
   });
-  const flight = (client: string, outcome: string, reason: string, durationMs: number) => {
+  type Flight = Extract<OAuthClientEvent, { durationMs: number }>;
+  const flight = ({ client, reason, durationMs }: Flight, outcome: string) => {
     requests.add(1, { client, outcome, reason });
     duration.record(durationMs / 1000, { client, outcome, reason });
   };
   return (event) => {
     switch (event.type) {
       case 'token_acquired':
-        return flight(
-          event.client,
-          event.source === 'store' ? 'shared' : 'acquired',
-          event.reason,
-          event.durationMs,
-        );
+        return flight(event, event.source === 'store' ? 'shared' : 'acquired');
       case 'token_refresh_failed':
       case 'token_request_failed':
-        return flight(event.client, event.error.code, event.reason, event.durationMs);
+        return flight(event, event.error.code);
       case 'token_rejected':
         return unauthorized.add(1, { client: event.client });
-      case 'token_invalidated':
-      case 'store_unavailable':
-      case 'store_recovered':
-        return;
+      default: // An invalidation shows in the request that follows it, the store in its gauge.
     }
   };
 }

@@ -51,14 +51,8 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])`;
 const DELETE_IF_EQUAL = `return redis.pcall('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])`;
 
 interface Scripts {
-  oauthSet(
-    name: string,
-    entry: string,
-    issuedAt: number,
-    ttlMs: number,
-    unreadable: string,
-  ): Promise<string | null>;
-  oauthDelete(name: string, ifText: string): Promise<unknown>;
+  oauthSet(key: string, text: string, issuedAt: number, ttlMs: number, found: string): Promise<string | null>;
+  oauthDelete(key: string, ifText: string): Promise<unknown>;
 }
 
 /**
@@ -84,10 +78,9 @@ export class RedisTokenStore extends TokenStore {
    */
   constructor(redis: Redis | Cluster | RedisOptions | string, options: RedisTokenStoreOptions) {
     super();
-    if (!redis)
-      throw new OAuthConfigurationError([
-        'RedisTokenStore needs an ioredis client, its options or a URL, and was given none of them.',
-      ]);
+    const missing =
+      'RedisTokenStore needs an ioredis client, its options or a URL, and was given none of them.';
+    if (!redis) throw new OAuthConfigurationError([missing]);
     this.#keys = readKeys(options?.encryptionKeys);
     ({ keyPrefix: this.#keyPrefix = 'oauth:', timeoutMs: this.#timeoutMs = 100 } = options);
     const given = typeof redis === 'object' && 'defineCommand' in redis;
@@ -98,16 +91,14 @@ export class RedisTokenStore extends TokenStore {
   }
 
   async get(key: string): Promise<StoredToken | undefined> {
-    const name = this.#name(key);
-    this.#reopen();
+    const name = this.#open(key);
     return this.#bounded(async () => unseal(this.#keys, name, await this.#read(name)));
   }
 
   async set(key: string, token: StoredToken): Promise<void> {
-    const name = this.#name(key);
+    const name = this.#open(key);
     const minMs = token.refreshToken === undefined ? 1 : REFRESH_TOKEN_KEPT_MS;
     const ttlMs = Math.ceil(Math.max(token.expiresAt - Date.now(), minMs));
-    this.#reopen();
     await this.#bounded(async () => {
       const entry = await seal(this.#keys, name, token);
       const newer = await this.#client.oauthSet(name, entry, token.issuedAt, ttlMs, '');
@@ -117,8 +108,7 @@ export class RedisTokenStore extends TokenStore {
   }
 
   async delete(key: string, ifValue?: string): Promise<void> {
-    const name = this.#name(key);
-    this.#reopen();
+    const name = this.#open(key);
     await this.#bounded(async () => {
       if (ifValue === undefined) return this.#client.del(name);
       // Compared here and deleted by its text, so that Redis needs no digest of a token, which might be guessed.
@@ -129,9 +119,8 @@ export class RedisTokenStore extends TokenStore {
   }
 
   async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {
-    const name = `${this.#name(key)}:lock`;
+    const name = `${this.#open(key)}:lock`;
     const owner = randomUUID();
-    this.#reopen();
     const answer = this.#client.set(name, owner, 'PX', Math.ceil(ttlMs), 'NX');
     const release = () => this.#bounded(() => this.#client.oauthDelete(name, owner)).catch(() => undefined);
     try {
@@ -168,21 +157,17 @@ export class RedisTokenStore extends TokenStore {
     return own.on('error', (error: Error) => (this.#connectionError = error));
   }
 
-  /** One application may be closed while another goes on with the same store. */
-  #reopen(): void {
+  /** What Redis calls the key. Opens a connection that was closed: another application may share the store. */
+  #open(key: string): string {
     if (this.#own?.status === 'end') this.#own.connect().catch(() => undefined); // the operation tells of it
-  }
-
-  /** In braces, so that all keys of one operation share a slot of a Cluster. */
-  #name(key: string): string {
-    return `${this.#keyPrefix}{${key}}`;
+    return `${this.#keyPrefix}{${key}}`; // in braces, so that all keys of one operation share a slot of a Cluster
   }
 
   async #read(name: string): Promise<string> {
-    const foreign = ({ message }: Error) => message.startsWith('WRONGTYPE');
-    const text = await this.#client
-      .get(name)
-      .catch((error: Error) => (foreign(error) ? '' : Promise.reject(error)));
+    const text = await this.#client.get(name).catch((error: Error) => {
+      if (!error.message.startsWith('WRONGTYPE')) throw error;
+      return '';
+    });
     return text ?? '';
   }
 
@@ -206,9 +191,7 @@ export class RedisTokenStore extends TokenStore {
         this.#failures++;
         const { message } = reason.name === 'MaxRetriesPerRequestError' ? this.#connectionError : reason;
         // Not the error itself: ioredis hangs the arguments on it, and Redis quotes them in some messages.
-        throw new Error(
-          `The Redis token store failed: ${message.split(', with args')[0]!.replace(/\.$/, '')}.`,
-        );
+        throw new Error(`The Redis token store failed: ${message.replace(/\.?(, with args.*)?$/s, '')}.`);
       })
       .finally(() => clearInterval(timer));
   }

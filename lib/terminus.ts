@@ -6,7 +6,7 @@
 
 import { Injectable } from '@nestjs/common';
 import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
-import type { OAuthClientStatus } from './core/events.js';
+import type { OAuthClientState, OAuthClientStatus } from './core/events.js';
 import { OAuthTokenService } from './nest/oauth-token.service.js';
 
 /** What {@link OAuthClientHealthIndicator.isHealthy} looks at. */
@@ -26,10 +26,6 @@ export type OAuthClientHealth = Pick<
   OAuthClientStatus,
   'state' | 'expiresAt' | 'acquiredAt' | 'backoffUntil' | 'lastError'
 >;
-
-/** How bad it is; the worst client decides. */
-const SEVERITY = { up: 0, degraded: 1, down: 2 };
-type Health = keyof typeof SEVERITY;
 
 /**
  * Health of the OAuth clients for `@nestjs/terminus` 11 and 12: up, degraded (refreshing fails, the token is still
@@ -61,34 +57,21 @@ export class OAuthClientHealthIndicator {
     key: Key,
     { clients, readiness = false }: OAuthClientHealthOptions = {},
   ): HealthIndicatorResult<Key> {
-    const statuses = clients
-      ? clients.map((name) => this.#tokens.client(name).status())
-      : this.#tokens.status();
-    const worst = statuses
-      .map((status) => (readiness ? this.#readiness(status) : health(status)))
-      .reduce((worse, next) => (SEVERITY[next] > SEVERITY[worse] ? next : worse), 'up');
-    const shown = { clients: Object.fromEntries(statuses.map((status) => [status.client, show(status)])) };
+    const statuses = clients?.map((name) => this.#tokens.client(name).status()) ?? this.#tokens.status();
+    const healths = new Map<string, OAuthClientHealth>();
+    for (const { client, tokenRequests: _, refreshAt: __, ...health } of statuses)
+      healths.set(client, health);
+    const shown = { clients: Object.fromEntries(healths) };
+    const states = statuses.map((status) => (readiness ? this.#readiness(status) : status.state));
     const session = this.#indicators.check(key);
-    if (worst === 'down') return session.down(shown);
+    if (states.includes('down')) return session.down(shown);
     // Terminus 11 knows no degraded.
-    return worst === 'degraded' && 'degraded' in session ? session.degraded(shown) : session.up(shown);
+    const degraded = states.includes('degraded') && 'degraded' in session;
+    return degraded ? session.degraded(shown) : session.up(shown);
   }
 
-  #readiness(status: OAuthClientStatus): Health {
-    if (this.#tokens.isPrefetching(status.client)) return 'down';
-    return health(status) === 'up' ? 'up' : 'degraded';
+  #readiness({ client, state }: OAuthClientStatus): OAuthClientState {
+    if (this.#tokens.isPrefetching(client)) return 'down';
+    return state === 'down' ? 'degraded' : state;
   }
-}
-
-function health({ state }: OAuthClientStatus): Health {
-  return state === 'degraded' || state === 'down' ? state : 'up';
-}
-
-function show({
-  client: _,
-  tokenRequests: __,
-  refreshAt: ___,
-  ...shown
-}: OAuthClientStatus): OAuthClientHealth {
-  return shown;
 }

@@ -13,10 +13,7 @@ export type {
   FakeResponse,
   RecordedRequest,
 } from './testing/fake-answer.js';
-export {
-  OAuthClientTestingModule,
-  type FixedAnswer,
-  type FixedClient,
-} from './testing/oauth-client-testing.module.js';
+export { OAuthClientTestingModule } from './testing/oauth-client-testing.module.js';
+export type { FixedAnswer, FixedClient } from './testing/oauth-client-testing.module.js';
 export { tokenStoreContract } from './testing/token-store-contract.js';
 export type { DisposableTokenStore, TokenStoreContractOptions } from './testing/token-store-contract.js';

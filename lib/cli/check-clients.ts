@@ -2,7 +2,7 @@ import { systemClock } from '../core/clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from '../core/errors.js';
 import { connectClient } from '../nest/client-connection.js';
 import { clientsFromEnvironment, variableOf } from '../options/environment.js';
-import { problemsOf } from '../options/problems.js';
+import { isPerRequest, problemsOf } from '../options/problems.js';
 import type { ProtocolTransport } from '../oauth/protocol.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
@@ -11,7 +11,7 @@ import { isNoTokenEndpoint } from '../oauth/token-response.js';
 /** What became of asking one client's authorization server for a token. Holds nothing secret. */
 export interface ClientCheck {
   client: string;
-  endpoint?: string;
+  endpoint?: string | undefined;
   method: string;
   outcome: 'ok' | 'failed' | 'not asked';
   code?: string;
@@ -59,40 +59,24 @@ export async function checkClients(
 
 async function checkClient(client: string, own: OAuthClientOptions): Promise<ClientCheck> {
   const options = withDefaults(own);
-  const check: ClientCheck = { client, method: options.tokenEndpointAuthMethod, outcome: 'not asked' };
-  if (options.tokenEndpoint !== undefined) check.endpoint = options.tokenEndpoint;
-  const { grant } = options;
+  const { grant, timeoutMs, tokenEndpoint: endpoint, tokenEndpointAuthMethod: method } = options;
+  const check: ClientCheck = { client, method, outcome: 'not asked', endpoint };
   if (grant.type === 'refresh_token') return skipped(check, 'asking would use up its refresh token');
-  if (grant.type === 'token_exchange' || (grant.type === 'jwt_bearer' && grant.assertion === undefined)) {
-    return skipped(check, 'its subject token comes with each request');
-  }
-  const { endpoint } = connectClient({
-    name: client,
-    options,
-    clock: systemClock,
-    warn: () => undefined,
-    observe: watch(check),
-  });
-  const signal = AbortSignal.timeout(options.timeoutMs);
+  if (isPerRequest(grant)) return skipped(check, 'its subject token comes with each request');
+  const parts = { name: client, options, clock: systemClock, warn: () => undefined, observe: watch(check) };
+  const connection = connectClient(parts);
+  const signal = AbortSignal.timeout(timeoutMs);
   try {
-    const { issuedAt, expiresAt, scope } = await endpoint.request(options, {
-      signal,
-      refreshToken: undefined,
-    });
-    Object.assign(
-      check,
-      { outcome: 'ok', lifetimeMs: expiresAt - issuedAt },
-      scope !== undefined && { scope },
-    );
+    const attempt = { signal, refreshToken: undefined };
+    const { issuedAt, expiresAt, scope } = await connection.endpoint.request(options, attempt);
+    Object.assign(check, { outcome: 'ok', lifetimeMs: expiresAt - issuedAt, scope });
     if (clockIsOff(check)) Object.assign(check, { detail: 'the clocks differ', remedy: CLOCK_REMEDY });
   } catch (error) {
     if (!(error instanceof OAuthClientError)) throw error;
     const remedy = clockIsOff(check) ? CLOCK_REMEDY : remedyFor(client, options, error);
-    const timedOut = signal.aborted && {
-      code: 'timed_out',
-      detail: `no answer within ${options.timeoutMs} ms`,
-    };
-    Object.assign(check, { outcome: 'failed', code: codeOf(error), detail: error.message, remedy }, timedOut);
+    const code = (error instanceof TokenRequestError && error.error) || error.code;
+    const timedOut = signal.aborted && { code: 'timed_out', detail: `no answer within ${timeoutMs} ms` };
+    Object.assign(check, { outcome: 'failed', code, detail: error.message, remedy }, timedOut);
   }
   return check;
 }
@@ -107,8 +91,8 @@ function watch(check: ClientCheck): (transport: ProtocolTransport) => ProtocolTr
     check.roundTripMs = Math.round(performance.now() - started);
     const date = Date.parse(response.headers.get('date') ?? '');
     // The header has whole seconds; on average half of one has passed.
-    if (!Number.isNaN(date))
-      check.clockDifferenceMs = Math.round(date + 500 - (startedAt + check.roundTripMs / 2));
+    const differenceMs = Math.round(date + 500 - (startedAt + check.roundTripMs / 2));
+    if (!Number.isNaN(date)) check.clockDifferenceMs = differenceMs;
     return response;
   };
 }
@@ -121,11 +105,6 @@ function clockIsOff({ clockDifferenceMs = 0 }: ClientCheck): boolean {
 
 function skipped(check: ClientCheck, why: string): ClientCheck {
   return { ...check, detail: `not asked: ${why}`, remedy: 'Call its API once to see it work.' };
-}
-
-/** The most telling code: the server's own, else ours. */
-function codeOf(error: OAuthClientError): string {
-  return (error instanceof TokenRequestError && error.error) || error.code;
 }
 
 function remedyFor(client: string, options: ResolvedClientOptions, error: OAuthClientError): string {

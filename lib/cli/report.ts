@@ -11,21 +11,17 @@ const COLUMNS: readonly [string, (check: ClientCheck) => string][] = [
   ['round trip', ({ roundTripMs }) => (roundTripMs === undefined ? '–' : `${Math.round(roundTripMs)} ms`)],
 ];
 
-/** The checks as a table of plain text, one line each. */
-export function asTable(checks: readonly ClientCheck[]): string {
-  const rows = [
-    COLUMNS.map(([title]) => title),
-    ...checks.map((check) => COLUMNS.map(([, cell]) => cell(check))),
-  ];
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+/** The checks as a table of plain text, one line each, and what to do about those that failed. */
+export function report(checks: readonly ClientCheck[]): string {
+  const titles = COLUMNS.map(([title]) => title);
+  const rows = [titles, ...checks.map((check) => COLUMNS.map(([, cell]) => cell(check)))];
+  const widths = titles.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const padded = (row: string[]) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0));
+  const remedies = checks.filter(({ remedy }) => remedy !== undefined);
+  return [
+    ...rows.map((row) => padded(row).join('  ').trimEnd()),
+    ...remedies.map(({ client, detail, remedy }) => `\n${client}: ${detail}\n  → ${remedy}`),
+  ].join('\n');
 }
 
 function duration(ms: number | undefined): string {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs, parseEnv } from 'node:util';
-import { checkClients, type ClientCheck } from './check-clients.js';
-import { asTable } from './report.js';
+import { checkClients } from './check-clients.js';
+import { report } from './report.js';
 
 const USAGE = `Usage: nestjs-oauth-client check [--env-file <path>] [--client <name>] [--json]
 
@@ -26,8 +26,8 @@ export async function run(
     options: {
       'env-file': { type: 'string' },
       client: { type: 'string' },
-      json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
+      json: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) return { output: USAGE, code: 0 };
@@ -36,17 +36,7 @@ export async function run(
   const fromFile = file === undefined ? {} : parseEnv(readFileSync(file, 'utf8'));
   const { problems, checks } = await checkClients({ ...fromFile, ...environment }, values.client, onProgress);
   const code = problems.length > 0 ? 2 : checks.some(({ outcome }) => outcome === 'failed') ? 1 : 0;
-  return {
-    output: values.json ? JSON.stringify({ problems, clients: checks }, null, 2) : report(problems, checks),
-    code,
-  };
-}
-
-function report(problems: readonly string[], checks: readonly ClientCheck[]): string {
-  if (problems.length > 0) return problems.map((problem) => `problem  ${problem}`).join('\n');
-  const remedies = checks.filter(({ remedy }) => remedy !== undefined);
-  return [
-    asTable(checks),
-    ...remedies.map(({ client, detail, remedy }) => `\n${client}: ${detail}\n  → ${remedy}`),
-  ].join('\n');
+  if (values.json) return { output: JSON.stringify({ problems, clients: checks }, null, 2), code };
+  if (problems.length > 0) return { output: problems.map((it) => `problem  ${it}`).join('\n'), code };
+  return { output: report(checks), code };
 }

@@ -72,41 +72,36 @@ const MAX_RATIO = 0.9;
 const RESERVE_RATIO = 0.05;
 const RESERVE_MAX_MS = 10_000;
 
-/** A token in hand, with the ages (milliseconds since its token request began) at which its phase changes. Immutable. */
+/** A token in hand, with the moments at which its phase changes. Immutable. */
 export class HeldToken {
   readonly token: AccessToken;
   /** Start of its token request. */
   readonly acquired: Moment;
-  readonly #refreshAge: number;
-  readonly #reserveAge: number;
-  readonly #lifetime: number;
+  /** When a refresh falls due, epoch milliseconds. */
+  readonly refreshAt: number;
   readonly #freshUntil: Moment;
+  readonly #reserveFrom: Moment;
+  readonly #expires: Moment;
   #settled: Promise<AccessToken> | undefined;
 
-  /**
-   * @param acquired start of the token request
-   * @param jitter factor on the refresh window, 0.9 to 1.1, drawn once per key and instance
-   */
+  /** @param jitter factor on the refresh window, 0.9 to 1.1, drawn once per key and instance */
   constructor(stored: StoredToken, acquired: Moment, refreshAhead: RefreshAheadOptions, jitter: number) {
     this.token = new AccessToken(stored);
     this.acquired = acquired;
-    this.#lifetime = stored.expiresAt - stored.issuedAt;
+    const lifetime = stored.expiresAt - stored.issuedAt;
     // A token that was in its window from the start would be refreshed by every call.
     const share = Math.min(refreshAhead.ratio * jitter, MAX_RATIO);
-    const window = Math.min(share * this.#lifetime, refreshAhead.maxMs * jitter);
-    this.#refreshAge = Math.floor(this.#lifetime - window);
-    this.#reserveAge = Math.floor(this.#lifetime - Math.min(RESERVE_RATIO * this.#lifetime, RESERVE_MAX_MS));
-    this.#freshUntil = later(acquired, Math.min(this.#refreshAge, this.#reserveAge));
+    const refreshAge = Math.floor(lifetime - Math.min(share * lifetime, refreshAhead.maxMs * jitter));
+    const reserveAge = Math.floor(lifetime - Math.min(RESERVE_RATIO * lifetime, RESERVE_MAX_MS));
+    this.refreshAt = acquired.wall + refreshAge;
+    this.#freshUntil = later(acquired, Math.min(refreshAge, reserveAge));
+    this.#reserveFrom = later(acquired, reserveAge);
+    this.#expires = later(acquired, lifetime);
   }
 
   /** The token as a promise, the same each time. */
   get settled(): Promise<AccessToken> {
     return (this.#settled ??= Promise.resolve(this.token));
-  }
-
-  /** When a refresh falls due, epoch milliseconds. */
-  get refreshAt(): number {
-    return this.acquired.wall + this.#refreshAge;
   }
 
   /** Whether its phase is `fresh`, in less time. */
@@ -115,20 +110,21 @@ export class HeldToken {
   }
 
   phaseAt(now: Moment): TokenPhase {
-    const age = elapsedMs(now, this.acquired);
-    if (age < Math.min(this.#refreshAge, this.#reserveAge)) return 'fresh';
-    if (!(age < this.#lifetime)) return 'expired'; // so is a lifetime that is no number
-    return age < this.#reserveAge ? 'refresh_due' : 'reserve';
+    if (elapsedMs(now, this.#freshUntil) < 0) return 'fresh';
+    if (!(elapsedMs(now, this.#expires) < 0)) return 'expired'; // so is a lifetime that is no number
+    return elapsedMs(now, this.#reserveFrom) < 0 ? 'refresh_due' : 'reserve';
   }
 
   /** Milliseconds until expiry. */
   remainingMs(now: Moment): number {
-    return this.#lifetime - elapsedMs(now, this.acquired);
+    return -elapsedMs(now, this.#expires);
   }
 }
 
 /** When the request for a token began; for one out of a store its wall clock is all there is to tell. */
 export function acquiredAt({ issuedAt }: StoredToken, now: Moment, started?: Moment): Moment {
-  const monotonic = started?.monotonic ?? now.monotonic - Math.max(0, now.wall - issuedAt);
-  return { wall: issuedAt, monotonic };
+  return {
+    wall: issuedAt,
+    monotonic: started?.monotonic ?? now.monotonic - Math.max(0, now.wall - issuedAt),
+  };
 }

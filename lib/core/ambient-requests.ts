@@ -6,12 +6,6 @@ import type { TokenRequest } from './token-request.js';
 /** What was prepared for a handler, by client. */
 export type PreparedClients = ReadonlyMap<string, { request: TokenRequest | undefined; token: AccessToken }>;
 
-/** What the ambient requests hold for: one call of one handler. */
-export interface AmbientScope {
-  readonly call: object;
-  readonly handler: object;
-}
-
 /** What holds in one asynchronous context. Functions only: Node hangs it on promises, where `util.inspect()` would show more. */
 interface Frame {
   requestOf(client: string, owner: AmbientRequests): TokenRequest | undefined;
@@ -34,8 +28,8 @@ export class AmbientRequests {
     return frames.getStore()?.isOf(this, call) === true;
   }
 
-  /** Runs `work` with the requests of `clients` as the ambient ones. */
-  run<T>(scope: AmbientScope, clients: PreparedClients, work: () => Observable<T>): Observable<T> {
+  /** Runs `work`, one call of one handler, with the requests of `clients` as the ambient ones. */
+  run<T>(scope: { call: object; handler: object }, clients: PreparedClients, work: () => Observable<T>) {
     const outer = frames.getStore();
     const frame: Frame = {
       // Another module instance's clients of the same name have nothing to do with these.
@@ -46,7 +40,7 @@ export class AmbientRequests {
       tokenOf: (client, handler) => (handler === scope.handler ? clients.get(client)?.token : undefined),
       isOf: (owner, call) => owner === this && call === scope.call,
     };
-    return new Observable((subscriber) => frames.run(frame, () => work().subscribe(subscriber)));
+    return new Observable<T>((subscriber) => frames.run(frame, () => work().subscribe(subscriber)));
   }
 }
 

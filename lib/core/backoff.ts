@@ -30,16 +30,6 @@ export function backoffSlotMs(failures: number, minMs: number, maxMs: number): n
   return Math.min(maxMs, minMs * 2 ** (failures - 1));
 }
 
-/** The pause before the next try inside a flight: full jitter by `chance`, but never earlier than the server asked. */
-export function retryDelayMs(
-  failures: number,
-  error: OAuthClientError,
-  { minDelayMs, maxDelayMs }: RetryOptions,
-  chance: number,
-): number {
-  return Math.max(chance * backoffSlotMs(failures, minDelayMs, maxDelayMs), retryAfterMsOf(error) ?? 0);
-}
-
 /** The pause after the `failures`-th failed flight in a row: full jitter by `chance`, or what the server asked for. */
 export function pauseMsAfter(error: OAuthClientError, failures: number, chance: number): number {
   if (!error.retryable) return TERMINAL_PAUSE_MS;
@@ -47,12 +37,11 @@ export function pauseMsAfter(error: OAuthClientError, failures: number, chance: 
   return retryAfterMsOf(error) || jittered; // a Retry-After of 0 asks for nothing
 }
 
-/** The pause for a server that succeeds, but hands out nothing fresher. */
+/** The pause after the `failures`-th token in a row that was no better than the one before it. */
 export function holdMs(failures: number, chance: number): number {
   return (0.5 + chance / 2) * backoffSlotMs(failures, PAUSE_MIN_MS, PAUSE_MAX_MS);
 }
 
-/** What the server asked for with `Retry-After`, if anything. */
 export function retryAfterMsOf(error: OAuthClientError): number | undefined {
   return error instanceof AuthorizationServerUnavailableError ? error.retryAfterMs : undefined;
 }

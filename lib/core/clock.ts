@@ -2,7 +2,8 @@ import { hrtime } from 'node:process';
 import {
   Observable,
   asyncScheduler,
-  type MonoTypeOperatorFunction,
+  catchError,
+  throwError,
   type SchedulerLike,
   type Subscription,
 } from 'rxjs';
@@ -82,7 +83,7 @@ export function whileAwake<T>(
   clock: Clock,
   late: () => Error,
   isAnswer?: (error: unknown) => boolean,
-): MonoTypeOperatorFunction<T> {
+): (source: Observable<T>) => Observable<T> {
   return (source) =>
     new Observable<T>((subscriber) => {
       const stepMs = limitMs / STEPS;
@@ -107,16 +108,13 @@ export function whileAwake<T>(
         }, dueMs);
       };
       wait();
-      subscriber.add(
-        source.subscribe({
-          next: (value) => subscriber.next(value),
-          error: (error: unknown) => {
-            look(stepMs);
-            subscriber.error(slept && isAnswer?.(error) === false ? new SleptError() : error);
-          },
-          complete: () => subscriber.complete(),
+      const judged$ = source.pipe(
+        catchError((error: unknown) => {
+          look(stepMs);
+          return throwError(() => (slept && isAnswer?.(error) === false ? new SleptError() : error));
         }),
       );
+      judged$.subscribe(subscriber);
       return () => step?.unsubscribe();
     });
 }

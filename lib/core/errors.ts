@@ -11,7 +11,6 @@ export type OAuthClientErrorCode =
 
 /** What every error of this package carries. */
 export interface OAuthClientErrorOptions {
-  /** The client's name, where one is concerned. */
   client?: string | undefined;
   /** Whether asking again later can help. Default false. */
   retryable?: boolean;
@@ -45,13 +44,14 @@ export class OAuthConfigurationError extends OAuthClientError {
   readonly problems: string[];
 
   constructor(problems: string[]) {
-    super(
-      'configuration_invalid',
-      `The OAuth client configuration cannot work:\n${problems.map((p) => ` - ${p}`).join('\n')}`,
-    );
+    const list = problems.map((problem) => ` - ${problem}`).join('\n');
+    super('configuration_invalid', `The OAuth client configuration cannot work:\n${list}`);
     this.problems = problems;
   }
 }
+
+type RejectedAnswer = Pick<TokenRequestError, 'status'> &
+  Partial<Pick<TokenRequestError, 'error' | 'errorDescription'>>;
 
 /** The authorization server answered with an error (`token_request_rejected`, RFC 6749 §5.2); asking again will not help. */
 export class TokenRequestError extends OAuthClientError {
@@ -63,20 +63,15 @@ export class TokenRequestError extends OAuthClientError {
   /** HTTP status of the answer. */
   readonly status: number;
 
-  constructor(
-    message: string,
-    options: OAuthClientErrorOptions & {
-      error?: string | undefined;
-      errorDescription?: string | undefined;
-      status: number;
-    },
-  ) {
+  constructor(message: string, options: OAuthClientErrorOptions & RejectedAnswer) {
     super('token_request_rejected', message, options);
     this.error = options.error;
     this.errorDescription = options.errorDescription;
     this.status = options.status;
   }
 }
+
+type Outage = Partial<Pick<AuthorizationServerUnavailableError, 'retryAfterMs' | 'status' | 'timedOut'>>;
 
 /** The authorization server could not be reached, was too slow, or asked to come back later (`authorization_server_unavailable`). */
 export class AuthorizationServerUnavailableError extends OAuthClientError {
@@ -88,14 +83,7 @@ export class AuthorizationServerUnavailableError extends OAuthClientError {
   /** Whether a deadline passed. */
   readonly timedOut: boolean;
 
-  constructor(
-    message: string,
-    options: OAuthClientErrorOptions & {
-      retryAfterMs?: number | undefined;
-      status?: number | undefined;
-      timedOut?: boolean;
-    } = {},
-  ) {
+  constructor(message: string, options: OAuthClientErrorOptions & Outage = {}) {
     super('authorization_server_unavailable', message, { retryable: true, ...options });
     this.retryAfterMs = options.retryAfterMs;
     this.status = options.status;

@@ -1,4 +1,4 @@
-import type { Observable } from 'rxjs';
+import type { Observable, Subject } from 'rxjs';
 import type { Pause, RetryOptions } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { OAuthClientEvent } from './events.js';
@@ -18,8 +18,9 @@ export interface TokenLifeOptions {
 }
 
 /** What all tokens of one client share. */
-export interface FlightContext extends TokenLifeOptions {
+export interface FlightContext {
   readonly client: string;
+  readonly options: TokenLifeOptions;
   readonly clock: Clock;
   readonly endpoint: TokenEndpoint;
   readonly fleet: OncePerFleet;
@@ -27,9 +28,8 @@ export interface FlightContext extends TokenLifeOptions {
   readonly tracers: readonly AroundTokenRequest[];
   /** Errors every flight when the module shuts down. */
   readonly closed$: Observable<never>;
-  /** Called before each token request. */
-  readonly onTokenRequest: () => void;
-  readonly emit: (event: OAuthClientEvent) => void;
+  readonly events$: Subject<OAuthClientEvent>;
+  tokenRequests: number;
   /** The pause that the authorization server asked for with `Retry-After`: it holds for all tokens of the client. */
   pause: Pause | undefined;
 }

@@ -58,8 +58,7 @@ export class GuardedStore {
    * is down. Rejects only with what `work` rejects with.
    */
   async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<GuardedOutcome<T>> {
-    const before = this.#turns.get(key);
-    const locked = (before ?? Promise.resolve()).then(() => this.#lock(key, ttlMs, work));
+    const locked = Promise.resolve(this.#turns.get(key)).then(() => this.#lock(key, ttlMs, work));
     const over = () => {
       if (this.#turns.get(key) === turn) this.#turns.delete(key);
     };
@@ -71,7 +70,7 @@ export class GuardedStore {
   async close(): Promise<void> {
     this.#closed = true;
     this.#probing?.unsubscribe();
-    await this.#store.close?.().catch(() => undefined); // it is of no use to anybody any more
+    await this.#store.close?.().catch(() => undefined);
   }
 
   async #lock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<GuardedOutcome<T>> {

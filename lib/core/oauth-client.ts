@@ -1,15 +1,4 @@
-import {
-  Observable,
-  ReplaySubject,
-  Subject,
-  firstValueFrom,
-  from,
-  map,
-  merge,
-  raceWith,
-  take,
-  timer,
-} from 'rxjs';
+import { Observable, ReplaySubject, Subject, firstValueFrom, merge, mergeMap, take, throwError } from 'rxjs';
 import { aborted$ } from './aborted.js';
 import type { AccessToken } from './access-token.js';
 import { AmbientRequests } from './ambient-requests.js';
@@ -21,14 +10,8 @@ import { GuardedStore } from './guarded-store.js';
 import { LruMap } from './memory-token-store.js';
 import { OncePerFleet } from './once-per-fleet.js';
 import { TokenLife } from './token-life.js';
-import {
-  isPlain,
-  mergeTokenRequests,
-  tokenKey,
-  type TokenEndpoint,
-  type TokenRequest,
-  type TokenRequestDetails,
-} from './token-request.js';
+import { isPlain, mergeTokenRequests, tokenKey } from './token-request.js';
+import type { TokenEndpoint, TokenRequest, TokenRequestDetails } from './token-request.js';
 import type { TokenStore } from './token-store.js';
 
 /** @internal What a client is made of. */
@@ -48,18 +31,14 @@ export class OAuthClient {
   readonly #default: TokenLife;
   readonly #defaultKey: string;
   #recent: TokenLife;
-  #tokenRequests = 0;
 
   private constructor({ name, endpoint, options, runtime }: OAuthClientParts) {
     this.name = name;
     this.#runtime = runtime;
     this.#details = mergeTokenRequests(options);
     const { clock, fleet, tracers, closed$, events$ } = runtime;
-    const { refreshAhead, retry, timeoutMs } = options;
-    const onTokenRequest = () => void this.#tokenRequests++;
-    const emit = (event: OAuthClientEvent) => events$.next(event);
-    const shared = { clock, fleet, tracers, closed$, emit, onTokenRequest };
-    this.#context = { client: name, endpoint, refreshAhead, retry, timeoutMs, ...shared, pause: undefined };
+    const shared = { clock, fleet, tracers, closed$, events$ };
+    this.#context = { client: name, endpoint, options, ...shared, tokenRequests: 0, pause: undefined };
     this.#default = this.#recent = new TokenLife(this.#context, this.#details);
     this.#defaultKey = tokenKey(name, this.#details);
   }
@@ -88,11 +67,7 @@ export class OAuthClient {
       const signal = request?.signal;
       const token$ = this.life(request).token$(request?.forceRefresh === true);
       if (signal === undefined) return token$.subscribe(subscriber);
-      const reason$ = aborted$(signal).pipe(
-        map((reason): never => {
-          throw reason;
-        }),
-      );
+      const reason$ = aborted$(signal).pipe(mergeMap((reason) => throwError(() => reason)));
       return merge(reason$, token$).pipe(take(1)).subscribe(subscriber);
     });
   }
@@ -113,7 +88,7 @@ export class OAuthClient {
   /** How the client fares: its default token, or, if that was never asked for, the one used last. */
   status(): OAuthClientStatus {
     const life = this.#default.used ? this.#default : this.#recent;
-    return { client: this.name, ...life.status(), tokenRequests: this.#tokenRequests };
+    return { client: this.name, ...life.status(), tokenRequests: this.#context.tokenRequests };
   }
 
   /** @internal */
@@ -144,7 +119,6 @@ export class OAuthClient {
   }
 }
 
-const DEFAULT_MAX_ENTRIES = 10_000;
 /** How long a flight that was ended may take to give its lock back. */
 const STORE_GRACE_MS = 1_000;
 
@@ -153,7 +127,6 @@ export class TokenRuntime {
   readonly clock: Clock;
   readonly fleet: OncePerFleet;
   readonly tokens: LruMap<TokenLife>;
-  /** Run around every token request, each inside the one after it. */
   readonly tracers: AroundTokenRequest[] = [];
   readonly events$ = new Subject<OAuthClientEvent>();
   readonly closed$ = new ReplaySubject<never>(1);
@@ -162,7 +135,7 @@ export class TokenRuntime {
 
   constructor(store: TokenStore, clock: Clock) {
     this.clock = clock;
-    this.tokens = new LruMap(store.maxEntries ?? DEFAULT_MAX_ENTRIES);
+    this.tokens = new LruMap(store.maxEntries ?? 10_000);
     const onChange = (error: Error | undefined) =>
       this.events$.next(error ? { type: 'store_unavailable', error } : { type: 'store_recovered' });
     this.fleet = new OncePerFleet(new GuardedStore(store, clock, onChange), clock, this.closed$);
@@ -185,19 +158,14 @@ export class TokenRuntime {
   async close(graceMs: number): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#settled(graceMs);
+    await this.fleet.settled(graceMs);
     this.closed$.error(closedError());
-    await this.#settled(STORE_GRACE_MS);
+    await this.fleet.settled(STORE_GRACE_MS);
     await this.fleet.close();
     this.events$.complete();
   }
-
-  async #settled(withinMs: number): Promise<void> {
-    await firstValueFrom(from(this.fleet.settled()).pipe(raceWith(timer(withinMs, this.clock.scheduler))));
-  }
 }
 
-/** The application is shutting down. */
 export function closedError(client?: string): OAuthClientError {
   const whose = client === undefined ? 'The OAuth clients are' : `OAuth client "${client}" is`;
   return new OAuthClientError('closed', `${whose} closed: the application is shutting down.`, { client });

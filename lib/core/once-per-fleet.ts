@@ -1,4 +1,4 @@
-import { firstValueFrom, raceWith, timer, type Observable } from 'rxjs';
+import { firstValueFrom, race, timer, type Observable } from 'rxjs';
 import { momentOf, type Clock, type Moment } from './clock.js';
 import type { TokenSource } from './events.js';
 import type { GuardedStore } from './guarded-store.js';
@@ -23,11 +23,16 @@ export interface KeptGrant {
   keep(answer: StoredToken): Promise<void>;
 }
 
-/** Whether a token found in the store is as good as a new one. */
-export type Acceptable = (stored: StoredToken) => boolean;
-
-/** Asks for the token. `since`: when the wait for its turn began. Rejects with a {@link FlightFailure} to be shared. */
-export type FleetWork = (grant: KeptGrant | undefined, since: Moment) => Promise<AcquiredToken>;
+/** What a flight asks of the fleet. */
+export interface FleetTask {
+  readonly keys: TokenKeys;
+  /** The longest that `work` may take. */
+  readonly leaseMs: number;
+  /** Whether a token found in the store is as good as a new one. */
+  readonly acceptable: (stored: StoredToken) => boolean;
+  /** Asks for the token. `since`: when the wait for its turn began. Rejects with a {@link FlightFailure} to be shared. */
+  readonly work: (grant: KeptGrant | undefined, since: Moment) => Promise<AcquiredToken>;
+}
 
 const POLL_MIN_MS = 20;
 const POLL_MAX_MS = 50;
@@ -48,32 +53,25 @@ export class OncePerFleet {
     this.#closed$ = closed$;
   }
 
-  /**
-   * The token of a key: from the store, from the instance that holds the lock, or by `work` under it.
-   *
-   * @param leaseMs the longest that `work` may take
-   */
-  async once(
-    keys: TokenKeys,
-    leaseMs: number,
-    acceptable: Acceptable,
-    work: FleetWork,
-  ): Promise<AcquiredToken> {
+  /** The token of a key: from the store, from the instance that holds the lock, or by the task's work under it. */
+  async once(task: FleetTask): Promise<AcquiredToken> {
     const clock = this.#clock;
+    const lockKey = task.keys.grantKey ?? task.keys.key;
     const startedAt = clock.monotonic();
     let lookMs = 0;
     for (;;) {
       const since = momentOf(clock);
-      const locked = await this.#store.withLock(keys.grantKey ?? keys.key, leaseMs, () =>
-        this.#readOrWork(keys, acceptable, (grant) => work(grant, since)),
-      );
+      const locked = await this.#store.withLock(lockKey, task.leaseMs, () => this.#readOrWork(task, since));
       if (locked.outcome === 'acquired') return locked.result;
-      // Another instance is asking. The lease bounds this wait: once it is over the lock is free.
-      const pauseMs = pollPauseMs(clock.monotonic() - startedAt, lookMs) * (0.75 + clock.random() / 2);
-      await firstValueFrom(timer(pauseMs, clock.scheduler).pipe(raceWith(this.#closed$)));
+      // Another instance is asking. After a whole lease this one asks as well, even if the next one holds the lock by
+      // then; but no grant is ever used by two at once.
+      const waitedMs = clock.monotonic() - startedAt;
+      if (waitedMs > task.leaseMs && task.keys.grantKey === undefined) return this.#readOrWork(task, since);
+      const pauseMs = pollPauseMs(waitedMs, lookMs) * (0.75 + clock.random() / 2);
+      await firstValueFrom(race(timer(pauseMs, clock.scheduler), this.#closed$));
       const lookedAt = clock.monotonic();
-      const entry = await this.#read(keys, acceptable);
-      if (entry && acceptable(entry)) return { stored: entry, source: 'store' };
+      const entry = await this.#read(task);
+      if (entry && task.acceptable(entry)) return { stored: entry, source: 'store' };
       lookMs = clock.monotonic() - lookedAt;
     }
   }
@@ -90,9 +88,9 @@ export class OncePerFleet {
     return this.#store.down;
   }
 
-  /** Resolves when everything that runs now has ended. */
-  settled(): Promise<unknown> {
-    return Promise.allSettled(this.#running);
+  /** Resolves when everything that runs now has ended, or after `limitMs`. */
+  settled(limitMs: number): Promise<unknown> {
+    return firstValueFrom(race(Promise.allSettled(this.#running), timer(limitMs, this.#clock.scheduler)));
   }
 
   close(): Promise<void> {
@@ -104,15 +102,13 @@ export class OncePerFleet {
     return this.#store.delete(key, value);
   }
 
-  async #readOrWork(
-    { key, grantKey }: TokenKeys,
-    acceptable: Acceptable,
-    work: (grant: KeptGrant | undefined) => Promise<AcquiredToken>,
-  ): Promise<AcquiredToken> {
-    const entry = await this.#read({ key, grantKey }, acceptable);
+  async #readOrWork(task: FleetTask, since: Moment): Promise<AcquiredToken> {
+    const { acceptable, work } = task;
+    const { key, grantKey } = task.keys;
+    const entry = await this.#read(task);
     if (entry && acceptable(entry)) return { stored: entry, source: 'store' };
     try {
-      const issued = await work(grantKey === undefined ? undefined : await this.#grant(grantKey));
+      const issued = await work(grantKey === undefined ? undefined : await this.#grant(grantKey), since);
       const { refreshToken: _, ...token } = issued.stored;
       await this.#store.set(key, newerThan(entry, token));
       return issued;
@@ -131,16 +127,14 @@ export class OncePerFleet {
   }
 
   /** What the store holds. Unless that will do, it rejects as long as the server asked the fleet to wait. */
-  async #read({ key }: TokenKeys, acceptable: Acceptable): Promise<StoredToken | undefined> {
+  async #read({ keys: { key }, acceptable }: FleetTask): Promise<StoredToken | undefined> {
     const entry = await this.#store.get(key);
     if (entry && acceptable(entry)) return entry;
     const failed = await this.#store.get(failureKey(key));
+    const failure = failed && failureOf(failed, momentOf(this.#clock));
     // This instance's own pause is over, or it would not ask; a clock set back since must not revive it.
     if (failed && failed.issuedAt === this.#ownFailures.get(key)) await this.#store.delete(failureKey(key));
-    else if (failed) {
-      const failure = failureOf(failed, momentOf(this.#clock));
-      if (failure) throw failure;
-    }
+    else if (failure) throw failure;
     return entry;
   }
 

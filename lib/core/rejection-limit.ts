@@ -1,8 +1,6 @@
-import { backoffSlotMs } from './backoff.js';
+import { holdMs } from './backoff.js';
 import type { Clock } from './clock.js';
 
-const MIN_MS = 1_000;
-const MAX_MS = 60_000;
 const BURST = 10;
 const REFILL_MS = 10_000;
 
@@ -30,7 +28,7 @@ export class RejectionLimit {
     if (this.#burst < 1 || (!accepted && now < this.#until)) return false;
     this.#burst--;
     this.#inARow = accepted ? 1 : this.#inARow + 1;
-    this.#until = now + backoffSlotMs(this.#inARow, MIN_MS, MAX_MS) * (0.5 + this.#clock.random() / 2);
+    this.#until = now + holdMs(this.#inARow, this.#clock.random());
     return true;
   }
 }

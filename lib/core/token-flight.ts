@@ -1,27 +1,12 @@
-import {
-  Observable,
-  ReplaySubject,
-  catchError,
-  connectable,
-  defer,
-  firstValueFrom,
-  mergeMap,
-  of,
-  race,
-  retry,
-  tap,
-  throwError,
-  timeout,
-  timer,
-  type SchedulerLike,
-} from 'rxjs';
+import { ReplaySubject, connectable, defer, finalize, firstValueFrom, from, race, retry, timer } from 'rxjs';
+import type { Observable } from 'rxjs';
 import type { AccessToken } from './access-token.js';
-import { errorDuring, pauseMsAfter, retryAfterMsOf, retryDelayMs } from './backoff.js';
+import { backoffSlotMs, errorDuring, pauseMsAfter, retryAfterMsOf } from './backoff.js';
 import { SleptError, elapsedMs, later, momentOf, remainingMs, whileAwake, type Moment } from './clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError } from './errors.js';
 import type { FlightContext } from './flight-context.js';
 import { FlightFailure } from './flight-failure.js';
-import type { Acceptable, AcquiredToken, FleetWork, KeptGrant } from './once-per-fleet.js';
+import type { AcquiredToken, FleetTask, KeptGrant } from './once-per-fleet.js';
 import type { TokenKeys, TokenRequestDetails } from './token-request.js';
 
 /** One shared wait for a token. */
@@ -36,10 +21,9 @@ export interface FlightPlan {
   readonly details: TokenRequestDetails;
   /** Flights in a row that failed before this one. */
   readonly failures: number;
-  readonly acceptable: Acceptable;
+  readonly acceptable: FleetTask['acceptable'];
   /** Called when its turn begins, and when it begins again after a sleep; false when another flight took its place. */
   readonly onBegin: () => boolean;
-  /** Called when a token request failed, before the next try. */
   readonly onFailing: () => void;
 }
 
@@ -49,10 +33,8 @@ export interface FlightPlan {
  * @throws {FlightFailure} why there is none; {@link SleptError} when the process slept and the flight is not wanted any more
  */
 export function acquireToken(context: FlightContext, plan: FlightPlan): Observable<AcquiredToken> {
-  return race(
-    context.closed$,
-    defer(() => context.fleet.track(fly(context, plan))),
-  );
+  const flown$ = defer(() => context.fleet.track(fly(context, plan)));
+  return race(context.closed$, flown$);
 }
 
 /** One wait, shared: it goes on when subscribers leave, and replays its end to those who come late. */
@@ -74,24 +56,22 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
     throw failed(reason);
   });
   const leaseMs = leaseMsOf(context);
-  const work: FleetWork = async (grant, since) => {
+  const work: FleetTask['work'] = async (grant, since) => {
     // Nobody waits that long for a turn while awake.
     if (elapsedMs(momentOf(clock), since) > leaseMs || !plan.onBegin()) throw new SleptError();
-    respectClientPause(context);
-    const onFailing = (error: OAuthClientError) => {
-      pauseClient(context, error);
-      plan.onFailing();
-    };
-    const asking = askForToken(context, plan.details, grant, since, onFailing);
-    return firstValueFrom(asking).catch((reason: unknown) => {
+    const { pause } = context;
+    const now = momentOf(clock);
+    const error = pause && errorDuring(pause, now);
+    const leftMs = pause ? remainingMs(now, pause.until) : 0;
+    if (error && leftMs > 0) throw new FlightFailure(error, now, leftMs); // it began during the wait for this turn
+    return firstValueFrom(askForToken(context, plan, grant, since)).catch((reason: unknown) => {
       const failure = failed(reason);
-      if (reason instanceof SleptError || failure.error.code === 'closed') throw reason;
-      throw failure;
+      throw reason instanceof SleptError || failure.error.code === 'closed' ? reason : failure;
     });
   };
   for (;;) {
     try {
-      return await fleet.once(keys, leaseMs, plan.acceptable, work);
+      return await fleet.once({ keys, leaseMs, acceptable: plan.acceptable, work });
     } catch (reason) {
       // Another instance may have had its turn meanwhile, so that all begins again.
       if (!(reason instanceof SleptError) || !plan.onBegin()) throw reason;
@@ -105,35 +85,9 @@ function pauseClient(context: FlightContext, error: OAuthClientError): void {
   if (!context.pause || elapsedMs(until, context.pause.until) > 0) context.pause = { until, error };
 }
 
-/** The server's pause may have begun while this flight waited for its turn. */
-function respectClientPause({ pause, clock }: FlightContext): void {
-  const now = momentOf(clock);
-  const error = pause && errorDuring(pause, now);
-  const leftMs = pause ? remainingMs(now, pause.until) : 0;
-  if (error && leftMs > 0) throw new FlightFailure(error, now, leftMs);
-}
-
-/** `token$`, but after `waitMs` or when it fails the spare token, as long as there is one. */
-export function orSpare<T>(
-  token$: Observable<T>,
-  waitMs: number,
-  scheduler: SchedulerLike,
-  spare: () => T | undefined,
-  onSlow: () => void,
-): Observable<T> {
-  const orElse = (last$: Observable<T>) =>
-    defer(() => {
-      const token = spare();
-      return token === undefined ? last$ : of(token);
-    });
-  return token$.pipe(
-    timeout({ first: waitMs, scheduler, with: () => (onSlow(), orElse(token$)) }),
-    catchError((error: unknown) => orElse(throwError(() => error))),
-  );
-}
-
 /** The longest a flight can take while the process is awake, and a second. */
-export function leaseMsOf({ retry: { attempts, maxDelayMs, totalMs }, timeoutMs }: FlightContext): number {
+export function leaseMsOf({ options: { retry: limits, timeoutMs } }: FlightContext): number {
+  const { attempts, maxDelayMs, totalMs } = limits;
   return Math.min(attempts * timeoutMs + (attempts - 1) * maxDelayMs, totalMs) + 1_000;
 }
 
@@ -142,53 +96,39 @@ export function leaseMsOf({ retry: { attempts, maxDelayMs, totalMs }, timeoutMs 
  * their pauses within `retry.totalMs`. Only time in which the process is awake counts.
  *
  * @param since when the flight began to wait for its turn; counts towards `retry.totalMs`
- * @param onFailing called when a request failed, before the next try
  * @throws {SleptError} when the process slept meanwhile
  */
-export function askForToken(
-  context: FlightContext,
-  details: TokenRequestDetails,
-  grant: KeptGrant | undefined,
-  since: Moment,
-  onFailing: (error: OAuthClientError) => void,
-): Observable<AcquiredToken> {
-  const { client, clock, timeoutMs, retry: limits } = context;
+function askForToken(context: FlightContext, plan: FlightPlan, grant: KeptGrant | undefined, since: Moment) {
+  const { client, clock, closed$ } = context;
+  const { timeoutMs, retry: limits } = context.options;
   const leftMs = () => limits.totalMs - (clock.monotonic() - since.monotonic);
-  const late = (what: string, ms: number) => () =>
-    new AuthorizationServerUnavailableError(
-      `The authorization server of OAuth client "${client}" did not complete ${what} within ${ms} ms.`,
-      { client, timedOut: true },
-    );
-  const flightIsLate = late('the flight', limits.totalMs);
-  const flight$ = oneRequest(context, details, grant).pipe(
-    whileAwake(timeoutMs, clock, late('a token request', timeoutMs), isAnswer),
-    tap({ error: (reason) => reason instanceof SleptError || onFailing(asOAuthClientError(reason, client)) }),
-    retry({
-      count: limits.attempts - 1,
-      delay: (reason, failures) => {
-        if (reason instanceof SleptError) return throwError(() => reason);
-        const error = asOAuthClientError(reason, client);
-        const pauseMs = retryDelayMs(failures, error, limits, clock.random());
-        const again = error.retryable && pauseMs < leftMs();
-        return again ? timer(pauseMs, clock.scheduler) : throwError(() => error);
-      },
-    }),
+  const requestIsLate = () => tooLate(client, `did not complete a token request within ${timeoutMs} ms`);
+  const flightIsLate = () => tooLate(client, `did not complete the flight within ${limits.totalMs} ms`);
+  const pause$ = (reason: unknown, failures: number): Observable<unknown> => {
+    if (reason instanceof SleptError) throw reason;
+    const error = asOAuthClientError(reason, client);
+    pauseClient(context, error);
+    plan.onFailing();
+    const jitteredMs = clock.random() * backoffSlotMs(failures, limits.minDelayMs, limits.maxDelayMs);
+    const pauseMs = Math.max(jitteredMs, retryAfterMsOf(error) ?? 0);
+    if (!error.retryable || failures >= limits.attempts || pauseMs >= leftMs()) throw error;
+    return timer(pauseMs, clock.scheduler);
+  };
+  const flight$ = oneRequest(context, plan.details, grant).pipe(
+    whileAwake(timeoutMs, clock, requestIsLate, isAnswer),
+    retry({ delay: pause$ }),
   );
-  // The closing first, so that nothing is sent once the module is closed.
-  return race(
-    context.closed$,
-    defer(() =>
-      leftMs() > 0 ? flight$.pipe(whileAwake(leftMs(), clock, flightIsLate)) : throwError(flightIsLate),
-    ),
-  );
+  const inTime$ = defer(() => {
+    if (leftMs() <= 0) throw flightIsLate();
+    return flight$.pipe(whileAwake(leftMs(), clock, flightIsLate));
+  });
+  return race(closed$, inTime$); // the closing first, so that nothing is sent once the module is closed
 }
 
 /** One token request; aborted when nobody wants it any more. */
-function oneRequest(
-  { client, clock, endpoint, tracers, onTokenRequest: onSend }: FlightContext,
-  details: TokenRequestDetails,
-  grant: KeptGrant | undefined,
-): Observable<AcquiredToken> {
+function oneRequest(context: FlightContext, details: TokenRequestDetails, grant: KeptGrant | undefined) {
+  const { client, clock, endpoint, tracers } = context;
+  const onSend = () => void context.tokenRequests++;
   const request = async (signal: AbortSignal): Promise<AcquiredToken> => {
     const started = momentOf(clock);
     const send = () => endpoint.request(details, { signal, refreshToken: grant?.refreshToken, onSend });
@@ -198,16 +138,17 @@ function oneRequest(
     // Not even with a wall clock that was set back is it older than its request.
     if (elapsedMs(momentOf(clock), { ...started, wall: issuedAt }) < expiresAt - issuedAt)
       return { stored, started, source: 'authorization_server' };
-    throw new AuthorizationServerUnavailableError(
-      `The authorization server of OAuth client "${client}" took longer to answer than its token lives.`,
-      { client, timedOut: true },
-    );
+    throw tooLate(client, 'took longer to answer than its token lives');
   };
-  return new Observable<AbortController>((subscriber) => {
+  return defer(() => {
     const controller = new AbortController();
-    subscriber.next(controller);
-    return () => controller.abort();
-  }).pipe(mergeMap(({ signal }) => request(signal)));
+    return from(request(controller.signal)).pipe(finalize(() => controller.abort()));
+  });
+}
+
+function tooLate(client: string, what: string): OAuthClientError {
+  const message = `The authorization server of OAuth client "${client}" ${what}.`;
+  return new AuthorizationServerUnavailableError(message, { client, timedOut: true });
 }
 
 /** Whether the server said to come back later: it did so however long this process slept. */

@@ -1,4 +1,4 @@
-import { catchError, defer, firstValueFrom, map, of, throwError, type Observable } from 'rxjs';
+import { catchError, defer, firstValueFrom, map, of, throwError, timeout, type Observable } from 'rxjs';
 import { type AccessToken, HeldToken, acquiredAt } from './access-token.js';
 import { SleptError, elapsedMs, later, momentOf, type Moment } from './clock.js';
 import { errorDuring, type Pause } from './backoff.js';
@@ -8,17 +8,9 @@ import { FlightFailure } from './flight-failure.js';
 import type { AcquiredToken } from './once-per-fleet.js';
 import { RejectionLimit } from './rejection-limit.js';
 import { tokenKeys, type TokenRequestDetails } from './token-request.js';
-import {
-  asOAuthClientError,
-  acquireToken,
-  leaseMsOf,
-  orSpare,
-  sharedWait,
-  type Flight,
-  type FlightPlan,
-} from './token-flight.js';
+import { acquireToken, asOAuthClientError, leaseMsOf, sharedWait } from './token-flight.js';
+import type { Flight, FlightPlan } from './token-flight.js';
 import * as states from './token-state.js';
-import type { Refused, TokenEvent } from './token-state.js';
 import type { StoredToken } from './token-store.js';
 
 /** A token younger than this, and not yet accepted, may be unknown to an API that accepted the one before. */
@@ -36,7 +28,7 @@ export class TokenLife {
   #state = states.COLD;
   #rejections: RejectionLimit | undefined;
   /** The removal of a dropped token from the store. */
-  #forgotten: Promise<void> | undefined;
+  #forgotten = Promise.resolve();
 
   constructor(context: FlightContext, details: TokenRequestDetails) {
     this.client = context.client;
@@ -68,16 +60,11 @@ export class TokenLife {
   /** The token at hand as a promise that is already settled, or the shared wait. */
   get(force: boolean): Promise<AccessToken> {
     const current = force ? undefined : this.current();
-    const { held, refresh } = this.#state;
+    const { held } = this.#state;
     if (current !== undefined && held.kind === 'token') return held.token.settled;
     // The common wait needs no subscription of its own: its callers share the flight's promise.
-    if (
-      held.kind === 'none' &&
-      refresh.kind === 'flying' &&
-      !states.isOverdue(this.#state, momentOf(this.#context.clock), leaseMsOf(this.#context))
-    )
-      return refresh.flight.promise;
-    return firstValueFrom(this.#next(force));
+    const flight = held.kind === 'none' ? this.#underWay(momentOf(this.#context.clock)) : undefined;
+    return flight?.promise ?? firstValueFrom(this.#next(force));
   }
 
   /** One token, then completes; each subscription decides anew. */
@@ -96,32 +83,29 @@ export class TokenLife {
   reject(rejected: AccessToken): Rejection {
     const { held } = this.#state;
     if (held.kind === 'none' || held.token.token.value !== rejected.value) return 'superseded';
-    const { client, clock, emit } = this.#context;
+    const { client, clock, events$ } = this.#context;
     const ageMs = elapsedMs(momentOf(clock), held.token.acquired);
     if (held.standing === 'successor' && ageMs < LAG_MS) return 'lagging';
     const limited = !(this.#rejections ??= new RejectionLimit(clock)).allow(held.standing === 'accepted');
-    emit({ type: 'token_rejected', client, reason: 'rejected', limited, expiresAt: rejected.expiresAt });
+    const { expiresAt } = rejected;
+    events$.next({ type: 'token_rejected', client, reason: 'rejected', limited, expiresAt });
     if (limited) return 'limited';
     this.drop('rejected');
     return 'replaceable';
   }
 
   /** Forgets the token in hand, here and in the store; one on its way is welcome. With `only`, just that token. */
-  drop(because: 'rejected' | 'forced', only?: AccessToken): void {
-    const { client, endpoint, fleet, emit } = this.#context;
+  drop(reason: 'rejected' | 'forced', only?: AccessToken): void {
+    const { client, endpoint, fleet, events$ } = this.#context;
     const { held } = this.#state;
     const token = held.kind === 'token' ? held.token.token : undefined;
     if (only && token?.value !== only.value) return;
-    this.#apply({ type: 'dropped', because });
+    this.#apply({ type: 'dropped', because: reason });
     this.#forgotten = tokenKeys(endpoint, this.#details)
       .then(({ key }) => fleet.forget(key, token?.value))
       .catch(() => undefined); // the next flight makes the keys again, and tells what is wrong with them
-    emit({
-      type: 'token_invalidated',
-      client,
-      reason: because,
-      ...(token && { expiresAt: token.expiresAt }),
-    });
+    const about = token && { expiresAt: token.expiresAt };
+    events$.next({ type: 'token_invalidated', client, reason, ...about });
   }
 
   /** Gives up whatever there is: the token in hand, one in the store, and one on its way. */
@@ -130,13 +114,12 @@ export class TokenLife {
     this.#apply({ type: 'given_up', now: momentOf(this.#context.clock) });
   }
 
-  /** How this token fares. */
   status(): TokenStatus {
     const now = momentOf(this.#context.clock);
     return states.statusOf(this.#state, now, this.#pause(now));
   }
 
-  #apply(event: TokenEvent): void {
+  #apply(event: states.TokenEvent): void {
     this.#state = states.next(this.#state, event);
   }
 
@@ -159,30 +142,37 @@ export class TokenLife {
   /** In its last moments the token in hand still beats an error, and a wait that would outlast it. */
   #spared(held: HeldToken, flight: Flight, now: Moment): Observable<AccessToken> {
     const { clock } = this.#context;
-    const spare = () =>
-      states.unexpired(this.#state, momentOf(clock))?.token === held ? held.token : undefined;
-    const onSlow = () => this.#apply({ type: 'flies_on', flight, course: 'in_background' });
-    return orSpare(flight.token$, held.remainingMs(now) / 2, clock.scheduler, spare, onSlow);
+    const isUsable = () => states.unexpired(this.#state, momentOf(clock))?.token === held;
+    const slow$ = defer(() => {
+      this.#apply({ type: 'flies_on', flight, course: 'in_background' });
+      return isUsable() ? of(held.token) : flight.token$;
+    });
+    return flight.token$.pipe(
+      timeout({ first: held.remainingMs(now) / 2, scheduler: clock.scheduler, with: () => slow$ }),
+      catchError((error: unknown) => (isUsable() ? of(held.token) : throwError(() => error))),
+    );
   }
 
-  /** The flight under way, or a new one. */
-  #join(reason: TokenRequestReason, now: Moment): Flight {
+  /** The flight that callers may wait for. */
+  #underWay(now: Moment): Flight | undefined {
     const { refresh } = this.#state;
-    if (refresh.kind !== 'flying') return this.#takeOff(reason, now);
-    if (!states.isOverdue(this.#state, now, leaseMsOf(this.#context))) return refresh.flight;
-    this.#apply({ type: 'abandoned', flight: refresh.flight });
-    return this.#takeOff(reason, now);
+    const overdue = states.isOverdue(this.#state, now, leaseMsOf(this.#context));
+    return refresh.kind === 'flying' && !overdue ? refresh.flight : undefined;
+  }
+
+  #join(reason: TokenRequestReason, now: Moment): Flight {
+    return this.#underWay(now) ?? this.#takeOff(reason, now);
   }
 
   #takeOff(reason: TokenRequestReason, now: Moment): Flight {
-    const { client, clock, emit } = this.#context;
+    const { client, clock, events$ } = this.#context;
     const about = () => ({ client, reason, durationMs: clock.monotonic() - now.monotonic });
     const acquired$ = defer(() => acquireToken(this.#context, this.#plan(flight, reason)));
     const token$: Observable<AccessToken> = acquired$.pipe(
       map((acquired) => {
         const token = this.#land(flight, acquired);
         const { expiresAt, scope } = token;
-        emit({ type: 'token_acquired', ...about(), source: acquired.source, expiresAt, scope });
+        events$.next({ type: 'token_acquired', ...about(), source: acquired.source, expiresAt, scope });
         return token;
       }),
       catchError((cause: unknown) => {
@@ -193,8 +183,9 @@ export class TokenLife {
         const error = failure ? failure.error : asOAuthClientError(cause, client);
         this.#apply(failure ? { type: 'crashed', flight, failure } : { type: 'abandoned', flight });
         const held = states.unexpired(this.#state, momentOf(clock));
-        if (!held) emit({ type: 'token_request_failed', ...about(), error });
-        else emit({ type: 'token_refresh_failed', ...about(), expiresAt: held.token.token.expiresAt, error });
+        const kept = held && { expiresAt: held.token.token.expiresAt };
+        const type = held ? 'token_refresh_failed' : 'token_request_failed';
+        events$.next({ type, ...about(), ...kept, error });
         return throwError(() => error);
       }),
     );
@@ -208,20 +199,16 @@ export class TokenLife {
     const { clock, endpoint } = this.#context;
     const { held, failures } = this.#state;
     // A forced refresh is for a token that is newer than what there is, here or in the store.
-    const forcedCold = reason === 'forced' && held.kind === 'none';
-    const replaced: Refused = forcedCold
+    const anew = reason === 'forced' && held.kind === 'none';
+    const replaced: states.Refused = anew
       ? { before: later(momentOf(clock), -1) }
       : states.refusing(this.#state);
     return {
-      keys: async () => {
-        await this.#forgotten;
-        return tokenKeys(endpoint, this.#details);
-      },
+      keys: () => this.#forgotten.then(() => tokenKeys(endpoint, this.#details)),
       details: this.#details,
       failures,
       acceptable: (stored) => {
-        if (stored.failure || !states.allows(this.#state.refused, stored) || !states.allows(replaced, stored))
-          return false;
+        if (!states.allows(this.#state.refused, stored) || !states.allows(replaced, stored)) return false;
         const phase = this.#hold(stored, undefined).phaseAt(momentOf(clock));
         return phase === 'fresh' || phase === 'refresh_due';
       },
@@ -244,7 +231,7 @@ export class TokenLife {
   }
 
   #hold(stored: StoredToken, started: Moment | undefined): HeldToken {
-    const { clock, refreshAhead } = this.#context;
-    return new HeldToken(stored, acquiredAt(stored, momentOf(clock), started), refreshAhead, this.#jitter);
+    const acquired = acquiredAt(stored, momentOf(this.#context.clock), started);
+    return new HeldToken(stored, acquired, this.#context.options.refreshAhead, this.#jitter);
   }
 }

@@ -20,10 +20,7 @@ export interface TokenRequest {
 }
 
 /** The members of a {@link TokenRequest} that make it a different token. */
-export type TokenRequestDetails = Pick<
-  TokenRequest,
-  'scope' | 'audience' | 'resource' | 'parameters' | 'subjectToken'
->;
+export type TokenRequestDetails = Omit<TokenRequest, 'forceRefresh' | 'signal'>;
 
 /** What `over` on top of `under` asks for; parameters merge by name. */
 export function mergeTokenRequests(under: TokenRequest = {}, over: TokenRequest = {}): TokenRequestDetails {
@@ -49,16 +46,15 @@ export function scopeValues(scope: string | undefined): string[] {
 
 /** SHA-256 over everything that makes a request's token its own; `identity` stands for the client behind it. */
 export function tokenKey(identity: string, request: TokenRequestDetails): string {
-  const { audience, resource, parameters, subjectToken } = request;
   const canonical = JSON.stringify([
     identity,
     scopeValues(request.scope).sort(), // their order has no meaning (RFC 6749 §3.3)
-    list(audience),
-    list(resource),
-    Object.entries(parameters ?? {})
+    list(request.audience),
+    list(request.resource),
+    Object.entries(request.parameters ?? {})
       .map(([name, value]) => [name, list(value)])
       .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
-    subjectToken,
+    request.subjectToken,
   ]);
   return hash('sha256', canonical);
 }
@@ -89,7 +85,6 @@ export interface TokenRequestContext {
   onSend?: () => void;
 }
 
-/** Where a token is kept. */
 export interface TokenKeys {
   readonly key: string;
   /** Where the refresh token is that all tokens of the client come of, if they do. */

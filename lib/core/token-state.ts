@@ -19,16 +19,15 @@ export type Held =
  * What is done about the next one. A flight is `awaited` by callers who need it; `in_background` it began while the
  * token was in no hurry, or proved slow; `failing` it goes on after a failed request.
  */
-export type Refresh =
-  | { readonly kind: 'idle' }
-  | {
-      readonly kind: 'flying';
-      readonly flight: Flight;
-      /** When the flight last began to ask or to wait for its turn. */
-      readonly since: Moment;
-      readonly course: 'awaited' | 'in_background' | 'failing';
-    }
-  | ({ readonly kind: 'pausing' } & Pause);
+export type Refresh = { readonly kind: 'idle' } | Flying | ({ readonly kind: 'pausing' } & Pause);
+
+interface Flying {
+  readonly kind: 'flying';
+  readonly flight: Flight;
+  /** When the flight last began to ask or to wait for its turn. */
+  readonly since: Moment;
+  readonly course: 'awaited' | 'in_background' | 'failing';
+}
 
 /** Tokens that no store may bring back: the one an API rejected, and all that were requested before a moment. */
 export interface Refused {
@@ -106,9 +105,8 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
   if ('flight' in event && event.type !== 'took_off') {
     if (refresh.kind === 'flying' && isPresent(state, event.flight)) return flown(state, refresh, event);
     // A flight that is not the present one changes nothing, unless it brings what was asked for since it was given up.
-    const { before } = state.refused;
-    const welcome =
-      event.type === 'landed' && held.kind === 'none' && event.token.acquired.monotonic > before.monotonic;
+    if (event.type !== 'landed' || held.kind === 'token') return state;
+    const welcome = event.token.acquired.monotonic > state.refused.before.monotonic;
     return welcome ? { ...state, held: landed(state, event).held } : state;
   }
   switch (event.type) {
@@ -119,39 +117,29 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
       return { ...state, refresh: { kind: 'flying', flight, since: now, course } };
     }
     case 'accepted':
-      return held.kind === 'none'
-        ? state
-        : { ...state, held: { ...held, standing: 'accepted' }, trusted: true };
+      if (held.kind === 'none') return state;
+      return { ...state, held: { ...held, standing: 'accepted' }, trusted: true };
     case 'dropped':
       // For good, whatever the clocks say later.
       return { ...state, held: { kind: 'none', because: event.because }, refused: refusing(state) };
     case 'given_up': {
       // A flight under way serves the callers who wait for it, and no others.
-      const idle = refresh.kind === 'flying' ? IDLE : refresh;
-      const refused = {
-        ...refusing(state),
-        before: event.now,
-        onItsWay: refresh.kind === 'flying' || state.refused.onItsWay,
-      };
-      return { ...state, held: { kind: 'none', because: 'forced' }, refresh: idle, refused };
+      const flying = refresh.kind === 'flying';
+      const onItsWay = flying || state.refused.onItsWay;
+      const refused = { ...refusing(state), before: event.now, onItsWay };
+      const none: Held = { kind: 'none', because: 'forced' };
+      return { ...state, held: none, refresh: flying ? IDLE : refresh, refused };
     }
   }
 }
 
 type FlightEvent = Extract<TokenEvent, { type: 'flies_on' | 'landed' | 'crashed' | 'abandoned' }>;
 
-function flown(
-  state: TokenState,
-  flying: Extract<Refresh, { kind: 'flying' }>,
-  event: FlightEvent,
-): TokenState {
+function flown(state: TokenState, flying: Flying, event: FlightEvent): TokenState {
   switch (event.type) {
     case 'flies_on': {
-      const { since = flying.since, course = flying.course } = event;
-      return {
-        ...state,
-        refresh: { ...flying, since, course: flying.course === 'failing' ? 'failing' : course },
-      };
+      const course = flying.course === 'failing' ? 'failing' : (event.course ?? flying.course);
+      return { ...state, refresh: { ...flying, since: event.since ?? flying.since, course } };
     }
     case 'landed':
       return landed(state, event);
@@ -166,10 +154,8 @@ function flown(
 }
 
 /** A token that outlives the present one, or is another, takes its place; a server that has nothing fresher is left alone for a while. */
-function landed(
-  state: TokenState,
-  { token, now, chance }: Extract<TokenEvent, { type: 'landed' }>,
-): TokenState {
+function landed(state: TokenState, event: Extract<TokenEvent, { type: 'landed' }>): TokenState {
+  const { token, now, chance } = event;
   const previous = unexpired(state, now);
   const fresher = previous === undefined || token.token.expiresAt > previous.token.token.expiresAt;
   const same = previous?.token.token.value === token.token.value;
@@ -193,8 +179,8 @@ export function refusing({ held, refused }: TokenState): Refused {
 }
 
 /** Whether a token out of a store may be used. */
-export function allows(refused: Refused, { value, issuedAt }: StoredToken): boolean {
-  return !refused.onItsWay && value !== refused.value && issuedAt > refused.before.wall;
+export function allows(refused: Refused, { value, issuedAt, failure }: StoredToken): boolean {
+  return !failure && !refused.onItsWay && value !== refused.value && issuedAt > refused.before.wall;
 }
 
 /** What there is to use, if it has not expired. */
@@ -235,13 +221,8 @@ export function isOverdue({ refresh }: TokenState, now: Moment, limitMs: number)
 }
 
 /** The pause that holds now: the key's own or that of its whole client, whichever lasts longer. */
-export function pauseAt(
-  { refresh }: TokenState,
-  ofClient: Pause | undefined,
-  now: Moment,
-): Pause | undefined {
+export function pauseAt({ refresh }: TokenState, shared: Pause | undefined, now: Moment): Pause | undefined {
   const own = refresh.kind === 'pausing' ? refresh : undefined;
-  const clientIsLonger = own && ofClient && elapsedMs(ofClient.until, own.until) > 0;
-  const longer = clientIsLonger ? ofClient : (own ?? ofClient);
+  const longer = own && shared && elapsedMs(shared.until, own.until) > 0 ? shared : (own ?? shared);
   return longer && remainingMs(now, longer.until) > 0 ? longer : undefined;
 }

@@ -1,9 +1,7 @@
+import type { AxiosRequestConfig } from 'axios';
+
 /** What of an Axios request decides where it goes. */
-export interface RequestTarget {
-  baseURL?: string | undefined;
-  url?: string | undefined;
-  allowAbsoluteUrls?: boolean | undefined;
-}
+export type RequestTarget = Pick<AxiosRequestConfig, 'baseURL' | 'url' | 'allowAbsoluteUrls'>;
 
 const ABSOLUTE = /^([a-z][a-z\d+\-.]*:)?\/\//i;
 
@@ -49,12 +47,9 @@ export class AllowedOrigins {
 export function targetOf({ baseURL, url = '', allowAbsoluteUrls }: RequestTarget): URL | undefined {
   // Whether Axios puts such a URL below the baseURL depends on its version.
   if (baseURL && allowAbsoluteUrls === false && ABSOLUTE.test(url)) return undefined;
-  const full =
-    baseURL && !ABSOLUTE.test(url)
-      ? url
-        ? `${baseURL.replace(/\/+$/, '')}/${url.replace(/^\/+/, '')}`
-        : baseURL
-      : url;
+  let full = url;
+  if (baseURL && url === '') full = baseURL;
+  else if (baseURL && !ABSOLUTE.test(url)) full = `${baseURL.replace(/\/+$/, '')}/${url.replace(/^\/+/, '')}`;
   // Axios gives a protocol-relative URL to the URL parser as it is, which then fails: nowhere to send it.
   return URL.canParse(full) ? new URL(full) : undefined;
 }

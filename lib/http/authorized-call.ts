@@ -1,21 +1,12 @@
 import type { Agent } from 'node:https';
-import {
-  defer,
-  firstValueFrom,
-  merge,
-  mergeMap,
-  throwError,
-  timer,
-  type Observable,
-  type ObservableInput,
-} from 'rxjs';
+import { defer, firstValueFrom, merge, mergeMap, throwError, timer, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
 import type { Clock } from '../core/clock.js';
 import { OriginNotAllowedError } from '../core/errors.js';
 import type { OAuthClient } from '../core/oauth-client.js';
 import type { TokenLife } from '../core/token-life.js';
 import type { TokenRequest } from '../core/token-request.js';
-import type { AllowedOrigins } from './allowed-origins.js';
+import { targetOf, type AllowedOrigins, type RequestTarget } from './allowed-origins.js';
 
 /** Makes DPoP proofs for API requests and keeps the APIs' nonces (RFC 9449). */
 export interface ProofMaker {
@@ -37,19 +28,14 @@ export interface ApiClient {
 
 /** An API request, whatever sends it. */
 export interface OutgoingRequest<R> {
-  readonly method: string;
-  /** Where it goes; `undefined` when that is no URL. */
-  readonly target: URL | undefined;
-  /** Whether its body can be sent a second time. */
-  readonly replayable: boolean;
+  /** As it goes out. It may change until then. */
+  readonly config: RequestTarget & { readonly method?: string; readonly data?: unknown };
   /** Emits the reason as soon as the caller cancels. */
   readonly cancelled$: Observable<unknown>;
-  isWithin(origins: AllowedOrigins): boolean;
   /** Sends it with those credentials; rejects when no answer comes. */
   send(credentials: Credentials): Promise<ApiAnswer<R>>;
 }
 
-/** What an API answered. */
 export interface ApiAnswer<R> {
   readonly status: number;
   header(name: string): unknown;
@@ -103,13 +89,15 @@ export function sendAuthorized<R>(
   api: ApiClient,
   asked: TokenRequest | undefined,
 ): Promise<R> {
-  const { client, dpop } = api;
-  const call = new AuthorizedCall(request, api, client.life(asked));
-  const ready = dpop === undefined && !client.closed && !asked?.forceRefresh && !asked?.signal?.aborted;
-  return call.start(ready, () => client.getToken(asked));
+  return new AuthorizedCall(request, api, api.client.life(asked)).start(asked);
 }
 
-/** One request on its way through one or several sendings. */
+/** The client whose allowed origin covers most of `target`. */
+export function clientFor(target: URL | undefined, clients: Iterable<ApiClient>): ApiClient | undefined {
+  const ranked = [...clients].map((api) => ({ api, reach: target ? api.origins.reach(target) : 0 }));
+  return ranked.filter(({ reach }) => reach > 0).sort((a, b) => b.reach - a.reach)[0]?.api;
+}
+
 class AuthorizedCall<R> {
   readonly #request: OutgoingRequest<R>;
   readonly #api: ApiClient;
@@ -121,38 +109,38 @@ class AuthorizedCall<R> {
     this.#life = life;
   }
 
-  /** @param ready whether a token at hand will do, and needs no proof */
-  start(ready: boolean, getToken: () => Promise<AccessToken>): Promise<R> {
+  start(asked: TokenRequest | undefined): Promise<R> {
     this.#checkTarget();
+    const { client, dpop, origins } = this.#api;
+    const ready = dpop === undefined && !client.closed && !asked?.forceRefresh && !asked?.signal?.aborted;
     const token = ready ? this.#life.current() : undefined;
-    if (token === undefined) return this.#waitAndSend(getToken);
-    const credentials = new Credentials(token, undefined, this.#api.origins);
+    if (token === undefined)
+      return this.#unlessCancelled(() => client.getToken(asked))
+        .then((newest) => this.#send(newest))
+        .then(([credentials, answer]) => this.#conclude(credentials, answer));
+    const credentials = new Credentials(token, undefined, origins);
     return this.#request.send(credentials).then((answer) => this.#conclude(credentials, answer));
-  }
-
-  async #waitAndSend(getToken: () => Promise<AccessToken>): Promise<R> {
-    const [credentials, answer] = await this.#send(await this.#unlessCancelled(getToken));
-    return this.#conclude(credentials, answer);
   }
 
   async #send(token: AccessToken): Promise<[Credentials, ApiAnswer<R>]> {
     const { origins, dpop } = this.#api;
-    const proof = dpop && (await dpop.proof(this.#request.method, this.#target, token));
+    const { method = 'get' } = this.#request.config;
+    const proof = dpop && (await dpop.proof(method, this.#target, token));
     this.#checkTarget(); // it may have changed meanwhile
     const credentials = new Credentials(token, proof, origins);
     return [credentials, await this.#request.send(credentials)];
   }
 
   get #target(): URL {
-    const { target } = this.#request;
+    const target = targetOf(this.#request.config);
     if (target === undefined) throw new OriginNotAllowedError(this.#api.client.name);
     return target;
   }
 
   #checkTarget(): void {
     const { client, origins } = this.#api;
-    if (!this.#request.isWithin(origins))
-      throw new OriginNotAllowedError(client.name, this.#request.target?.origin);
+    const { config } = this.#request;
+    if (!origins.allow(config)) throw new OriginNotAllowedError(client.name, targetOf(config)?.origin);
   }
 
   #conclude(credentials: Credentials, answer: ApiAnswer<R>): R | Promise<R> {
@@ -163,7 +151,7 @@ class AuthorizedCall<R> {
 
   /** An API refused the token: tries that one again where it may do, then another one. */
   async #mend(credentials: Credentials, answer: ApiAnswer<R>): Promise<R> {
-    if (!this.#api.unauthorizedRetry || !this.#request.replayable) {
+    if (!this.#api.unauthorizedRetry || !isReplayable(this.#request.config.data)) {
       this.#report(credentials, answer);
       return answer.surface();
     }
@@ -228,8 +216,14 @@ class AuthorizedCall<R> {
   }
 
   /** What `work` comes to; rejects with the reason as soon as the caller cancels, and starts nothing after that. */
-  #unlessCancelled<T>(work: () => ObservableInput<T>): Promise<T> {
+  #unlessCancelled<T>(work: () => Observable<T> | Promise<T>): Promise<T> {
     const cancelled$ = this.#request.cancelled$.pipe(mergeMap((reason) => throwError(() => reason)));
     return firstValueFrom(merge(cancelled$, defer(work)));
   }
+}
+
+/** Streams are consumed by the first sending; everything else can be sent again. */
+function isReplayable(body: unknown): boolean {
+  if (typeof body !== 'object' || body === null) return true;
+  return !('pipe' in body || 'getReader' in body || 'pipeThrough' in body || Symbol.asyncIterator in body);
 }

@@ -1,11 +1,33 @@
-import { AxiosHeaders, type AxiosInstance, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
+import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
+import axios, {
+  AxiosHeaders,
+  type AxiosAdapter,
+  type AxiosInstance,
+  type AxiosResponse,
+  type InternalAxiosRequestConfig,
+} from 'axios';
+import { EMPTY, merge, type Observable } from 'rxjs';
+import { aborted$ } from '../core/aborted.js';
 import { targetOf } from './allowed-origins.js';
-import { sendAuthorized, type ApiClient } from './authorized-call.js';
-import { AxiosRequest, withoutOurs, sendAsItIs, type Adapter } from './axios-request.js';
+import {
+  clientFor,
+  sendAuthorized,
+  type ApiAnswer,
+  type ApiClient,
+  type Credentials,
+  type OutgoingRequest,
+} from './authorized-call.js';
+import { followRedirect } from './redirects.js';
 import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
+import { markRefused, sealAgent, sealError, sealRequest } from './sealing.js';
 
-type Config = InternalAxiosRequestConfig;
-type Selector = (config: Config, name: string | undefined) => ApiClient | undefined;
+type Config = InternalAxiosRequestConfig & { [CARRIED]?: Credentials };
+type Adapter = InternalAxiosRequestConfig['adapter'];
+
+/** On what was sent: the credentials in its headers. */
+const CARRIED = Symbol('credentials');
+const MANUAL = Object.freeze({ redirect: 'manual' });
 
 /** On an adapter of ours: the one below it. */
 const BELOW = Symbol('adapter below');
@@ -28,13 +50,15 @@ export interface ApiClients {
  */
 export function interceptTokens(instance: AxiosInstance, clients: ApiClients, client?: string): () => void {
   const own = client === undefined ? undefined : clients.get(client);
-  const select: Selector = (config, name) =>
+  const select = (config: Config, name: string | undefined): ApiClient | undefined =>
     name === undefined ? (own ?? clientFor(targetOf(config), clients.all())) : clients.get(name);
   let attached = true;
   const wrap = (config: Config): Config => {
     if (config.oauth) config.oauth = SealedTokenRequest.of(config.oauth);
     const asked = config.oauth;
-    const below = adapterBelow(config.adapter);
+    const { adapter: given } = config;
+    // A request that passes twice, as with retry libraries, has an adapter of ours already.
+    const below = typeof given === 'function' && BELOW in given ? (given[BELOW] as Adapter) : given;
     const adapter = (sent: Config): Promise<AxiosResponse> =>
       attached ? authorize(sent, below, asked, select) : sendAsItIs(sent, below);
     adapter[BELOW] = below;
@@ -48,39 +72,160 @@ export function interceptTokens(instance: AxiosInstance, clients: ApiClients, cl
   };
 }
 
-/** A request that passes twice, as with retry libraries, has an adapter of ours already. */
-function adapterBelow(adapter: Adapter): Adapter {
-  return typeof adapter === 'function' && BELOW in adapter ? (adapter[BELOW] as Adapter) : adapter;
-}
-
 /** Sends a request with a token, unless it is to get none. */
 function authorize(
   config: Config,
   below: Adapter,
   asked: OAuthRequestConfig | undefined,
-  select: Selector,
+  select: (config: Config, name: string | undefined) => ApiClient | undefined,
 ): Promise<AxiosResponse> {
   try {
     config = withoutOurs(config);
     // Interceptors that rebuild a config lose the members that they do not know.
-    const oauth = SealedTokenRequest.open(config.oauth ?? asked);
+    const sealed = config.oauth ?? asked;
+    const oauth = sealed && SealedTokenRequest.open(sealed);
     const own = config.auth ?? AxiosHeaders.from(config.headers).get('Authorization');
-    const api = oauth === false || own !== undefined ? undefined : select(config, oauth?.client);
+    const api = select(config, oauth ? oauth.client : undefined);
     if (api === undefined) return sendAsItIs(config, below);
-    return sendAuthorized(new AxiosRequest(config, below, api), api, oauth || undefined);
+    const request = new AxiosRequest(config, below, api);
+    if (oauth !== false && own === undefined) return sendAuthorized(request, api, oauth);
+    if (api.tlsAgent === undefined || !api.origins.allow(config)) return sendAsItIs(config, below);
+    return request.send().then((answer) => answer.surface());
   } catch (error) {
     return Promise.reject(error);
   }
 }
 
-/** The client whose allowed origin covers most of `target`. */
-function clientFor(target: URL | undefined, clients: Iterable<ApiClient>): ApiClient | undefined {
-  if (target === undefined) return undefined;
-  let best: ApiClient | undefined;
-  let most = 0;
-  for (const api of clients) {
-    const reach = api.origins.reach(target);
-    if (reach > most) [best, most] = [api, reach];
+/** Sends a request without a token of ours. */
+async function sendAsItIs(config: Config, adapter: Adapter): Promise<AxiosResponse> {
+  try {
+    const response = await resolve(adapter, config)(config);
+    sealRequest(response.request);
+    return response;
+  } catch (error) {
+    sealError(error, config);
+    throw error;
   }
-  return best;
+}
+
+/** The request before another adapter of ours, above this one, put its token on: the one nearest to the wire does it. */
+function withoutOurs(config: Config): Config {
+  const carried = config[CARRIED];
+  if (carried === undefined) return config;
+  carried.astray = true;
+  const copy = { ...config, headers: new AxiosHeaders(config.headers) };
+  delete copy[CARRIED];
+  takeOff(copy);
+  return copy;
+}
+
+/** An Axios request as it left all interceptors and transforms. */
+class AxiosRequest implements OutgoingRequest<AxiosResponse> {
+  readonly config: Config;
+  readonly #adapter: Adapter;
+  readonly #api: ApiClient;
+  #boundary: string | undefined;
+
+  constructor(config: Config, adapter: Adapter, api: ApiClient) {
+    this.config = config;
+    this.#adapter = adapter;
+    this.#api = api;
+  }
+
+  get cancelled$(): Observable<unknown> {
+    const { signal, cancelToken } = this.config;
+    const aborted = signal ? aborted$(signal as AbortSignal) : EMPTY;
+    return merge(aborted, cancelToken?.promise ?? EMPTY);
+  }
+
+  /** Without credentials it still presents the client's certificate. */
+  send(credentials?: Credentials): Promise<ApiAnswer<AxiosResponse>> {
+    const { config } = this;
+    const copy = this.#carrying(credentials);
+    const answered = (response: AxiosResponse, error?: unknown) => {
+      sealRequest(response.request);
+      response.config = config;
+      if (credentials && response.status === 401) markRefused(response, this.#api.client.name);
+      if (response.data instanceof Readable) {
+        sealRequest(response.data);
+        takeOff(copy); // the stream's own errors show it
+      }
+      return answerOf(response, error);
+    };
+    const failed = (error: unknown) => {
+      const response = sealError(error, config);
+      if (response === undefined) throw error;
+      return answered(response, error);
+    };
+    try {
+      return resolve(this.#adapter, copy)(copy).then(answered, failed);
+    } catch (error) {
+      return Promise.resolve(error).then(failed);
+    }
+  }
+
+  /** A copy to send, so that the credentials stand in no config that anybody else can see. */
+  #carrying(credentials: Credentials | undefined): Config {
+    const { config } = this;
+    const { tlsAgent } = this.#api;
+    const copy = copyOf(config);
+    const headers = Object.assign(new AxiosHeaders(), config.headers);
+    if (credentials) {
+      headers['Authorization'] = credentials.token.authorization;
+      if (credentials.proof !== undefined) headers['DPoP'] = credentials.proof;
+      copy[CARRIED] = credentials;
+    }
+    if (config.data instanceof FormData) this.#fixBoundary(headers);
+    copy.headers = headers;
+    copy.beforeRedirect = (...redirect) =>
+      followRedirect(this.#api, credentials, config.beforeRedirect, ...redirect);
+    // The fetch adapter asks nobody before it follows.
+    copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
+    if (tlsAgent) copy.httpsAgent ??= tlsAgent;
+    sealAgent(copy.httpAgent);
+    sealAgent(copy.httpsAgent);
+    return copy;
+  }
+
+  /** A form is to be the same, byte by byte, when it is sent again; fetch adapters choose the boundary themselves. */
+  #fixBoundary(headers: AxiosHeaders): void {
+    const adapter = this.#adapter;
+    const mayChoose = adapter === undefined || adapter === 'http' || Array.isArray(adapter);
+    if (!mayChoose || /boundary=/i.test(String(headers.getContentType()))) return;
+    headers.setContentType(`multipart/form-data; boundary=${(this.#boundary ??= randomUUID())}`);
+  }
+}
+
+/** An answer, of which Axios may have made an error. */
+function answerOf(response: AxiosResponse, error: unknown): ApiAnswer<AxiosResponse> {
+  return {
+    status: response.status,
+    header: (name) => (response.headers as Record<string, unknown>)[name],
+    surface: () => {
+      if (error !== undefined) throw error as Error;
+      return response;
+    },
+    discard: () => {
+      if (response.data instanceof Readable) response.data.destroy();
+    },
+  };
+}
+
+function resolve(adapter: Adapter, config: Config): AxiosAdapter {
+  return typeof adapter === 'function'
+    ? adapter
+    : axios.getAdapter(adapter ?? axios.defaults.adapter, config);
+}
+
+/** Member by member: to spread the dictionary that Axios makes of a config takes five times as long. */
+function copyOf(config: Config): Config {
+  const members = config as unknown as Record<string, unknown>;
+  const copy: Record<string, unknown> = {};
+  for (const name of Object.keys(members)) copy[name] = members[name];
+  return copy as unknown as Config;
+}
+
+function takeOff({ headers }: Config): void {
+  headers.delete('Authorization');
+  headers.delete('DPoP');
 }

@@ -7,11 +7,7 @@ import axios, {
   type AxiosResponse,
   type CreateAxiosDefaults,
 } from 'axios';
-import {
-  AuthorizationServerUnavailableError,
-  TokenResponseError,
-  type OAuthClientError,
-} from '../core/errors.js';
+import { AuthorizationServerUnavailableError, TokenResponseError } from '../core/errors.js';
 
 /** The bound on what an authorization server may answer. */
 const MAX_RESPONSE_BYTES = 1_048_576;
@@ -60,28 +56,26 @@ function wasStale({ code, request }: AxiosError): boolean {
   return reusedSocket === true && !res && (code === 'ECONNRESET' || code === 'EPIPE');
 }
 
-type Answer = Pick<AxiosResponse<string | undefined>, 'status' | 'headers' | 'data'>;
+type Answer = Pick<AxiosResponse<string>, 'status' | 'headers'> & { data?: string };
 
 /** What had come of an answer whose body was broken off or too large. */
 function headOf({ response, request }: AxiosError): Answer | undefined {
-  if (response) return { status: response.status, headers: response.headers, data: undefined };
+  if (response) return { status: response.status, headers: response.headers };
   const { res } = (request ?? {}) as { res?: IncomingMessage };
   if (res?.statusCode === undefined) return undefined;
-  return { status: res.statusCode, headers: res.headers as AxiosResponse['headers'], data: undefined };
+  return { status: res.statusCode, headers: res.headers as AxiosResponse['headers'] };
 }
 
-function toResponse({ status, headers, data }: Answer): Response {
+function toResponse({ status, headers, data = '' }: Answer): Response {
   const known = new Headers();
-  for (const [name, value] of Object.entries(AxiosHeaders.from(headers as AxiosHeaders).toJSON())) {
-    if (value !== null && value !== undefined && !/^content-(length|encoding)$/i.test(name))
-      known.set(name, String(value));
-  }
+  for (const [name, value] of Object.entries(AxiosHeaders.from(headers as AxiosHeaders).toJSON()))
+    if (!/^content-(length|encoding)$/i.test(name)) known.set(name, String(value));
   const bodiless = status === 204 || status === 205 || status === 304;
-  return new Response(bodiless ? null : (data ?? ''), { status, headers: known });
+  return new Response(bodiless ? null : data, { status, headers: known });
 }
 
 /** Only what the network said goes on: an Axios error holds the request, and that holds the credentials. */
-function typed(client: string, { code, message }: AxiosError): OAuthClientError {
+function typed(client: string, { code, message }: AxiosError): Error {
   if (message.startsWith('maxContentLength')) {
     return new TokenResponseError(
       `The authorization server of OAuth client "${client}" sent a response that is larger than 1 MiB.`,

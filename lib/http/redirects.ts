@@ -1,6 +1,6 @@
 import type { InternalAxiosRequestConfig } from 'axios';
 import type { Agent } from 'node:https';
-import type { Credentials } from './authorized-call.js';
+import type { ApiClient, Credentials } from './authorized-call.js';
 
 type BeforeRedirect = NonNullable<InternalAxiosRequestConfig['beforeRedirect']>;
 type Options = Parameters<BeforeRedirect>[0];
@@ -12,23 +12,24 @@ const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketP
  * Redirects are followed below Axios, where only `beforeRedirect` can take the token off, or put it back: at a
  * change of host it is lost, allowed or not (RFC 9110 §15.4).
  *
+ * @param credentials what the request carries; without any only the client's certificate is looked after, which
+ * goes no further than a token
  * @param own the caller's own, which runs first
- * @param tlsAgent presents the client's certificate, which goes no further than the token
  */
-export function redirectGuard(
-  credentials: Credentials,
+export function followRedirect(
+  { origins, tlsAgent }: ApiClient,
+  credentials: Credentials | undefined,
   own: BeforeRedirect | undefined,
-  tlsAgent: Agent | undefined,
-): BeforeRedirect {
-  return (options, ...rest) => {
-    const before = targetIn(options);
-    own?.(options, ...rest);
-    const href = String(options['href']);
-    credentials.astray ||= targetIn(options) !== before || !URL.canParse(href);
-    const mayFollow = !credentials.astray && credentials.mayFollow(new URL(href));
-    setCredentials(options, mayFollow ? credentials.token.authorization : undefined);
-    if (!mayFollow && tlsAgent) leaveBehind(options, tlsAgent);
-  };
+  ...[options, ...rest]: Parameters<BeforeRedirect>
+): void {
+  const before = targetIn(options);
+  own?.(options, ...rest);
+  const href = String(options['href']);
+  const moved = targetIn(options) !== before || !URL.canParse(href);
+  if (credentials) credentials.astray ||= moved;
+  const mayFollow = !moved && (credentials?.mayFollow(new URL(href)) ?? origins.reach(new URL(href)) > 0);
+  if (credentials) setCredentials(options, mayFollow ? credentials.token.authorization : undefined);
+  if (!mayFollow && tlsAgent) leaveBehind(options, tlsAgent);
 }
 
 function targetIn(options: Options): string {

@@ -6,6 +6,7 @@ import type { TokenRequest } from '../core/token-request.js';
  * without one.
  */
 export type OAuthRequestConfig = (TokenRequest & { client?: string }) | false;
+type Asked = Exclude<OAuthRequestConfig, false>;
 
 declare module 'axios' {
   export interface AxiosRequestConfig<D> {
@@ -20,23 +21,15 @@ declare module 'axios' {
  * request is sent again.
  */
 export class SealedTokenRequest {
-  readonly #request: Exclude<OAuthRequestConfig, false>;
+  readonly #request: Asked;
 
-  private constructor(request: Exclude<OAuthRequestConfig, false>) {
-    const { audience, resource, parameters } = request;
-    this.#request = {
-      ...request,
-      ...(audience && { audience: copyOf(audience) }),
-      ...(resource && { resource: copyOf(resource) }),
-      ...(parameters && { parameters: copyOfAll(parameters) }),
-    };
+  private constructor(request: Asked) {
+    this.#request = copyOf({ ...request }) as Asked;
   }
 
   /** `oauth` as it may stand on a request. */
-  static of(oauth: Exclude<OAuthRequestConfig, false>): OAuthRequestConfig {
-    return oauth instanceof SealedTokenRequest
-      ? oauth
-      : (new SealedTokenRequest(oauth) as OAuthRequestConfig);
+  static of(oauth: Asked): Asked {
+    return oauth instanceof SealedTokenRequest ? oauth : (new SealedTokenRequest(oauth) as Asked);
   }
 
   /** What was asked for. */
@@ -54,12 +47,9 @@ export class SealedTokenRequest {
   }
 }
 
-function copyOf(value: string | string[]): string | string[] {
-  return Array.isArray(value) ? value.slice() : value;
-}
-
-/** Anything but a plain object stays what it is, for the client to refuse. */
-function copyOfAll(parameters: Record<string, string | string[]>): Record<string, string | string[]> {
-  if (Object.getPrototypeOf(parameters) !== Object.prototype) return parameters;
-  return Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, copyOf(value)]));
+/** Anything but arrays and plain objects stays what it is, for the client to refuse. */
+function copyOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.slice();
+  if (!(value instanceof Object) || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, copyOf(member)]));
 }

@@ -1,7 +1,10 @@
 import { inspect } from 'node:util';
+import axios, { type AxiosError, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
 
 type Part = Record<PropertyKey, unknown>;
 
+/** On a 401: the client whose token it refused. */
+const REFUSED = Symbol('refused client');
 /** The members by which the parts of a sent request know each other. */
 const PARTS = ['req', 'res', '_redirectable', '_currentRequest', '_options', 'socket'];
 /** What leads on to connections, which other requests of ours may be using just now. */
@@ -28,6 +31,29 @@ export function sealRequest(request: unknown, seen = new Set<unknown>()): void {
   stripText(request, '_pendingData');
   if (Array.isArray(outputData)) for (const chunk of outputData as Part[]) stripText(chunk, 'data');
   for (const name of SHARED) hide(request, name);
+}
+
+/** Puts the caller's config in place of the one that was sent, also in wrapped errors; returns the response, if any. */
+export function sealError(error: unknown, config: InternalAxiosRequestConfig): AxiosResponse | undefined {
+  if (typeof error !== 'object' || error === null) return undefined;
+  const { request, response, cause } = error as Partial<AxiosError>;
+  if ('config' in error) error.config = config;
+  sealRequest(request);
+  sealRequest(response?.request);
+  if (response) response.config = config;
+  if (axios.isAxiosError(cause)) sealError(cause, config);
+  return response;
+}
+
+/** Notes on a 401 whose token it refused; an error that anybody makes of that response keeps the note. */
+export function markRefused(response: AxiosResponse, client: string): void {
+  Object.defineProperty(response, REFUSED, { value: client });
+}
+
+/** The client whose token an API rejected for good, if that is what `error` shows. */
+export function rejectedClientOf(error: unknown): string | undefined {
+  const { response } = (error ?? {}) as { response?: { [REFUSED]?: string } };
+  return response?.[REFUSED];
 }
 
 /** An agent shows its keys, and all requests under way. */

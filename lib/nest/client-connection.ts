@@ -1,25 +1,17 @@
-import type { Clock } from '../core/clock.js';
 import { httpTransport } from '../http/protocol-transport.js';
 import { TlsAgent } from '../http/tls-agent.js';
-import { ClientCertificate } from '../oauth/client-certificate.js';
-import { DpopKey } from '../oauth/dpop.js';
 import { OAuthTokenEndpoint } from '../oauth/oauth-token-endpoint.js';
-import type { ProtocolTransport } from '../oauth/protocol.js';
-import type { ResolvedClientOptions } from '../options/resolved-options.js';
+import type { ProtocolParts, ProtocolTransport } from '../oauth/protocol.js';
 
 /** A client's way to its authorization server, and the keys that it shares with the way to its API. */
-export interface ClientConnection {
+export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
   readonly endpoint: OAuthTokenEndpoint;
-  readonly dpop: DpopKey | undefined;
   readonly tlsAgent: TlsAgent | undefined;
 }
 
 /** What a connection is made of. */
-export interface ConnectionParts {
+export interface ConnectionParts extends Pick<ProtocolParts, 'options' | 'clock' | 'warn'> {
   name: string;
-  options: ResolvedClientOptions;
-  clock: Clock;
-  warn: (message: string) => void;
   /** Called when tokens that are bound to the certificate before cannot be used any more (RFC 8705 §3). */
   onCertificateReplaced?: () => void;
   /** Wraps the transport, to see requests and answers go by. */
@@ -28,13 +20,14 @@ export interface ConnectionParts {
 
 /** Connects the protocol to its transport. */
 export function connectClient(parts: ConnectionParts): ClientConnection {
-  const { name, options, clock, warn, onCertificateReplaced = () => undefined, observe } = parts;
+  const { name: client, options, onCertificateReplaced, observe } = parts;
   const tlsAgent = options.tls && new TlsAgent();
-  const certificate =
-    options.tls && tlsAgent && new ClientCertificate(name, options.tls, tlsAgent, onCertificateReplaced);
-  const dpop = options.dpop ? new DpopKey(options.dpop === true ? {} : options.dpop, clock) : undefined;
-  const direct = httpTransport(name, options.http ?? {}, tlsAgent);
+  const direct = httpTransport(client, options.http ?? {}, tlsAgent);
   const transport = observe?.(direct) ?? direct;
-  const endpoint = new OAuthTokenEndpoint(name, options, { clock, warn, transport, dpop, certificate });
-  return { endpoint, dpop, tlsAgent };
+  const useCertificate: ProtocolParts['useCertificate'] = (material, isReplaced) => {
+    tlsAgent?.use(material);
+    if (isReplaced) onCertificateReplaced?.();
+  };
+  const endpoint = new OAuthTokenEndpoint({ ...parts, client, transport, useCertificate });
+  return { endpoint, dpop: endpoint.dpop, tlsAgent };
 }

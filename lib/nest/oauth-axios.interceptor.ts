@@ -50,14 +50,12 @@ export class OAuthAxiosInterceptor {
 
   /** The named client's own `HttpService`, one for the whole module. */
   httpService(name: string): HttpService {
-    let service = this.#httpServices.get(name);
-    if (service === undefined) {
-      const { http, baseURL } = this.#registry.get(name).options;
-      const instance = axios.create({ ...http, ...(baseURL !== undefined && { baseURL }) });
-      service = new HttpService(instance);
-      this.attach(instance, name);
-      this.#httpServices.set(name, service);
-    }
+    const present = this.#httpServices.get(name);
+    if (present !== undefined) return present;
+    const { http, baseURL } = this.#registry.get(name).options;
+    const service = new HttpService(axios.create({ ...http, ...(baseURL !== undefined && { baseURL }) }));
+    this.attach(service, name);
+    this.#httpServices.set(name, service);
     return service;
   }
 }

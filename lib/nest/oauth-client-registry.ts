@@ -10,7 +10,7 @@ import { connectClient } from './client-connection.js';
 import { clientsFromEnvironment, variableOf, type EnvironmentSource } from '../options/environment.js';
 import { moduleProblemsOf, type OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
-import { isRecord } from '../options/option-kinds.js';
+import { isRecord } from '../options/option-schema.js';
 import { problemsOf } from '../options/problems.js';
 
 /** A client with everything that belongs to it. */
@@ -25,26 +25,13 @@ export class OAuthClientRegistry {
   readonly shutdownGraceMs: number;
   readonly #clients = new Map<string, RegisteredClient>();
 
-  private constructor(
-    { clock = systemClock, shutdownGraceMs = 5_000 }: OAuthClientModuleOptions,
-    clients: Record<string, OAuthClientOptions>,
-    store: TokenStore,
-  ) {
-    this.runtime = new TokenRuntime(store, clock);
-    this.shutdownGraceMs = shutdownGraceMs;
-    this.logger.follow(this.runtime.events$);
-    for (const [name, own] of Object.entries(clients)) this.#clients.set(name, this.#register(name, own));
-  }
-
   /** @throws {OAuthConfigurationError} with every problem of every client */
-  static async create(
-    options: OAuthClientModuleOptions,
-    store: TokenStore,
-    environment: EnvironmentSource,
-  ): Promise<OAuthClientRegistry> {
-    const problem = 'OAuthClientModule: what the factory returns must be an object of options.';
-    if (!isRecord(options)) throw new OAuthConfigurationError([problem]);
-    return new OAuthClientRegistry(options, validClients(options, environment), store);
+  constructor(options: OAuthClientModuleOptions, store: TokenStore, environment: EnvironmentSource) {
+    const clients = Object.entries(validClients(options, environment));
+    this.runtime = new TokenRuntime(store, options.clock ?? systemClock);
+    this.shutdownGraceMs = options.shutdownGraceMs ?? 5_000;
+    this.logger.follow(this.runtime.events$);
+    for (const [name, own] of clients) this.#clients.set(name, this.#register(name, own));
   }
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */
@@ -80,6 +67,8 @@ function validClients(
   options: OAuthClientModuleOptions,
   environment: EnvironmentSource,
 ): Record<string, OAuthClientOptions> {
+  const unusable = 'OAuthClientModule: what the factory returns must be an object of options.';
+  if (!isRecord(options)) throw new OAuthConfigurationError([unusable]);
   const inCode = options.clients !== undefined;
   const read = inCode ? { clients: options.clients, problems: [] } : clientsFromEnvironment(environment);
   const problems = [...moduleProblemsOf(options), ...read.problems];

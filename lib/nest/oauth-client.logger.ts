@@ -62,11 +62,10 @@ export class OAuthClientLogger {
         const line = `The token of client "${client}" was invalidated (${reason}).`;
         return this.#write('debug', line, { client, reason });
       }
-      case 'store_unavailable':
-        return this.#write(
-          'warn',
-          `The token store is unavailable: each instance keeps its own tokens until it recovers. ${event.error.message}`,
-        );
+      case 'store_unavailable': {
+        const line = `The token store is unavailable: each instance keeps its own tokens until it recovers. ${event.error.message}`;
+        return this.#write('warn', line);
+      }
       case 'store_recovered':
         return this.#write('log', 'The token store recovered.');
     }
@@ -94,10 +93,8 @@ export class OAuthClientLogger {
 
   #rejected({ client, limited }: Extract<OAuthClientEvent, { type: 'token_rejected' }>): void {
     const parts = { client, code: 'token_rejected' };
-    if (!limited) {
-      const line = `An API rejected the token of client "${client}" with 401; a new one is requested.`;
-      return this.#write('warn', line, parts);
-    }
+    const replaced = `An API rejected the token of client "${client}" with 401; a new one is requested.`;
+    if (!limited) return this.#write('warn', replaced, parts);
     const line = `An API keeps rejecting new tokens of client "${client}" with 401; they are replaced at a limited rate only. Check the token's audience and scope.`;
     this.#write(this.#isNews(client, 'rejected') ? 'error' : 'debug', line, parts);
   }

@@ -34,7 +34,8 @@ import { OAuthTokenService } from './oauth-token.service.js';
     {
       provide: OAuthClientRegistry,
       inject: [MODULE_OPTIONS_TOKEN, TokenStore, ENVIRONMENT],
-      useFactory: OAuthClientRegistry.create,
+      useFactory: (...parts: ConstructorParameters<typeof OAuthClientRegistry>) =>
+        new OAuthClientRegistry(...parts),
     },
     OAuthTokenService,
     OAuthAxiosInterceptor,

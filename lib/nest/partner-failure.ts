@@ -1,12 +1,24 @@
 import { Catch, HttpException, type ExceptionFilter } from '@nestjs/common';
 import { throwError, type Observable } from 'rxjs';
-import { rejectedClientOf } from '../http/axios-request.js';
-import { AuthorizationServerUnavailableError, OAuthClientError } from '../core/errors.js';
+import { rejectedClientOf } from '../http/sealing.js';
+import {
+  AuthorizationServerUnavailableError,
+  OAuthClientError,
+  type OAuthClientErrorCode,
+} from '../core/errors.js';
 
 const PROBLEMS = {
   502: { title: 'Bad Gateway', what: 'refused our request for access, or gave an answer of no use' },
   503: { title: 'Service Unavailable', what: 'cannot authorise us at present' },
   504: { title: 'Gateway Timeout', what: 'did not authorise us in time' },
+};
+/** The errors that are a partner's, and not ours or the caller's. */
+const STATUS: Partial<Record<OAuthClientErrorCode, keyof typeof PROBLEMS>> = {
+  token_request_rejected: 502,
+  token_response_invalid: 502,
+  credentials_unavailable: 502,
+  authorization_server_unavailable: 503,
+  closed: 503,
 };
 const RETRY_AFTER_MS = 1_000;
 
@@ -44,18 +56,9 @@ export class PartnerFailure extends HttpException {
     if (rejected !== undefined) return new PartnerFailure(502, 'token_rejected', rejected, error as Error);
     if (!(error instanceof OAuthClientError)) return undefined;
     const { code, client } = error;
-    switch (code) {
-      case 'token_request_rejected':
-      case 'token_response_invalid':
-      case 'credentials_unavailable':
-        return new PartnerFailure(502, code, client, error);
-      case 'authorization_server_unavailable':
-        return new PartnerFailure(timedOut(error) ? 504 : 503, code, client, error);
-      case 'closed':
-        return new PartnerFailure(503, code, client, error);
-      default:
-        return undefined;
-    }
+    const timedOut = error instanceof AuthorizationServerUnavailableError && error.timedOut;
+    const status = timedOut ? 504 : STATUS[code];
+    return status && new PartnerFailure(status, code, client, error);
   }
 }
 
@@ -80,10 +83,6 @@ export class RpcPartnerFailureFilter implements ExceptionFilter<RpcPartnerFailur
   catch(failure: RpcPartnerFailure): Observable<never> {
     return throwError(() => failure.getError());
   }
-}
-
-function timedOut(error: OAuthClientError): boolean {
-  return error instanceof AuthorizationServerUnavailableError && error.timedOut;
 }
 
 function secondsOf(cause: Error): number {

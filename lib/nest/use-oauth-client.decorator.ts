@@ -1,10 +1,4 @@
-import {
-  UseFilters,
-  UseInterceptors,
-  applyDecorators,
-  createParamDecorator,
-  type ExecutionContext,
-} from '@nestjs/common';
+import { UseFilters, UseInterceptors, applyDecorators, createParamDecorator } from '@nestjs/common';
 import type { AccessToken } from '../core/access-token.js';
 import { ambientToken } from '../core/ambient-requests.js';
 import { OAuthClientError } from '../core/errors.js';
@@ -37,7 +31,7 @@ export function UseOAuthClient(
  *
  * @example queries(@OAuthToken('buoy') token: AccessToken) {}
  */
-export const OAuthToken = createParamDecorator((name: string, context: ExecutionContext): AccessToken => {
+export const OAuthToken = createParamDecorator((name: string, context): AccessToken => {
   const token = ambientToken(name, context.getHandler());
   if (token !== undefined) return token;
   throw new OAuthClientError(

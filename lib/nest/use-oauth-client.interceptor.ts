@@ -1,12 +1,6 @@
-import {
-  Injectable,
-  type CallHandler,
-  type ExecutionContext,
-  type NestInterceptor,
-  type Type,
-} from '@nestjs/common';
+import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { catchError, type Observable } from 'rxjs';
+import { catchError, defer, mergeMap, type Observable } from 'rxjs';
 import type { PreparedClients } from '../core/ambient-requests.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
@@ -19,28 +13,24 @@ export type HandlerTokenRequest =
   | ((context: ExecutionContext) => TokenRequest | undefined | Promise<TokenRequest | undefined>);
 
 const USES = Symbol('oauth client uses');
-type Uses = ReadonlyMap<string, HandlerTokenRequest | undefined>;
 
 /** Notes on a class or method that it uses a client. */
-export function addUse(
-  name: string,
-  request: HandlerTokenRequest | undefined,
-): ClassDecorator & MethodDecorator {
+export function addUse(name: string, request?: HandlerTokenRequest): ClassDecorator & MethodDecorator {
   return (target: object, _property?: string | symbol, descriptor?: PropertyDescriptor) => {
     const subject = (descriptor?.value ?? target) as object;
     Reflect.defineMetadata(USES, new Map([...usesOf(subject), [name, request]]), subject);
   };
 }
 
-function usesOf(subject: object): Uses {
-  return (Reflect.getMetadata(USES, subject) as Uses | undefined) ?? new Map();
+function usesOf(subject: object): ReadonlyMap<string, HandlerTokenRequest | undefined> {
+  return (Reflect.getMetadata(USES, subject) as ReturnType<typeof usesOf> | undefined) ?? new Map();
 }
 
 /** Express sends objects by `json`, Fastify by `send`. */
 type HttpResponse = Partial<Record<'json' | 'send', (body: unknown) => unknown>>;
 
 /** What `@UseOAuthClient(name)` does around a handler, in a class of its own, so that an unknown name fails at boot. */
-export function interceptorFor(name: string): Type<NestInterceptor> {
+export function interceptorFor(name: string): typeof UseOAuthClientInterceptor {
   class Interceptor extends UseOAuthClientInterceptor {
     constructor(tokens: OAuthTokenService, registry: OAuthClientRegistry, adapter: HttpAdapterHost) {
       super(tokens, registry, adapter);
@@ -65,18 +55,15 @@ class UseOAuthClientInterceptor implements NestInterceptor {
     this.#adapter = adapter;
   }
 
-  async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const { ambient } = this.#registry.runtime;
     // A decorated class with a decorated method has this interceptor twice; the first one serves both.
     if (ambient.prepared(context)) return next.handle();
-    try {
-      const clients = await this.#prepare(context);
-      return ambient
-        .run({ call: context, handler: context.getHandler() }, clients, () => next.handle())
-        .pipe(catchError((error: unknown) => this.#fail(context, error)));
-    } catch (error) {
-      return this.#fail(context, error);
-    }
+    const scope = { call: context, handler: context.getHandler() };
+    return defer(() => this.#prepare(context)).pipe(
+      mergeMap((clients) => ambient.run(scope, clients, () => next.handle())),
+      catchError((error: unknown) => this.#fail(context, error)),
+    );
   }
 
   async #prepare(context: ExecutionContext): Promise<PreparedClients> {
@@ -100,8 +87,7 @@ class UseOAuthClientInterceptor implements NestInterceptor {
   #describe({ problem, retryAfterSeconds }: PartnerFailure, response: HttpResponse): void {
     const { httpAdapter } = this.#adapter;
     if (httpAdapter.isHeadersSent(response)) return;
-    if (retryAfterSeconds !== undefined)
-      httpAdapter.setHeader(response, 'Retry-After', String(retryAfterSeconds));
+    if (retryAfterSeconds) httpAdapter.setHeader(response, 'Retry-After', String(retryAfterSeconds));
     // Not before it is sent: Nest 11 would reset the type, and a filter of the application may send something else.
     const method = response.json ? 'json' : 'send';
     const send = response[method]!;

@@ -1,59 +1,48 @@
 import { TokenRequestError } from '../core/errors.js';
-import {
-  type TokenEndpoint,
-  type TokenRequestContext,
-  scopeValues,
-  type TokenRequestDetails,
-} from '../core/token-request.js';
+import type { TokenEndpoint, TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
-import type { ResolvedClientOptions } from '../options/resolved-options.js';
-import { clientAuthentication, type ClientAuthentication } from './client-authentication.js';
-import type { ClientCertificate } from './client-certificate.js';
-import { readCredential, unavailable } from './credentials.js';
-import type { DpopKey } from './dpop.js';
+import { RESERVED_PARAMETERS, recordOf } from '../options/option-schema.js';
+import { ClientCertificate, clientAuthentication } from './credentials.js';
+import { DpopKey } from './dpop.js';
 import { grantIdentity, grantParameters } from './grants.js';
-import { refuseRedirect, type ProtocolParts, type ProtocolRequest } from './protocol.js';
+import type { ProtocolParts, ProtocolRequest } from './protocol.js';
 import { ServerMetadataSource } from './server-metadata.js';
-import { readTokenResponse } from './token-response.js';
+import { tokenOf } from './token-response.js';
 
-/** What a token endpoint needs beside its client's options. */
-export interface TokenEndpointParts extends ProtocolParts {
-  /** The key its tokens are bound to (RFC 9449), if any. */
-  dpop: DpopKey | undefined;
-  /** The client's certificate (RFC 8705), if any. */
-  certificate: ClientCertificate | undefined;
+/** What a token request presents, and may have been replaced when it is refused. */
+type Renewable = 'nonce' | 'credential' | 'refreshToken';
+
+/** A token request that is ready to go out. */
+interface PreparedRequest extends Record<Renewable, string | undefined> {
+  message: ProtocolRequest;
+  form: URLSearchParams;
 }
-
-/** One way to ask: where, as whom, for what. */
-interface Inquiry extends TokenRequestContext {
-  details: TokenRequestDetails;
-  url: string;
-  authentication: ClientAuthentication;
-}
-
-/** Parameters that nobody else may see. */
-const CONFIDENTIAL: ReadonlySet<string> = new Set([
-  'client_secret', 'client_assertion', 'refresh_token', 'assertion', 'subject_token', 'actor_token',
-]); // prettier-ignore
 
 /** The token endpoint of one client: options and a request in, a token or a typed error out. */
 export class OAuthTokenEndpoint implements TokenEndpoint {
-  readonly #client: string;
-  readonly #options: ResolvedClientOptions;
-  readonly #parts: TokenEndpointParts;
-  readonly #metadata: ServerMetadataSource;
-  readonly #warned = new Set<string>();
-
-  constructor(client: string, options: ResolvedClientOptions, parts: TokenEndpointParts) {
-    this.#client = client;
-    this.#options = options;
-    this.#parts = parts;
-    this.#metadata = new ServerMetadataSource(client, options, parts);
-  }
-
   /** A refresh token has to be found again after the keys that its access tokens are bound to were replaced. */
-  get grant(): string | undefined {
-    return this.#options.grant.type === 'refresh_token' ? JSON.stringify(this.#registration) : undefined;
+  readonly grant: string | undefined;
+  /** The key that the client's tokens are bound to (RFC 9449), if any. */
+  readonly dpop: DpopKey | undefined;
+  readonly #parts: ProtocolParts;
+  readonly #certificate: ClientCertificate | undefined;
+  readonly #metadata: ServerMetadataSource;
+  /** Where the client is registered, as whom, and what it presents. */
+  readonly #registration: readonly unknown[];
+
+  constructor(parts: ProtocolParts) {
+    const { issuer, tokenEndpoint, clientId, grant, dpop, tls } = parts.options;
+    const warned = new Set<string>();
+    const warn = (message: string) => {
+      if (!warned.has(message)) parts.warn(message);
+      warned.add(message);
+    };
+    this.#parts = { ...parts, warn };
+    this.#metadata = new ServerMetadataSource(this.#parts);
+    this.#registration = [issuer, tokenEndpoint, clientId, grantIdentity(parts.client, grant)];
+    this.grant = grant.type === 'refresh_token' ? JSON.stringify(this.#registration) : undefined;
+    this.dpop = dpop ? new DpopKey(parts) : undefined;
+    this.#certificate = tls && new ClientCertificate(parts);
   }
 
   /**
@@ -61,132 +50,85 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
    * example, so that each has tokens of its own; those of a fleet have the same name.
    */
   async identity(): Promise<string> {
-    const keys = [await this.#proving((key) => key.thumbprint()), await this.#parts.certificate?.read()];
-    return JSON.stringify([this.#client, ...this.#registration, ...keys]);
+    const keys = [await this.dpop?.thumbprint(), await this.#certificate?.read()];
+    return JSON.stringify([this.#parts.client, ...this.#registration, ...keys]);
   }
 
-  /** Where the client is registered, as whom, and what it presents. */
-  get #registration(): unknown[] {
-    const { issuer, tokenEndpoint, clientId, grant } = this.#options;
-    return [issuer, tokenEndpoint, clientId, grantIdentity(this.#client, grant)];
-  }
-
-  /**
-   * One token request, and one more where a refusal may be out of date: the kept refresh token may be spent, its
-   * successor lost with a process that died before it was stored, or replaced in the configuration.
-   */
+  /** One token request, and one more for each thing that was replaced when a refusal shows it to be out of date. */
   async request(details: TokenRequestDetails, context: TokenRequestContext): Promise<StoredToken> {
-    const { grant } = this.#options;
-    try {
-      return await this.#authenticated(details, context);
-    } catch (error) {
-      const kept = context.refreshToken;
-      if (grant.type !== 'refresh_token' || !kept || !isRejection(error, 'invalid_grant')) throw error;
-      const configured = await readCredential(this.#client, 'grant.refreshToken', grant.refreshToken);
-      if (configured === kept) throw error;
-      return this.#authenticated(details, { ...context, refreshToken: configured });
+    const { signal, refreshToken } = context;
+    const renewed = new Set<Renewable>();
+    let prepared = await this.#prepare(details, signal, refreshToken);
+    for (;;) {
+      context.onSend?.();
+      try {
+        return await this.#send(prepared);
+      } catch (error) {
+        const suspects = suspectsOf(error, prepared).filter((suspect) => !renewed.has(suspect));
+        if (suspects.length === 0) throw error;
+        // The kept refresh token's successor may be lost, with a process that died before it was stored.
+        const kept = suspects.includes('refreshToken') ? undefined : prepared.refreshToken;
+        const next = await this.#prepare(details, signal, kept);
+        const replaced = suspects.filter((suspect) => next[suspect] !== prepared[suspect]);
+        if (replaced.length === 0) throw error;
+        for (const suspect of replaced) renewed.add(suspect);
+        prepared = next;
+      }
     }
   }
 
-  /** The credential may have been replaced between our reading it and the server's. */
-  async #authenticated(details: TokenRequestDetails, context: TokenRequestContext): Promise<StoredToken> {
-    const inquiry = await this.#inquiry(details, context);
-    try {
-      return await this.#ask(inquiry);
-    } catch (error) {
-      if (!isRejection(error) || !mayBeFailedAuthentication(error)) throw error;
-      const renewed = await this.#inquiry(details, context);
-      if (renewed.authentication.credential === inquiry.authentication.credential) throw error;
-      return this.#ask(renewed);
-    }
-  }
-
-  async #inquiry(details: TokenRequestDetails, context: TokenRequestContext): Promise<Inquiry> {
-    const certificate = await this.#parts.certificate?.read(); // first: metadata may be served to it alone
-    const { issuer, tokenEndpoint: url } = await this.#metadata.get(context.signal);
-    const named = this.#options.assertion?.audience ?? (this.#options.issuer ? 'issuer' : 'token_endpoint');
-    const audience = named === 'issuer' ? issuer : named === 'token_endpoint' ? url : named;
-    const parts = { audience, now: this.#parts.clock.now(), certificate };
-    const authentication = await clientAuthentication(this.#client, this.#options, parts);
-    return { ...context, details, url, authentication };
-  }
-
-  /** @param again whether this is the second try, with the nonce that the server asked for (RFC 9449 §8) */
-  async #ask(inquiry: Inquiry, again = false): Promise<StoredToken> {
-    const { url, authentication, details } = inquiry;
-    const { dpop, clock, transport } = this.#parts;
-    const grant = await grantParameters(this.#client, this.#options, details, inquiry.refreshToken);
-    const form = new URLSearchParams([...grant.parameters, ...Object.entries(authentication.fields)]);
-    const proof = await this.#proving((key) => key.proof('POST', new URL(url)));
-    const request = this.#message(inquiry, form, proof);
-    const issuedAt = clock.now();
-    inquiry.onSend?.();
-    const answer = await transport(request);
-    const nonce = answer.headers.get('dpop-nonce') ?? undefined;
-    const isNewNonce = dpop?.rememberNonce(new URL(url).origin, nonce, proof) ?? false;
-    refuseRedirect(this.#client, url, answer);
-    const { credential, authorization } = authentication;
-    const sent = [...form].filter(([name]) => CONFIDENTIAL.has(name)).map(([, value]) => value);
-    const secrets = [...sent, proof, credential, authorization?.replace('Basic ', '')];
-    try {
-      return readTokenResponse(answer, await answer.text(), {
-        client: this.#client,
-        tokenType: dpop ? 'DPoP' : 'Bearer',
-        exchange: this.#options.grant.type === 'token_exchange',
-        defaultLifetimeMs: this.#options.defaultLifetimeMs,
-        scope: scopeValues(details.scope).join(' ') || undefined,
-        refreshToken: grant.refreshToken,
-        issuedAt,
-        now: clock.now(),
-        secrets: secrets.filter((secret) => secret !== undefined),
-        warn: (what) => this.#warnOnce(`its token response has ${what}`),
-      });
-    } catch (error) {
-      if (again || !isNewNonce || !isRejection(error, 'use_dpop_nonce')) throw error;
-      return this.#ask(await this.#inquiry(details, inquiry), true); // an assertion serves once
-    }
-  }
-
-  /** RFC 6749 wants a form; some servers want JSON. */
-  #message({ url, signal, authentication }: Inquiry, form: URLSearchParams, proof?: string): ProtocolRequest {
-    const json = this.#options.requestFormat === 'json';
-    const headers: Record<string, string> = {
+  /** @param kept the refresh token to use instead of the configured one */
+  async #prepare(details: TokenRequestDetails, signal: AbortSignal, kept?: string): Promise<PreparedRequest> {
+    const { issuer, tokenEndpoint, requestFormat } = this.#parts.options;
+    const certificate = await this.#certificate?.read(); // first: metadata may be served to it alone
+    const server =
+      tokenEndpoint === undefined
+        ? await this.#metadata.get(signal)
+        : { issuer: issuer ?? new URL(tokenEndpoint).origin, tokenEndpoint };
+    const url = new URL(server.tokenEndpoint);
+    const { fields, header, credential } = await clientAuthentication(this.#parts, server, certificate);
+    const form = await grantParameters(this.#parts, details, kept);
+    for (const [name, value] of Object.entries(fields)) form.append(name, value);
+    const nonce = this.dpop?.nonce(url.origin);
+    const proof = await this.dpop?.proof('POST', url);
+    const [type, data] =
+      requestFormat === 'json'
+        ? ['application/json', JSON.stringify(recordOf(form))]
+        : ['application/x-www-form-urlencoded;charset=utf-8', form.toString()];
+    const headers = {
       accept: 'application/json',
-      'content-type': json ? 'application/json' : 'application/x-www-form-urlencoded;charset=utf-8',
+      'content-type': type,
+      ...header,
+      ...(proof !== undefined && { dpop: proof }),
     };
-    if (authentication.authorization !== undefined) headers['authorization'] = authentication.authorization;
-    if (proof !== undefined) headers['dpop'] = proof;
-    return { url, method: 'POST', headers, data: json ? jsonOf(form) : form.toString(), signal };
+    const message = { url: server.tokenEndpoint, method: 'POST' as const, headers, data, signal };
+    return { message, form, nonce, credential, refreshToken: form.get('refresh_token') ?? undefined };
   }
 
-  async #proving<T>(work: (key: DpopKey) => Promise<T>): Promise<T | undefined> {
-    try {
-      return await (this.#parts.dpop && work(this.#parts.dpop));
-    } catch (error) {
-      throw unavailable(this.#client, 'dpop.privateKey', error);
-    }
-  }
-
-  #warnOnce(what: string): void {
-    if (this.#warned.has(what)) return;
-    this.#warned.add(what);
-    this.#parts.warn(`OAuth client "${this.#client}": ${what}.`);
+  async #send({ message, form, credential = '' }: PreparedRequest): Promise<StoredToken> {
+    const issuedAt = this.#parts.clock.now();
+    const answer = await this.#parts.transport(message);
+    const { dpop: proof = '', authorization = '' } = message.headers;
+    this.dpop?.rememberNonce(new URL(message.url).origin, answer.headers.get('dpop-nonce'), proof);
+    const confidential = [...form].filter(([name]) => isConfidential(name)).map(([, value]) => value);
+    const secrets = [...confidential, credential, proof, authorization.replace('Basic ', '')];
+    return tokenOf(this.#parts, { url: message.url, form, secrets, issuedAt }, answer);
   }
 }
 
-function isRejection(error: unknown, code?: string): error is TokenRequestError {
-  return error instanceof TokenRequestError && (code === undefined || error.error === code);
+/** Of the parameters of grant and client, all but its name and the types. */
+function isConfidential(parameter: string): boolean {
+  return RESERVED_PARAMETERS.has(parameter) && !/^client_id$|_type$/.test(parameter);
 }
 
-/** Servers do not agree on how to say it (RFC 6749 §5.2 asks for `invalid_client`). */
-function mayBeFailedAuthentication({ error, status }: TokenRequestError): boolean {
-  return error === 'invalid_client' || error === undefined || status === 401 || status === 403;
-}
-
-function jsonOf(form: URLSearchParams): string {
-  const fields = [...new Set(form.keys())].map((name) => {
-    const values = form.getAll(name);
-    return [name, values.length > 1 ? values : values[0]];
-  });
-  return JSON.stringify(Object.fromEntries(fields));
+/** Servers do not agree on how to say that authentication failed (RFC 6749 §5.2 asks for `invalid_client`). */
+function suspectsOf(error: unknown, { refreshToken }: PreparedRequest): Renewable[] {
+  if (!(error instanceof TokenRequestError)) return [];
+  const { error: code, status } = error;
+  const suspects: Renewable[] = [];
+  if (code === 'use_dpop_nonce') suspects.push('nonce');
+  if (code === 'invalid_grant' && refreshToken !== undefined) suspects.push('refreshToken');
+  if ([undefined, 'invalid_client'].includes(code) || [401, 403].includes(status))
+    suspects.push('credential');
+  return suspects;
 }

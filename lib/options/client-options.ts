@@ -19,13 +19,14 @@ export const TOKEN_ENDPOINT_AUTH_METHODS = [
 /** How the client proves itself at the token endpoint. @useDeclaredType */
 export type TokenEndpointAuthMethod = (typeof TOKEN_ENDPOINT_AUTH_METHODS)[number];
 
-/** The asymmetric algorithms of RFC 7518 §3.1 and RFC 8037 §3.1. */
-export const SIGNING_ALGORITHMS = [
-  'RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA',
-] as const; // prettier-ignore
+/** The key's type or curve that each algorithm of RFC 7518 §3.1 and RFC 8037 §3.1 signs with; the first is a key's default. */
+export const KEY_OF = {
+  RS256: 'rsa', RS384: 'rsa', RS512: 'rsa', PS256: 'rsa', PS384: 'rsa', PS512: 'rsa',
+  ES256: 'prime256v1', ES384: 'secp384r1', ES512: 'secp521r1', EdDSA: 'ed25519',
+} as const; // prettier-ignore
 
 /** JWS algorithms for client assertions and DPoP proofs. @useDeclaredType */
-export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number];
+export type SigningAlgorithm = keyof typeof KEY_OF;
 
 /** What the client presents for a token. Tokens and assertions are strings or functions. */
 export type GrantOptions =
@@ -105,10 +106,7 @@ export interface OAuthClientOptions {
   clientSecretFile?: string;
   /** How the client authenticates. Default `client_secret_basic`; `private_key_jwt` with a private key. */
   tokenEndpointAuthMethod?: TokenEndpointAuthMethod;
-  /**
-   * Encoding of id and secret for `client_secret_basic`. `form` (default): RFC 6749 §2.3.1, but unreserved
-   * characters (`-._~`) stay as they are, since many servers read Basic raw. `raw`: none.
-   */
+  /** Encoding of id and secret for `client_secret_basic`: `form` (default; RFC 6749 §2.3.1, but `-._~` stay, since many servers read Basic raw) or `raw`. */
   basicEncoding?: 'form' | 'raw';
   /** Private key for `private_key_jwt`: PEM, JWK, or a function asked at each token request. */
   privateKey?: Source<string | PrivateJwk>;

@@ -1,22 +1,15 @@
 import { OAuthConfigurationError } from '../core/errors.js';
 import type { OAuthClientOptions } from './client-options.js';
 import { nearest } from './nearest.js';
-import { splitList } from './option-kinds.js';
-import { OPTION_SCHEMA } from './option-schema.js';
-import { presets } from './presets.js';
-import { readTextFile } from './source.js';
+import { OPTION_SCHEMA, nest, splitList } from './option-schema.js';
+import { PRESETS, type PartnerOptions } from './presets.js';
+import { fileSource } from './source.js';
 
 /** Where variables are read from: ConfigService, or a plain record. */
 export interface EnvironmentSource {
   get(variable: string): unknown;
   /** Names that exist, to find misspelt ones. */
   names(): string[];
-}
-
-/** The clients that the environment describes, and what is wrong with it. */
-export interface EnvironmentClients {
-  clients: Record<string, OAuthClientOptions>;
-  problems: string[];
 }
 
 /** `buoy` and `clientSecret` → `OAUTH_BUOY_CLIENT_SECRET`; `my-api` → `OAUTH_MY_API_…`; `retry.attempts` → `…_RETRY_ATTEMPTS`. */
@@ -29,10 +22,7 @@ function prefixOf(client: string): string {
 }
 
 function suffixOf(path: string): string {
-  return path
-    .replace(/([a-z])([A-Z])/g, '$1_$2')
-    .replaceAll('.', '_')
-    .toUpperCase();
+  return path.replace(/(?<=[a-z])(?=[A-Z])|\./g, '_').toUpperCase();
 }
 
 /** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read. */
@@ -42,121 +32,68 @@ for (const [path, { read, secret }] of Object.entries(OPTION_SCHEMA)) {
   // Options on the top level say themselves whether there is a file for them.
   if (secret && path.includes('.')) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
-const KNOWN = [...SUFFIXES.keys(), 'PARTNER', 'ENVIRONMENT'];
+for (const path of ['partner', 'environment']) SUFFIXES.set(suffixOf(path), { path, read: String });
 
-/** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
-function ownerOf(variable: string, prefixes: readonly string[]): string | undefined {
-  const longestFirst = prefixes
-    .filter((prefix) => variable.startsWith(prefix))
-    .sort((one, other) => other.length - one.length);
-  return longestFirst.find((prefix) => KNOWN.includes(variable.slice(prefix.length))) ?? longestFirst[0];
-}
-
-/**
- * Reads `OAUTH_CLIENTS` and each client's `OAUTH_<NAME>_…` variables. Empty variables count as absent.
- *
- * @param otherwise where else clients may come from, when none is listed
- */
+/** Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent. `otherwise`: where else clients may come from. */
 export function clientsFromEnvironment(
   source: EnvironmentSource,
   otherwise = 'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global',
-): EnvironmentClients {
-  const problems: string[] = [];
-  const names = [...new Set(splitList(text(source, 'OAUTH_CLIENTS') ?? ''))];
-  if (names.length === 0) {
-    problems.push(
-      `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`,
-    );
-  }
-  const owners = new Map<string, string>();
+): { clients: Record<string, OAuthClientOptions>; problems: string[] } {
+  const names = [...new Set(splitList(textOf(source, 'OAUTH_CLIENTS') ?? ''))];
+  const none = `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`;
+  const problems = names.length === 0 ? [none] : [];
+  const owners = new Map(names.map((name) => [prefixOf(name), name]));
   for (const name of names) {
     const prefix = prefixOf(name);
-    const other = owners.get(prefix);
-    if (other !== undefined)
-      problems.push(
-        `OAUTH_CLIENTS: clients "${other}" and "${name}" would share the variables ${prefix}*; rename one.`,
-      );
-    owners.set(prefix, name);
+    const clash = `OAUTH_CLIENTS: clients "${name}" and "${owners.get(prefix)}" would share the variables ${prefix}*; rename one.`;
+    if (owners.get(prefix) !== name) problems.push(clash);
   }
-  const read = (name: string) => clientFromEnvironment(name, [...owners.keys()], source, problems);
-  return { clients: Object.fromEntries(names.map((name) => [name, read(name)])), problems };
+  const prefixes = [...owners.keys()].sort((one, other) => other.length - one.length);
+  const clients = names.map((name) => [name, readClient(name, prefixes, source, problems)]);
+  return { clients: Object.fromEntries(clients), problems };
 }
 
-function clientFromEnvironment(
-  name: string,
-  prefixes: readonly string[],
-  source: EnvironmentSource,
-  problems: string[],
-): OAuthClientOptions {
+function readClient(name: string, prefixes: string[], source: EnvironmentSource, problems: string[]) {
   const prefix = prefixOf(name);
-  const ours = (variable: string) => ownerOf(variable, prefixes) === prefix;
-  for (const variable of source.names().filter(ours)) {
+  const isOwn = (variable: string) => ownerOf(variable, prefixes) === prefix;
+  for (const variable of source.names().filter(isOwn)) {
     const suffix = variable.slice(prefix.length);
-    if (KNOWN.includes(suffix) || text(source, variable) === undefined) continue;
-    problems.push(
-      `${variable} is not a variable of client "${name}"; did you mean ${prefix}${nearest(suffix, KNOWN)}?`,
-    );
+    if (SUFFIXES.has(suffix) || textOf(source, variable) === undefined) continue;
+    const right = nearest(suffix, [...SUFFIXES.keys()]);
+    problems.push(`${variable} is not a variable of client "${name}"; did you mean ${prefix}${right}?`);
   }
-  const own: Record<string, unknown> = {};
-  const read = (suffix: string) => (ours(prefix + suffix) ? text(source, prefix + suffix) : undefined);
-  for (const [suffix, option] of SUFFIXES) {
-    const value = read(suffix);
-    if (value === undefined) continue;
-    const plain = suffixOf(option.path);
-    if (suffix !== plain && read(plain) !== undefined)
-      problems.push(
-        `Client "${name}": ${prefix}${plain} and ${prefix}${suffix} exclude each other; keep one.`,
-      );
-    assign(own, option.path, option.read(value));
-  }
-  return withPreset(name, own, source, problems);
-}
-
-function withPreset(
-  name: string,
-  own: OAuthClientOptions,
-  source: EnvironmentSource,
-  problems: string[],
-): OAuthClientOptions {
-  const prefix = prefixOf(name);
   const wrong = (what: string) => problems.push(`Client "${name}": ${prefix}${what}`);
-  const partner = text(source, `${prefix}PARTNER`);
-  const environment = text(source, `${prefix}ENVIRONMENT`);
-  const preset = partner !== undefined && Object.hasOwn(presets, partner) ? presets[partner] : undefined;
-  if (preset === undefined) {
-    if (partner !== undefined) wrong(`PARTNER must be one of ${Object.keys(presets).join(', ')}.`);
-    else if (environment !== undefined) wrong(`ENVIRONMENT needs ${prefix}PARTNER.`);
-    return own;
+  const given = new Map<string, unknown>();
+  for (const [suffix, { path, read }] of SUFFIXES) {
+    const text = isOwn(prefix + suffix) ? textOf(source, prefix + suffix) : undefined;
+    if (text === undefined) continue;
+    if (given.has(path)) wrong(`${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`);
+    given.set(path, read(text));
   }
+  const { partner, ...options }: PartnerOptions & { partner?: string } = nest(given);
+  const { environment, ...own } = options;
+  if (partner === undefined && environment !== undefined) wrong(`ENVIRONMENT needs ${prefix}PARTNER.`);
+  if (partner === undefined) return own;
   try {
-    return preset({ ...own, ...(environment !== undefined && { environment }) });
+    const preset = PRESETS.get(partner);
+    if (preset !== undefined) return preset(options);
+    wrong(`PARTNER must be one of ${[...PRESETS.keys()].join(', ')}.`);
   } catch (error) {
     if (!(error instanceof OAuthConfigurationError)) throw error;
     for (const problem of error.problems) wrong(`ENVIRONMENT: ${problem}`);
-    return own;
   }
+  return own;
 }
 
-function text(source: EnvironmentSource, variable: string): string | undefined {
+/** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
+function ownerOf(variable: string, longestFirst: readonly string[]): string | undefined {
+  const fitting = longestFirst.filter((prefix) => variable.startsWith(prefix));
+  return fitting.find((prefix) => SUFFIXES.has(variable.slice(prefix.length))) ?? fitting[0];
+}
+
+function textOf(source: EnvironmentSource, variable: string): string | undefined {
   const value = source.get(variable);
   // ConfigService hands on what a schema made of a variable.
-  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return undefined;
-  return value === '' ? undefined : String(value);
-}
-
-function assign(target: Record<string, unknown>, path: string, value: unknown): void {
-  const [head, member] = path.split('.') as [string, string?];
-  if (member === undefined) {
-    target[head] ??= value;
-    return;
-  }
-  const present = target[head] ?? true;
-  // What is switched off stays off, and what validation has to report stays as it is.
-  if (present !== true && typeof present !== 'object') return;
-  target[head] = { ...(present === true ? {} : present), [member]: value };
-}
-
-/** Asked at each token request, as files are replaced. */
-function fileSource(path: string): () => Promise<string> {
-  return () => readTextFile(path);
+  const isText = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+  return isText && value !== '' ? String(value) : undefined;
 }

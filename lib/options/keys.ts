@@ -1,44 +1,29 @@
-import { X509Certificate, createPrivateKey, type KeyObject } from 'node:crypto';
+import { X509Certificate, createPrivateKey, createPublicKey } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
-import type { PrivateJwk, SigningAlgorithm } from './client-options.js';
+import { KEY_OF, type PrivateJwk, type SigningAlgorithm } from './client-options.js';
 
 /** A private key ready to sign with. */
-export interface SigningKey {
-  key: KeyObject;
-  algorithm: SigningAlgorithm;
-  keyId: string | undefined;
-}
+export type SigningKey = ReturnType<typeof parseSigningKey>;
 
-/** The key's type or curve that each algorithm signs with; of those that share one, the first is a key's default. */
-const KEY_OF: Readonly<Record<SigningAlgorithm, string>> = {
-  RS256: 'rsa', RS384: 'rsa', RS512: 'rsa', PS256: 'rsa', PS384: 'rsa', PS512: 'rsa',
-  ES256: 'prime256v1', ES384: 'secp384r1', ES512: 'secp521r1', EdDSA: 'ed25519',
-}; // prettier-ignore
 const RSA_MIN_BITS = 2048;
 
-/**
- * Reads a PEM or JWK private key; the algorithm follows from the key unless given.
- *
- * @throws {Error} when it is none, does not fit the algorithm, or is too short to be safe (RFC 7518 §3.3)
- */
-export function parseSigningKey(material: string | PrivateJwk, algorithm?: SigningAlgorithm): SigningKey {
-  const jwk = typeof material === 'object' ? material : parseJwk(material);
-  const key = createPrivateKey(jwk ? { key: jwk, format: 'jwk' } : (material as string));
+/** Reads a PEM or JWK private key; its algorithm follows from it unless given. Throws what is unfit to sign (RFC 7518 §3.3). */
+export function parseSigningKey(material: string | PrivateJwk, algorithm?: SigningAlgorithm) {
+  const isJson = typeof material === 'string' && material.trimStart().startsWith('{');
+  const given = isJson ? (JSON.parse(material) as PrivateJwk) : material;
+  const jwk = typeof given === 'object' ? given : undefined;
+  const key = createPrivateKey(typeof given === 'object' ? { key: given, format: 'jwk' } : given);
   const { namedCurve, modulusLength = RSA_MIN_BITS } = key.asymmetricKeyDetails ?? {};
   const type = namedCurve ?? key.asymmetricKeyType;
-  const fitting = Object.entries(KEY_OF).filter(([, wanted]) => wanted === type);
+  const fitting = (Object.keys(KEY_OF) as SigningAlgorithm[]).filter((name) => KEY_OF[name] === type);
   // RFC 9864 calls EdDSA Ed25519 in a JWK, a name that few servers know.
-  const named = algorithm ?? (type === 'ed25519' ? undefined : jwk?.alg) ?? fitting[0]?.[0];
-  const fit = fitting.find(([name]) => name === named);
+  const wanted = algorithm ?? (type === 'ed25519' ? undefined : jwk?.alg) ?? fitting[0];
+  const fit = fitting.find((name) => name === wanted);
   if (fit === undefined || modulusLength < RSA_MIN_BITS) throw new Error('The key is unfit to sign.');
-  return { key, algorithm: fit[0] as SigningAlgorithm, keyId: jwk?.kid };
+  return { key, algorithm: fit, keyId: jwk?.kid, publicJwk: createPublicKey(key).export({ format: 'jwk' }) };
 }
 
-/**
- * The certificate's SHA-256 fingerprint, if there is one.
- *
- * @throws {Error} unless the material holds a certificate and its own private key
- */
+/** The certificate's SHA-256 fingerprint, if there is one. Throws unless the private key is its own. */
 export function certificateFingerprint(material: SecureContextOptions): string | undefined {
   const { cert, key = '', passphrase } = material as Record<string, string | undefined>;
   if (cert === undefined) return undefined;
@@ -46,8 +31,4 @@ export function certificateFingerprint(material: SecureContextOptions): string |
   const privateKey = createPrivateKey({ key, ...(passphrase !== undefined && { passphrase }) });
   if (!certificate.checkPrivateKey(privateKey)) throw new Error('The key is not that of the certificate.');
   return certificate.fingerprint256;
-}
-
-function parseJwk(material: string): PrivateJwk | undefined {
-  return material.trimStart().startsWith('{') ? (JSON.parse(material) as PrivateJwk) : undefined;
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from './client-options.js';
 import { nearest } from './nearest.js';
-import { isRecord } from './option-kinds.js';
+import { isRecord } from './option-schema.js';
 
 /** What `OAuthClientModule.forRoot()` takes. */
 export interface OAuthClientModuleOptions {
@@ -25,14 +25,13 @@ export interface OAuthClientOptionsFactory {
 
 /** Node runs a timer that is longer at once. */
 export const LONGEST_TIMER_MS = 2_147_483_647;
-const MODULE_OPTIONS = ['clients', 'defaults', 'store', 'shutdownGraceMs', 'clock', 'isGlobal'];
+const KNOWN = ['clients', 'defaults', 'store', 'shutdownGraceMs', 'clock', 'isGlobal'];
 const STORE_METHODS = ['get', 'set', 'delete', 'withLock'];
 
 /** Everything that is wrong with the module's own options. */
 export function moduleProblemsOf(options: OAuthClientModuleOptions): string[] {
-  const problems = Object.keys(options)
-    .filter((name) => !MODULE_OPTIONS.includes(name))
-    .map((name) => `${name} is not a module option; did you mean ${nearest(name, MODULE_OPTIONS)}?`);
+  const others = Object.keys(options).filter((name) => !KNOWN.includes(name));
+  const problems = others.map((one) => `${one} is not a module option; did you mean ${nearest(one, KNOWN)}?`);
   const { clients, defaults, store, shutdownGraceMs = 0 } = options;
   for (const [name, value] of Object.entries({ clients, defaults, store }))
     if (value !== undefined && !isRecord(value)) problems.push(`${name} must be an object.`);

@@ -1,9 +1,49 @@
-import {
-  SIGNING_ALGORITHMS,
-  TOKEN_ENDPOINT_AUTH_METHODS,
-  type OAuthClientOptions,
-} from './client-options.js';
-import { KINDS, isRecord, oneOf, type OptionKind } from './option-kinds.js';
+import { KEY_OF, TOKEN_ENDPOINT_AUTH_METHODS, type OAuthClientOptions } from './client-options.js';
+
+/** What an option's value must be. */
+export interface OptionKind {
+  accepts: (value: unknown) => boolean;
+  /** The end of the sentence about a value that is not. */
+  says: string;
+  /** What the text of a variable means; left out where a variable cannot say it. */
+  read?: (text: string) => unknown;
+  /** Whether the value may also come from a function, or from a file that a variable names. */
+  secret?: boolean;
+  /** Every value there is, if they can be listed. */
+  values?: readonly string[];
+}
+
+/** Set by the grant and the client's authentication; free parameters never replace them. */
+export const RESERVED_PARAMETERS: ReadonlySet<string> = new Set([
+  'grant_type', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type',
+  'refresh_token', 'assertion', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type',
+]); // prettier-ignore
+
+const SECRET = 'must be a text that is not empty, or a function that returns one';
+const URIS = 'must hold absolute URIs without fragments';
+/** A PEM may stand on one line, as env files and dashboards keep it. */
+const readPem = (text: string) => (text.startsWith('-----BEGIN') ? text.replaceAll('\\n', '\n') : text);
+const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/;
+
+/** The kinds of options: what they accept, what is said of anything else, and how a variable's text is read. */
+export const KINDS = {
+  text: { accepts: isText, says: 'must be a text that is not empty', read: String },
+  path: { accepts: isText, says: "must be a file's path", read: String },
+  secret: { accepts: (value) => isText(value) || typeof value === 'function', says: SECRET, read: readPem, secret: true },
+  key: { accepts: (value) => isText(value) || typeof value === 'function' || isRecord(value), says: SECRET, read: readPem, secret: true },
+  url: { accepts: isUrl, says: 'must be an absolute http(s) URL without user name and fragment', read: String },
+  boolean: { accepts: (value) => typeof value === 'boolean', says: 'must be true or false', read: (text) => (/^(true|false)$/.test(text) ? text === 'true' : text) },
+  scope: { accepts: (value) => isText(value) && SCOPE.test(value), says: 'must be scope values separated by single spaces (RFC 6749 §3.3)', read: String },
+  list: { accepts: (value) => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)), says: 'must be a text that is not empty, or a list of them', read: splitList },
+  uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList },
+  origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList },
+  parameters: { accepts: (value) => isRecord(value) && Object.entries(value).every(isParameter), says: 'must be parameter names with texts, and may not replace the grant or the credentials', read: (text) => recordOf(new URLSearchParams(text)) },
+  object: { accepts: isRecord, says: 'must be an object' },
+  count: number((value) => Number.isInteger(value) && value >= 1, 'must be a whole number of at least 1'),
+  ratio: number((value) => value >= 0 && value <= 1, 'must be a number from 0 to 1'),
+  pause: number((value) => value >= 0, 'must be a number of milliseconds, 0 or more'),
+  duration: number((value) => value > 0, 'must be a number of milliseconds, more than 0'),
+} satisfies Record<string, OptionKind>; // prettier-ignore
 
 /** Every option of a client by its path: the one list behind validation, the environment and the documentation. */
 export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
@@ -17,7 +57,7 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   privateKey: KINDS.key,
   privateKeyFile: KINDS.path,
   keyId: KINDS.text,
-  signingAlgorithm: oneOf(SIGNING_ALGORITHMS),
+  signingAlgorithm: oneOf(Object.keys(KEY_OF)),
   'assertion.audience': KINDS.text,
   'tls.cert': KINDS.secret,
   'tls.key': KINDS.secret,
@@ -36,7 +76,7 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   parameters: KINDS.parameters,
   requestFormat: oneOf(['form', 'json']),
   dpop: KINDS.boolean,
-  'dpop.algorithm': oneOf(SIGNING_ALGORITHMS),
+  'dpop.algorithm': oneOf(Object.keys(KEY_OF)),
   'dpop.privateKey': KINDS.key,
   baseURL: KINDS.url,
   allowedOrigins: KINDS.origins,
@@ -54,35 +94,89 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   http: KINDS.object,
 };
 
-/** The option itself, or the group that a nested one belongs to. */
 export function groupOf(path: string): string {
   return path.replace(/\..*/, '');
 }
 
-/** The paths of a group's members. */
 export function membersOf(group: string): string[] {
   return Object.keys(OPTION_SCHEMA).filter((path) => path.startsWith(`${group}.`));
 }
 
-/** Options by path, nested ones joined by a dot; absent ones left out. */
+/** Options by path, nested ones joined by a dot after their group, which is then empty; absent ones left out. */
 export function flatten(options: OAuthClientOptions): Map<string, unknown> {
-  const entries = Object.entries<unknown>({ ...options }).flatMap(([name, value]): [string, unknown][] =>
-    isRecord(value) && membersOf(name).length > 0
-      ? Object.entries(value).map(([member, inner]) => [`${name}.${member}`, inner])
-      : [[name, value]],
-  );
-  return new Map(entries.filter(([, value]) => value !== undefined));
+  const flat = new Map<string, unknown>();
+  for (const [name, value] of Object.entries<unknown>({ ...options })) {
+    flat.set(name, isGroup(name, value) ? {} : value);
+    if (!isGroup(name, value)) continue;
+    for (const [member, inner] of Object.entries(value)) flat.set(`${name}.${member}`, inner);
+  }
+  return new Map([...flat].filter(([, value]) => value !== undefined));
 }
 
-/** The options without those at `paths`; a grant of no known type goes altogether. */
-export function without(options: OAuthClientOptions, paths: readonly string[]): OAuthClientOptions {
-  const rest: Record<string, unknown> = { ...options };
-  for (const path of paths) {
-    const [name, member] = path.split('.') as [string, string?];
-    const group = rest[name];
-    if (member === undefined || !isRecord(group)) delete rest[name];
-    else rest[name] = Object.fromEntries(Object.entries(group).filter(([inner]) => inner !== member));
+/** The options that {@link flatten} gives these paths. A group that is switched off stays off. */
+export function nest(flat: Iterable<readonly [string, unknown]>): OAuthClientOptions {
+  const options: Record<string, unknown> = {};
+  for (const [path, value] of flat) {
+    const [name = '', member] = path.split('.');
+    const { [name]: present = true } = options;
+    const group = present === true ? {} : present;
+    if (member === undefined) options[name] = value;
+    else if (isRecord(group)) options[name] = { ...group, [member]: value };
   }
-  if (isRecord(rest['grant']) && rest['grant']['type'] === undefined) delete rest['grant'];
-  return rest;
+  return options;
+}
+
+export function isGroup(name: string, value: unknown): value is Record<string, unknown> {
+  return isRecord(value) && membersOf(name).length > 0;
+}
+
+function oneOf(values: readonly string[]): OptionKind {
+  const says = `must be one of ${values.join(', ')}`;
+  return { accepts: (value) => values.includes(value as string), says, read: String, values };
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function isSecure(url: string): boolean {
+  return new URL(url).protocol === 'https:' || isLoopback(url);
+}
+
+/** Whether a URL is http that does not leave this machine. */
+export function isLoopback(url: string): boolean {
+  const { protocol, hostname } = new URL(url);
+  return protocol === 'http:' && /^((.+\.)?localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+}
+
+export function splitList(text: string): string[] {
+  const parts = text.split(',').map((part) => part.trim());
+  return parts.filter((part) => part !== '');
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
+}
+
+function isUrl(value: unknown, protocols = /^https?:$/): value is string {
+  if (!isText(value) || !URL.canParse(value)) return false;
+  const { protocol, username, password, hash } = new URL(value);
+  return protocols.test(protocol) && username + password + hash === '' && !value.endsWith('#');
+}
+
+function isParameter([name, value]: [string, unknown]): boolean {
+  return !RESERVED_PARAMETERS.has(name) && [value].flat().every((text) => typeof text === 'string');
+}
+
+function number(fits: (value: number) => boolean, says: string): OptionKind {
+  const accepts = (value: unknown) => typeof value === 'number' && Number.isFinite(value) && fits(value);
+  // What is no number stays text, so that it is reported with all the rest.
+  const read = (text: string) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text));
+  return { accepts, says, read };
+}
+
+/** Parameters as an object; those that come more than once as lists. */
+export function recordOf(parameters: URLSearchParams): Record<string, string | string[]> {
+  const lists = [...parameters.keys()].map((name) => [name, parameters.getAll(name)] as const);
+  return Object.fromEntries(lists.map(([name, list]) => [name, list.length > 1 ? list : list.join('')]));
 }

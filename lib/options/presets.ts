@@ -15,21 +15,17 @@ export interface PartnerOptions extends OAuthClientOptions {
  * @throws {OAuthConfigurationError} for an environment that Buoy does not document
  */
 export function buoy({ environment = 'production', ...options }: PartnerOptions): OAuthClientOptions {
-  const host = hostOf('buoy', environment, {
-    production: 'buoyhealth.com',
-    sandbox: 'sandbox.buoyhealth.com',
-  });
-  return mergeClientOptions(
-    {
-      tokenEndpoint: `https://auth.${host}/oauth/token`,
-      tokenEndpointAuthMethod: 'client_secret_post',
-      requestFormat: 'json',
-      audience: `https://api.${host}`,
-      baseURL: `https://api.${host}`,
-      defaultLifetimeMs: 24 * 3_600_000,
-    },
-    options,
-  );
+  const hosts = { production: 'buoyhealth.com', sandbox: 'sandbox.buoyhealth.com' };
+  const host = hostOf('buoy', environment, hosts);
+  const preset: OAuthClientOptions = {
+    tokenEndpoint: `https://auth.${host}/oauth/token`,
+    tokenEndpointAuthMethod: 'client_secret_post',
+    requestFormat: 'json',
+    audience: `https://api.${host}`,
+    baseURL: `https://api.${host}`,
+    defaultLifetimeMs: 24 * 3_600_000,
+  };
+  return mergeClientOptions(preset, options);
 }
 
 /**
@@ -40,27 +36,21 @@ export function buoy({ environment = 'production', ...options }: PartnerOptions)
  */
 export function honeybee({ environment = 'production', ...options }: PartnerOptions): OAuthClientOptions {
   const host = hostOf('honeybee', environment, { production: 'honeybeehealth.com' });
-  return mergeClientOptions(
-    {
-      tokenEndpoint: `https://auth.${host}/oauth/token`,
-      tokenEndpointAuthMethod: 'client_secret_post',
-      baseURL: `https://partners.${host}`,
-      http: { headers: { Accept: 'application/json' } },
-    },
-    options,
-  );
+  const preset: OAuthClientOptions = {
+    tokenEndpoint: `https://auth.${host}/oauth/token`,
+    tokenEndpointAuthMethod: 'client_secret_post',
+    baseURL: `https://partners.${host}`,
+    http: { headers: { Accept: 'application/json' } },
+  };
+  return mergeClientOptions(preset, options);
 }
 
 /** The presets by the name that `OAUTH_<NAME>_PARTNER` takes. */
-export const presets: Readonly<Record<string, (options: PartnerOptions) => OAuthClientOptions>> = {
-  buoy,
-  honeybee,
-};
+export const PRESETS: ReadonlyMap<string, typeof buoy> = new Map([['buoy', buoy], ['honeybee', honeybee]]); // prettier-ignore
 
 function hostOf(partner: string, environment: string, hosts: Record<string, string>): string {
   const host = Object.hasOwn(hosts, environment) ? hosts[environment] : undefined;
   if (host !== undefined) return host;
-  throw new OAuthConfigurationError([
-    `Partner "${partner}" has no such environment: use ${Object.keys(hosts).join(' or ')}, or set tokenEndpoint and baseURL yourself.`,
-  ]);
+  const problem = `Partner "${partner}" has no such environment: use ${Object.keys(hosts).join(' or ')}, or set tokenEndpoint and baseURL yourself.`;
+  throw new OAuthConfigurationError([problem]);
 }

@@ -1,5 +1,6 @@
 import type { TokenLifeOptions } from '../core/flight-context.js';
 import type { OAuthClientOptions, UnauthorizedOptions } from './client-options.js';
+import { isRecord } from './option-schema.js';
 
 const DEFAULTS = {
   clientId: '',
@@ -18,18 +19,11 @@ const DEFAULTS = {
 /** A client's options with every default in place. */
 export type ResolvedClientOptions = OAuthClientOptions &
   TokenLifeOptions &
-  Required<Pick<OAuthClientOptions, keyof typeof DEFAULTS | 'tokenEndpointAuthMethod'>> & {
-    unauthorized: Required<UnauthorizedOptions>;
-  };
+  Required<Pick<OAuthClientOptions, keyof typeof DEFAULTS | 'tokenEndpointAuthMethod'>> &
+  Record<'unauthorized', Required<UnauthorizedOptions>>;
 
-/** Settings that fit on top of each other one level deep. */
-const NESTED = ['http', 'retry', 'refreshAhead', 'assertion', 'unauthorized'] as const;
-
-/** Options of which one takes the place of the other. */
-const ALTERNATIVES = [
-  ['clientSecret', 'clientSecretFile'],
-  ['privateKey', 'privateKeyFile'],
-] as const;
+/** Groups of settings that merge member by member; the others replace what is below them. */
+const MERGED: readonly string[] = ['http', 'headers', 'retry', 'refreshAhead', 'assertion', 'unauthorized'];
 
 /** Adds the defaults to options that were found valid. */
 export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
@@ -38,23 +32,24 @@ export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
   return mergeClientOptions({ ...DEFAULTS, tokenEndpointAuthMethod }, given) as ResolvedClientOptions;
 }
 
-/** `over` on top of `under`; `http` with its headers and the other groups of settings merge member by member. */
+/** `over` on top of `under`; `http` with its headers and the other groups of settings merge member by member, and a secret and its file take each other's place. */
 export function mergeClientOptions(under: OAuthClientOptions, over: OAuthClientOptions): OAuthClientOptions {
-  const merged: OAuthClientOptions = { ...under, ...defined(over) };
-  for (const [value, file] of ALTERNATIVES) {
+  const merged: OAuthClientOptions = merge({ ...under }, { ...over });
+  for (const value of ['clientSecret', 'privateKey'] as const) {
+    const file = `${value}File` as const;
     if (over[value] !== undefined && over[file] === undefined) delete merged[file];
     if (over[file] !== undefined && over[value] === undefined) delete merged[value];
   }
-  for (const name of NESTED) {
-    if (under[name] && over[name])
-      Object.assign(merged, { [name]: { ...under[name], ...defined(over[name]) } });
-  }
-  const headers = [under.http?.['headers'], over.http?.['headers']] as const;
-  if (headers[0] && headers[1]) merged.http = { ...merged.http, headers: Object.assign({}, ...headers) };
   return merged;
 }
 
-/** Without the members that are undefined: those say nothing, and must not hide a default. */
-function defined<T extends object>(options: T): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+/** Members that are undefined say nothing, and must not hide a default. */
+function merge(under: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
+  const merged = { ...under };
+  for (const [name, value] of Object.entries(over)) {
+    const { [name]: below } = under;
+    if (MERGED.includes(name) && isRecord(below) && isRecord(value)) merged[name] = merge(below, value);
+    else if (value !== undefined) merged[name] = value;
+  }
+  return merged;
 }

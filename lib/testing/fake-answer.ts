@@ -51,8 +51,6 @@ export type FakeAnswerFunction = (
   request: RecordedRequest,
 ) => FakeAnswer | undefined | Promise<FakeAnswer | undefined>;
 
-const HUGE_BYTES = 50 * 1024 * 1024;
-
 /** Reads the whole request. */
 export async function record(message: IncomingMessage): Promise<RecordedRequest> {
   const chunks: Buffer[] = [];
@@ -63,8 +61,11 @@ export async function record(message: IncomingMessage): Promise<RecordedRequest>
   if (contentType.startsWith('application/x-www-form-urlencoded')) {
     request.form = new URLSearchParams(request.rawBody.toString());
   } else if (/^application\/([\w.-]+\+)?json\b/.test(contentType)) {
-    const json = parseJson(request.rawBody.toString());
-    if (json !== undefined) request.json = json;
+    try {
+      request.json = JSON.parse(request.rawBody.toString()) as unknown;
+    } catch {
+      // Absent, as documented.
+    }
   }
   return request;
 }
@@ -75,95 +76,61 @@ export class FakeEndpoint {
   readonly queue: FakeAnswer[] = [];
   always: FakeAnswer | undefined;
 
-  answer(
-    request: RecordedRequest,
-    byDefault: FakeAnswerFunction,
-    delayMs = 0,
-  ): Promise<FakeFault | FakeResponse> {
+  answer(request: RecordedRequest, byDefault: FakeAnswerFunction, delayMs = 0) {
+    // Runs delays and functions until a response or a fault of the wire is left.
+    const settle = async (answer: FakeAnswer = byDefault): Promise<FakeFault | FakeResponse> => {
+      if (typeof answer === 'string') return answer;
+      if (typeof answer === 'function') return settle(await (answer as FakeAnswerFunction)(request));
+      if ('delayMs' in answer) {
+        // Not referenced: a pending delay must not keep a test's process alive after close().
+        await sleep(answer.delayMs, undefined, { ref: false });
+        return settle(answer.answer);
+      }
+      if ('redirectTo' in answer) return { status: 307, headers: { location: answer.redirectTo } };
+      return 'status' in answer && typeof answer.status === 'number' ? answer : { status: 200, body: answer };
+    };
     this.requests.push(request);
     const answer = this.queue.shift() ?? this.always ?? byDefault;
-    return settle(delayMs > 0 ? { delayMs, answer } : answer, request, byDefault);
+    return settle(delayMs > 0 ? { delayMs, answer } : answer);
   }
-}
-
-/** Runs delays and functions until a response or a fault of the wire is left. */
-async function settle(
-  answer: FakeAnswer | undefined,
-  request: RecordedRequest,
-  byDefault: FakeAnswerFunction,
-): Promise<FakeFault | FakeResponse> {
-  if (answer === undefined) return settle(byDefault, request, byDefault);
-  if (typeof answer === 'function') {
-    return settle(await (answer as FakeAnswerFunction)(request), request, byDefault);
-  }
-  if (typeof answer === 'string') return answer;
-  if ('delayMs' in answer) {
-    // Not referenced: a pending delay must not keep a test's process alive after close().
-    await sleep(answer.delayMs, undefined, { ref: false });
-    return settle(answer.answer, request, byDefault);
-  }
-  if ('redirectTo' in answer) return { status: 307, headers: { location: answer.redirectTo } };
-  if (isResponse(answer)) return answer;
-  return { status: 200, body: answer };
 }
 
 /** Puts an answer on the wire. */
 export function send(response: ServerResponse, answer: FakeFault | FakeResponse): void {
-  switch (answer) {
-    case 'hang':
-      return;
-    case 'hang_after_headers':
-      return response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
-    case 'drip':
-      return drip(response.writeHead(200, { 'content-type': 'application/json' }));
-    case 'reset':
-      response.writeHead(200, { 'content-type': 'application/json', 'content-length': 1000 });
-      response.write('{"access_');
-      // Read at once with the data, a reset looks to libuv like a regular end.
-      setTimeout(() => response.socket?.resetAndDestroy(), 20).unref();
-      return;
-    case 'huge':
-      Readable.from(hugeBody()).pipe(response.writeHead(200, { 'content-type': 'application/json' }));
-      return;
-    case 'html':
-      response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Sign in</title>');
-      return;
-    case 'empty':
-      response.writeHead(200, { 'content-type': 'application/json' }).end();
-      return;
-    case 'garbage':
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{"access_token":');
-      return;
-    default: {
-      const { status, headers, body } = answer;
-      const type = typeof body === 'object' ? { 'content-type': 'application/json' } : {};
-      response.writeHead(status, { ...type, ...headers });
-      response.end(typeof body === 'object' ? JSON.stringify(body) : body);
-    }
-  }
+  if (typeof answer === 'string') return FAULTS[answer](response);
+  const { status, headers, body } = answer;
+  const isJson = typeof body === 'object';
+  response.writeHead(status, { ...(isJson && JSON_TYPE), ...headers });
+  response.end(isJson ? JSON.stringify(body) : body);
 }
 
-function isResponse(answer: object): answer is FakeResponse {
-  return 'status' in answer && typeof answer.status === 'number';
-}
+const JSON_TYPE = { 'content-type': 'application/json' };
+const HUGE_BYTES = 50 * 1024 * 1024;
 
-function drip(response: ServerResponse): void {
-  response.write('{');
-  const timer = setInterval(() => response.write(' '), 1000);
-  response.once('close', () => clearInterval(timer));
-}
+const FAULTS: Record<FakeFault, (response: ServerResponse) => void> = {
+  hang: () => undefined,
+  hang_after_headers: (response) => response.writeHead(200, JSON_TYPE).flushHeaders(),
+  drip: (response) => {
+    response.writeHead(200, JSON_TYPE).write('{');
+    const timer = setInterval(() => response.write(' '), 1000);
+    response.once('close', () => clearInterval(timer));
+  },
+  reset: (response) => {
+    response.writeHead(200, { ...JSON_TYPE, 'content-length': 1000 }).write('{"access_');
+    // Read at once with the data, a reset looks to libuv like a regular end.
+    setTimeout(() => response.socket?.resetAndDestroy(), 20).unref();
+  },
+  huge: (response) => Readable.from(hugeBody()).pipe(response.writeHead(200, JSON_TYPE)),
+  html: (response) => {
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Sign in</title>');
+  },
+  empty: (response) => send(response, { status: 200, headers: JSON_TYPE }),
+  garbage: (response) => send(response, { status: 200, headers: JSON_TYPE, body: '{"access_token":' }),
+};
 
 function* hugeBody(): Generator<Buffer> {
   yield Buffer.from('{"access_token":"');
   const chunk = Buffer.alloc(64 * 1024, 'x');
   for (let sent = 0; sent < HUGE_BYTES; sent += chunk.length) yield chunk;
   yield Buffer.from('"}');
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,17 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import {
-  FakeEndpoint,
-  record,
-  send,
-  type FakeAnswer,
-  type FakeAnswerFunction,
-  type FakeFault,
-  type FakeResponse,
-  type RecordedRequest,
-} from './fake-answer.js';
-import { authenticates, jsonMembers } from './fake-credentials.js';
+import { FakeEndpoint, record, send } from './fake-answer.js';
+import type { FakeAnswer, FakeAnswerFunction, RecordedRequest } from './fake-answer.js';
+import { authenticates, parameterOf } from './fake-credentials.js';
 
 const DEFAULTS = { expiresIn: 3600, echoScope: false, latencyMs: 0, apiLearnsAfterMs: 0, clients: undefined };
 
@@ -75,10 +67,7 @@ export class FakeAuthorizationServer {
 
   readonly #server: Server;
   readonly #settings: Omit<FakeAuthorizationServerOptions, 'issuerPath'>;
-  readonly #issuerPath: string;
-  #token!: FakeEndpoint;
-  #api!: FakeEndpoint;
-  #metadata!: FakeEndpoint;
+  #endpoints!: Record<'token' | 'api' | 'metadata', FakeEndpoint>;
   #issued!: Map<string, { issuedAt: number; expiresAt: number }>;
   #revoked!: Set<string>;
   #count!: number;
@@ -86,9 +75,8 @@ export class FakeAuthorizationServer {
   private constructor(server: Server, { issuerPath = '', ...settings }: FakeAuthorizationServerOptions) {
     this.#server = server;
     this.#settings = settings;
-    this.#issuerPath = issuerPath;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    this.issuer = this.url + this.#issuerPath;
+    this.issuer = this.url + issuerPath;
     this.tokenEndpoint = `${this.url}/oauth/token`;
     this.apiURL = `${this.url}/api`;
     this.reset();
@@ -104,37 +92,37 @@ export class FakeAuthorizationServer {
 
   /** What the token endpoint received, in order. */
   get tokenRequests(): readonly RecordedRequest[] {
-    return this.#token.requests;
+    return this.#endpoints.token.requests;
   }
 
   /** What the API received, in order. */
   get apiRequests(): readonly RecordedRequest[] {
-    return this.#api.requests;
+    return this.#endpoints.api.requests;
   }
 
   /** What the metadata addresses received, in order. */
   get metadataRequests(): readonly RecordedRequest[] {
-    return this.#metadata.requests;
+    return this.#endpoints.metadata.requests;
   }
 
   /** Scripts the next answers of the token endpoint; after them the default returns. */
   respondWith(...answers: FakeAnswer[]): void {
-    this.#token.queue.push(...answers);
+    this.#endpoints.token.queue.push(...answers);
   }
 
   /** Replaces the default answer of the token endpoint; `undefined` restores it. */
   alwaysRespond(answer: FakeAnswer | undefined): void {
-    this.#token.always = answer;
+    this.#endpoints.token.always = answer;
   }
 
   /** Scripts the next answers of the API, whatever token they come with. */
   respondToApiWith(...answers: FakeAnswer[]): void {
-    this.#api.queue.push(...answers);
+    this.#endpoints.api.queue.push(...answers);
   }
 
   /** Scripts the next answers of the metadata addresses. */
   respondToMetadataWith(...answers: FakeAnswer[]): void {
-    this.#metadata.queue.push(...answers);
+    this.#endpoints.metadata.queue.push(...answers);
   }
 
   /** The next token response, with members replaced; `undefined` removes one. For scripts. */
@@ -158,9 +146,7 @@ export class FakeAuthorizationServer {
     Object.assign(this, DEFAULTS, this.#settings);
     this.metadata = {};
     this.onApiRequest = undefined;
-    this.#token = new FakeEndpoint();
-    this.#api = new FakeEndpoint();
-    this.#metadata = new FakeEndpoint();
+    this.#endpoints = { token: new FakeEndpoint(), api: new FakeEndpoint(), metadata: new FakeEndpoint() };
     this.#issued = new Map();
     this.#revoked = new Set();
     this.#count = 0;
@@ -198,20 +184,24 @@ export class FakeAuthorizationServer {
     }
   }
 
-  async #answer(request: RecordedRequest): Promise<FakeFault | FakeResponse> {
+  async #answer(request: RecordedRequest): ReturnType<FakeEndpoint['answer']> {
     const path = request.url.split('?')[0] ?? '';
     if (path === '/oauth/token') return this.#answerToken(request);
     if (path === '/api' || path.startsWith('/api/')) {
-      return this.#api.answer(request, async (it) => (await this.onApiRequest?.(it)) ?? this.#echo(it));
+      return this.#endpoints.api.answer(
+        request,
+        async (it) => (await this.onApiRequest?.(it)) ?? this.#echo(it),
+      );
     }
+    const issuerPath = this.issuer.slice(this.url.length);
     const isMetadata = ['openid-configuration', 'oauth-authorization-server'].some((name) =>
-      [`/.well-known/${name}${this.#issuerPath}`, `${this.#issuerPath}/.well-known/${name}`].includes(path),
+      [`/.well-known/${name}${issuerPath}`, `${issuerPath}/.well-known/${name}`].includes(path),
     );
-    return isMetadata ? this.#metadata.answer(request, () => this.#describe()) : { status: 404 };
+    return isMetadata ? this.#endpoints.metadata.answer(request, () => this.#describe()) : { status: 404 };
   }
 
-  async #answerToken(request: RecordedRequest): Promise<FakeFault | FakeResponse> {
-    const answer = await this.#token.answer(request, (it) => this.#grant(it), this.latencyMs);
+  async #answerToken(request: RecordedRequest): ReturnType<FakeEndpoint['answer']> {
+    const answer = await this.#endpoints.token.answer(request, (it) => this.#grant(it), this.latencyMs);
     const body = typeof answer === 'object' && answer.status === 200 ? answer.body : undefined;
     if (typeof body === 'object' && 'access_token' in body && typeof body.access_token === 'string') {
       const lifetime = 'expires_in' in body ? Number(body.expires_in) : NaN;
@@ -224,10 +214,9 @@ export class FakeAuthorizationServer {
 
   #grant(request: RecordedRequest): FakeAnswer {
     if (request.method !== 'POST') return { status: 405, headers: { allow: 'POST' } };
-    if (this.clients && !authenticates(request, this.clients)) {
-      return { status: 401, body: { error: 'invalid_client' } };
-    }
-    const scope = request.form?.get('scope') ?? jsonMembers(request).scope;
+    const isKnown = !this.clients || authenticates(request, this.clients);
+    if (!isKnown) return { status: 401, body: { error: 'invalid_client' } };
+    const scope = parameterOf(request, 'scope');
     return this.nextToken(this.echoScope && scope ? { scope } : {});
   }
 
@@ -243,13 +232,9 @@ export class FakeAuthorizationServer {
   }
 
   #describe(): FakeAnswer {
-    const body = {
-      issuer: this.issuer,
-      token_endpoint: this.tokenEndpoint,
-      jwks_uri: `${this.url}/jwks`,
-      response_types_supported: [],
-      ...this.metadata,
-    };
+    const { issuer, tokenEndpoint: token_endpoint, metadata } = this;
+    const jwks_uri = `${this.url}/jwks`;
+    const body = { issuer, token_endpoint, jwks_uri, response_types_supported: [], ...metadata };
     return { status: 200, body };
   }
 }

@@ -1,8 +1,8 @@
 import type { RecordedRequest } from './fake-answer.js';
 
-/** The members of a JSON body; none of any other. */
-export function jsonMembers(request: RecordedRequest): Record<string, unknown> {
-  return typeof request.json === 'object' ? { ...request.json } : {};
+/** A parameter of a token request, from its form or its JSON body. */
+export function parameterOf({ form, json }: RecordedRequest, name: string): unknown {
+  return form?.get(name) ?? (json as Record<string, unknown> | null | undefined)?.[name];
 }
 
 /** Whether id and secret are right: as Basic, form-encoded (RFC 6749 section 2.3.1) or raw, or both in the body. */
@@ -10,11 +10,8 @@ export function authenticates(request: RecordedRequest, clients: Record<string, 
   const known = (id: unknown, secret: unknown): boolean =>
     typeof id === 'string' && Object.hasOwn(clients, id) && clients[id] === secret;
   const basic = /^Basic (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
-  if (basic === undefined) {
-    const { form } = request;
-    const json = jsonMembers(request);
-    return known(form?.get('client_id') ?? json.client_id, form?.get('client_secret') ?? json.client_secret);
-  }
+  if (basic === undefined)
+    return known(parameterOf(request, 'client_id'), parameterOf(request, 'client_secret'));
   const pair = Buffer.from(basic, 'base64').toString();
   const id = pair.slice(0, pair.indexOf(':'));
   const secret = pair.slice(pair.indexOf(':') + 1);

@@ -33,18 +33,18 @@ const TOKEN_LIFETIME_S = 24 * 3_600;
 export class OAuthClientTestingModule {
   /** @param clients names, or by name: the token, or what {@link FixedClient} tells; global, as `OAuthClientModule.forRoot()` is */
   static forRoot(clients: readonly string[] | Record<string, string | FixedClient>): DynamicModule {
-    const fixed = Array.isArray(clients)
-      ? (clients as readonly string[]).map((name) => [name, {}] as const)
-      : Object.entries(clients as Record<string, string | FixedClient>).map(
-          ([name, client]) => [name, typeof client === 'string' ? { token: client } : client] as const,
-        );
+    const fixed: [string, string | FixedClient][] = Array.isArray(clients)
+      ? clients.map((name: string) => [name, {}])
+      : Object.entries(clients as Record<string, string | FixedClient>);
     const options = Object.fromEntries(fixed.map(([name, client]) => [name, optionsOf(name, client)]));
     const root = OAuthClientModule.forRoot({ clients: options });
     return { module: OAuthClientTestingModule, global: true, imports: [root], exports: [root] };
   }
 }
 
-function optionsOf(name: string, { token = 'test-token', answer }: FixedClient): OAuthClientOptions {
+function optionsOf(name: string, client: string | FixedClient): OAuthClientOptions {
+  const { token = 'test-token', answer }: FixedClient =
+    typeof client === 'string' ? { token: client } : client;
   const adapter = async (config: InternalAxiosRequestConfig): Promise<AxiosResponse> => {
     const issued = { access_token: token, token_type: 'Bearer', expires_in: TOKEN_LIFETIME_S };
     const isTokenRequest = config.url === TOKEN_ENDPOINT;

@@ -55,13 +55,8 @@ function checkEntries(check: Check): void {
 
   check('an entry comes back with all its members', async (store) => {
     const least = token('t1');
-    const most: StoredToken = {
-      ...token('t2'),
-      tokenType: 'DPoP',
-      scope: 'read write',
-      refreshToken: 'r1',
-      failure: { client: 'c', message: 'm', status: 503 },
-    };
+    const failure = { client: 'c', message: 'm', status: 503 };
+    const most: StoredToken = { ...least, tokenType: 'DPoP', scope: 'a b', refreshToken: 'r1', failure };
     await store.set('a', least);
     await store.set('b', most);
     assert.deepEqual(await store.get('a'), least);
@@ -157,30 +152,28 @@ function checkLock(check: Check): void {
 
 function checkExclusion(check: Check): void {
   check('while the work runs, a second withLock is told held or runs after it', async (store) => {
-    const first = await new Holder((work) => store.withLock('a', LONG, work)).started;
+    const first = await hold((work) => store.withLock('a', LONG, work));
     await assertKeptOut(store, first);
   });
 
   check('locks of two keys do not wait for each other', async (store) => {
-    const first = await new Holder((work) => store.withLock('a', LONG, work)).started;
-    const other = await Promise.race([
-      store.withLock('b', LONG, async () => 1),
-      sleep(PATIENCE, undefined, { ref: false }),
-    ]);
+    const first = await hold((work) => store.withLock('a', LONG, work));
+    const patience = sleep(PATIENCE, undefined, { ref: false });
+    const other = await Promise.race([store.withLock('b', LONG, async () => 1), patience]);
     await first.end();
     assert.deepEqual(other, { outcome: 'acquired', result: 1 });
   });
 
   check('a lease that has ended lets another caller take over', async (store) => {
-    const first = await new Holder((work) => store.withLock('a', SHORT, work)).started;
+    const first = await hold((work) => store.withLock('a', SHORT, work));
     const next = await takeOver(store, async () => 'taken');
     await first.end();
     assert.deepEqual(next, { outcome: 'acquired', result: 'taken' });
   });
 
   check('a holder that outlived its lease does not free the lock of the next one', async (store) => {
-    const first = await new Holder((work) => store.withLock('a', SHORT, work)).started;
-    const next = await new Holder((work) => takeOver(store, work)).started;
+    const first = await hold((work) => store.withLock('a', SHORT, work));
+    const next = await hold((work) => takeOver(store, work));
     await first.end();
     await assertKeptOut(store, next);
   });
@@ -192,31 +185,26 @@ const SHORT = 50;
 const PATIENCE = 3000;
 
 /** A caller of `withLock` whose work goes on until `end()`. */
-class Holder {
-  running = false;
-  /** The holder itself, once its work runs. */
-  readonly started: Promise<Holder>;
-  #done!: Promise<LockOutcome<void>>;
-  #finish!: () => void;
+type Holder = { running: boolean; end(): Promise<void> };
 
-  constructor(lock: (work: () => Promise<void>) => Promise<LockOutcome<void>>) {
-    const finished = new Promise<void>((resolve) => (this.#finish = resolve));
-    this.started = new Promise((resolve, reject) => {
-      this.#done = lock(async () => {
-        this.running = true;
-        resolve(this);
-        await finished;
-        this.running = false;
-      });
-      // The first to settle wins: a lock that is not granted fails the case instead of hanging it.
-      this.#done.then(({ outcome }) => reject(new Error(`withLock of a free key: ${outcome}`)), reject);
+/** Resolves once the work runs. */
+function hold(lock: (work: () => Promise<void>) => Promise<LockOutcome<void>>): Promise<Holder> {
+  let finish: () => void;
+  const finished = new Promise<void>((resolve) => (finish = resolve));
+  return new Promise((resolve, reject) => {
+    const end = async () => {
+      finish();
+      await done;
+    };
+    const holder = { running: true, end };
+    const done = lock(async () => {
+      resolve(holder);
+      await finished;
+      holder.running = false;
     });
-  }
-
-  async end(): Promise<void> {
-    this.#finish();
-    await this.#done;
-  }
+    // The first to settle wins: a lock that is not granted fails the case instead of hanging it.
+    done.then(({ outcome }) => reject(new Error(`withLock of a free key: ${outcome}`)), reject);
+  });
 }
 
 async function assertKeptOut(store: TokenStore, holder: Holder): Promise<void> {

@@ -371,6 +371,14 @@ describe('A lock that somebody else holds', () => {
     expect(leases).toEqual([expected]);
   });
 
+  it('86. A lock that never falls free → the waiter asks itself after a lease', async () => {
+    const store = new ContendedStore();
+    const scenario = new Scenario({ store });
+    const waiting = scenario.client.getToken();
+    expect((await scenario.clock.until(waiting)).value).toBe('t1');
+    expect(scenario.clock.elapsed).toBeLessThanOrEqual(16_200);
+  });
+
   it('55. Who waits looks less often when looking takes long', async () => {
     const clock = new VirtualClock();
     class Busy extends ContendedStore {

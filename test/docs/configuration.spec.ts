@@ -72,7 +72,7 @@ function describedOptions(): Map<string, string> {
   const nest = (name: string, members: Map<string, string>) => {
     for (const [member, text] of members) options.set(`${name}.${member}`, text);
   };
-  nest('refreshAhead', membersOf('lib/core/held-token.ts', 'RefreshAheadOptions'));
+  nest('refreshAhead', membersOf('lib/core/access-token.ts', 'RefreshAheadOptions'));
   nest('retry', membersOf('lib/core/backoff.ts', 'RetryOptions'));
   nest('assertion', membersOf('lib/options/client-options.ts', 'AssertionOptions'));
   nest('unauthorized', membersOf('lib/options/client-options.ts', 'UnauthorizedOptions'));

@@ -106,6 +106,41 @@ describe('Beside interceptors that change what they get', () => {
     expect(api.authorizations).toEqual(['Bearer access-token-read-acme-1']);
   });
 
+  it('81. A request that passes again with another adapter around ours gets one token, from the one nearest to the wire', async () => {
+    const evil = await Recorder.start();
+    const api = await Application.withServer();
+    const http = axios.create({ baseURL: api.server.apiURL });
+    let baseURL = api.server.apiURL;
+    http.interceptors.request.use((config) => {
+      const inner = axios.getAdapter(config.adapter);
+      return Object.assign(config, { adapter: (sent: Config) => inner({ ...sent, baseURL }) });
+    });
+    api.interceptor.attach(http, 'api');
+    const { config } = await http.get('/x');
+    api.server.respondToApiWith({ status: 401 });
+    await http.request(config);
+    expect(api.posts).toBe(2);
+    expect(api.authorizations).toHaveLength(3);
+    baseURL = evil.origin;
+    await expect(http.request(config)).rejects.toMatchObject({ code: 'origin_not_allowed' });
+    expect(evil.credentials).toEqual([]);
+  });
+
+  it.each(['detached', 'another client’s'])(
+    '81. The config of an instance that is %s brings no token of its own',
+    async (kind) => {
+      const api = await Application.withServer();
+      const other = await Application.withServer();
+      const http = axios.create({ baseURL: api.server.apiURL });
+      const detach = api.interceptor.attach(http, 'api');
+      const { config } = await http.get('/x');
+      detach();
+      if (kind !== 'detached') other.interceptor.attach(http);
+      await http.request(config).catch(() => undefined);
+      expect(api.authorizations).toEqual(['Bearer access-token-1', undefined]);
+    },
+  );
+
   it('81. Whatever interceptors do, and however often a request passes, no token reaches a foreign server', async () => {
     const evil = await Recorder.start();
     const api = await Application.withServer();
@@ -178,7 +213,8 @@ describe('A token that is taken right before the request is sent', () => {
     const expired = watchExpired(api);
     api.server.revoke('access-token-2');
     expect((await api.get('/x')).status).toBe(200);
-    expect(api.authorizations.at(-1)).toBe('Bearer access-token-3');
+    expect(api.authorizations.slice(1, 3)).toEqual(['Bearer access-token-2', 'Bearer access-token-2']);
+    expect(api.authorizations.at(-1)).not.toBe('Bearer access-token-2');
     expect(expired).toEqual([]);
   });
 });

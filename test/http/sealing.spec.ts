@@ -3,12 +3,15 @@ import axios, {
   AxiosError,
   AxiosHeaders,
   type AxiosRequestConfig,
+  type AxiosResponse,
   type InternalAxiosRequestConfig,
 } from 'axios';
-import { Agent } from 'node:http';
+import { once } from 'node:events';
+import { Agent, type ClientRequest } from 'node:http';
 import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
+import type { FakeResponse } from 'nestjs-oauth-client/testing';
 import { Application } from '../support/application.js';
 import { everythingShown, type SecretWatch } from '../support/secrets.js';
 import { CLIENT_SECRET } from '../support/server.js';
@@ -218,6 +221,110 @@ describe('Axios’s own errors show no token', () => {
     expect(
       TOKEN.test(everythingShown(Object.assign(new Error('x'), { cause: new Error('access-token-1') }))),
     ).toBe(true);
+  });
+});
+
+/** Every string that can be reached from `value`, through hidden members, symbols and accessors, with its path. */
+function strings(value: unknown, path = '', depth = 0, seen = new Set<unknown>()): [string, string][] {
+  if (typeof value === 'string') return [[path, value]];
+  if (typeof value !== 'object' || value === null || seen.has(value) || depth > 9) return [];
+  seen.add(value);
+  const members = new Map<PropertyKey, unknown>();
+  for (
+    let owner: unknown = value;
+    owner && owner !== Object.prototype;
+    owner = Object.getPrototypeOf(owner)
+  ) {
+    for (const name of Reflect.ownKeys(owner)) {
+      try {
+        if (!/^(constructor|_headers|_headerNames)$/.test(String(name)))
+          members.set(name, Reflect.get(value, name));
+      } catch {
+        // An accessor that throws shows nothing.
+      }
+    }
+  }
+  if (value instanceof Map) for (const [name, member] of value) members.set(String(name), member);
+  return [...members].flatMap(([name, member]) =>
+    strings(member, `${path}.${String(name)}`, depth + 1, seen),
+  );
+}
+
+describe('What a response or an error leads to', () => {
+  const slow = { timeout: 60 };
+  const plain = () => ({ status: 200 });
+  it.each<[string, AxiosRequestConfig, () => FakeResponse | 'hang' | 'reset']>([
+    ['a response', {}, plain],
+    ['a response without redirects', { maxRedirects: 0 }, plain],
+    ['a response after a redirect', { url: '/moved' }, plain],
+    ['a response to a POST', { method: 'post', data: { a: 1 } }, plain],
+    ['a response to an upload', { method: 'post', data: Readable.from(['a']) }, plain],
+    ['a stream', { responseType: 'stream' }, plain],
+    ['a stream of limited length', { responseType: 'stream', maxContentLength: 1_000 }, plain],
+    ['a response by fetch', { adapter: 'fetch' }, plain],
+    ['an error', {}, () => ({ status: 500 })],
+    ['a timeout', slow, () => 'hang'],
+    ['a timeout without redirects', { ...slow, maxRedirects: 0 }, () => 'hang'],
+    ['a broken connection', {}, () => 'reset'],
+    ['an error by fetch', { adapter: 'fetch' }, () => ({ status: 500 })],
+    ['a timeout by fetch', { adapter: 'fetch', ...slow }, () => 'hang'],
+  ])('82. No header with the token in anything that can be reached: %s', async (_, config, answer) => {
+    const api = await Application.withServer();
+    await api.token();
+    api.server.onApiRequest = ({ url }) => (url.endsWith('/moved') ? { redirectTo: '/api/x' } : answer());
+    const outcome: unknown = await api.axios
+      .request({ url: '/x', ...config })
+      .catch((error: unknown) => error);
+    expect(api.authorizations).toContain('Bearer access-token-1');
+    const { config: own, request, response, data, cause } = outcome as AxiosError & AxiosResponse;
+    expect(own?.headers.has('Authorization')).toBe(false);
+    const reached = strings([outcome, own, request, response, data, cause]);
+    expect(reached.length).toBeGreaterThan(20);
+    expect(reached.filter(([, text]) => TOKEN.test(text)).map(([path]) => path)).toEqual([]);
+    for (const customInspect of [true, false])
+      expect(inspect(outcome, { depth: 8, showHidden: true, customInspect })).not.toMatch(TOKEN);
+    if (data instanceof Readable) data.destroy();
+  });
+
+  it('82. A request still leads to its own URL, path, host and connection', async () => {
+    const api = await Application.withServer();
+    const { request } = (await api.get('/x')) as {
+      request: ClientRequest & { res: { responseUrl: string } };
+    };
+    expect(request.res.responseUrl).toBe(`${api.server.apiURL}/x`);
+    expect([request.method, request.path, request.host]).toEqual(['GET', '/api/x', '127.0.0.1']);
+    expect(request.socket?.remoteAddress).toBe('127.0.0.1');
+    expect(request.getHeader('accept')).toContain('application/json');
+    expect(request.getHeader('authorization')).toBeUndefined();
+  });
+
+  it('82. The error of a stream that is cut off later shows no token either', async () => {
+    const api = await Application.withServer();
+    api.server.onApiRequest = () => ({ body: 'x'.repeat(5_000) });
+    const { data } = await api.axios.get<Readable>('/x', { responseType: 'stream', maxContentLength: 100 });
+    const error: unknown = await once(data.resume(), 'end').catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(AxiosError);
+    api.watch.add(error, (error as AxiosError).config);
+  });
+
+  it('80. What was asked for is copied when the request is made', async () => {
+    const api = await Application.withServer();
+    const parameters: Record<string, string | string[]> = { tenant: 'acme', list: ['a'] };
+    const oauth = { audience: ['one'], parameters };
+    api.server.latencyMs = 30;
+    const sent = api.axios.get('/x', { oauth });
+    parameters['tenant'] = 'evil';
+    (parameters['list'] as string[]).push('b');
+    oauth.audience.push('two');
+    const { config } = await sent;
+    await api.axios.request(config);
+    const [form] = api.server.tokenRequests.map(({ form }) => form);
+    expect([form?.get('tenant'), form?.getAll('list'), form?.getAll('audience')]).toEqual([
+      'acme',
+      ['a'],
+      ['one'],
+    ]);
+    expect(api.posts).toBe(1);
   });
 });
 

@@ -6,7 +6,7 @@ import type { FakeAnswer, RecordedRequest } from 'nestjs-oauth-client/testing';
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Readable } from 'node:stream';
-import { rejectedClientOf } from '../../lib/http/axios-request.js';
+import { rejectedClientOf } from '../../lib/http/sealing.js';
 import { systemClock, type Clock } from '../../lib/core/clock.js';
 import { Application } from '../support/application.js';
 import { fastClock } from '../support/fast-clock.js';

@@ -19,7 +19,6 @@ describe('The route of a request', () => {
     expect(await exit).toEqual([0, null]);
     expect(status).toBe(200);
     const route = files.filter((file) => !file.startsWith('testing/')).sort();
-    console.log(route.length, route);
     expect(route.length).toBeLessThanOrEqual(20);
     // The logger, which follows the events.
     expect(route.filter((file) => file.startsWith('nest/'))).toEqual(['nest/oauth-client.logger']);

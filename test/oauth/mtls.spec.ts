@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import axios from 'axios';
-import { Agent } from 'node:https';
+import { Agent, globalAgent } from 'node:https';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,7 @@ let folder: string;
 /** The certificate that each token is bound to (RFC 8705 §3). */
 let bound: Map<string, string | undefined>;
 let holdApi: Promise<void> | undefined;
+let redirectTo: string | undefined;
 
 beforeAll(() => {
   authority = new Authority();
@@ -36,11 +37,12 @@ const issue = ({ certificate }: TlsRequest) => {
 
 beforeEach(async () => {
   bound = new Map();
-  holdApi = undefined;
+  holdApi = redirectTo = undefined;
   folder = await mkdtemp(join(tmpdir(), 'mtls-'));
   tokenServer = await TlsServer.start(authority, issue);
   api = await TlsServer.start(authority, async ({ headers, certificate }) => {
     await holdApi;
+    if (redirectTo !== undefined) return { status: 302, body: {}, headers: { location: redirectTo } };
     const token = headers.authorization?.replace('Bearer ', '') ?? '';
     return { status: bound.get(token) === certificate ? 200 : 401, body: {} };
   });
@@ -122,6 +124,30 @@ describe('49. the client certificate', () => {
       .catch((e: unknown) => e);
     expect(error).toMatchObject({ response: { status: 401 } });
     expect(inspect(error, { depth: 12, showHidden: true })).not.toMatch(/PRIVATE KEY|Bearer t/);
+  });
+
+  it('49. goes to allowed origins only: not with a redirect to elsewhere, nor there with `oauth: false`', async () => {
+    const elsewhere = closing(
+      await TlsServer.start(authority, () => ({ status: 200, body: {} }), { demanding: false }),
+    );
+    const app = await Application.client(client());
+    expect((await app.axios.get('/things')).status).toBe(200);
+    redirectTo = `${elsewhere.url}/x`;
+    globalAgent.options.ca = authority.ca;
+    try {
+      for (const request of [{}, { oauth: false as const }]) await app.axios.get('/things', request);
+      await app.axios.get(`${elsewhere.url}/x`, { oauth: false });
+    } finally {
+      delete globalAgent.options.ca;
+      globalAgent.destroy();
+    }
+    expect(elsewhere.requests.map(({ headers }) => headers.authorization)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(certificatesAt(elsewhere)).toEqual([undefined, undefined, undefined]);
+    expect(certificatesAt(api)).toEqual([fingerprintOf(first), fingerprintOf(first), fingerprintOf(first)]);
   });
 
   it('49. beside another method: private certificate and Basic credentials on the same request', async () => {

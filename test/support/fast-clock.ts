@@ -1,4 +1,4 @@
-import { asyncScheduler, type SchedulerAction, type SchedulerLike, type Subscription } from 'rxjs';
+import { asyncScheduler, type SchedulerAction, type Subscription } from 'rxjs';
 import { systemClock, type Clock } from '../../lib/core/clock.js';
 
 /** The machine's clocks at several times their speed, so that pauses of seconds pass in a test over real sockets. */
@@ -11,7 +11,7 @@ export function fastClock(factor: number): Clock {
   ): Subscription => asyncScheduler.schedule(work, delay / factor, state);
   return {
     ...systemClock,
-    scheduler: { now: () => asyncScheduler.now(), schedule: schedule as SchedulerLike['schedule'] },
+    scheduler: { now: () => asyncScheduler.now(), schedule },
     now: () => wall + (Date.now() - wall) * factor,
     monotonic: () => monotonic + (systemClock.monotonic() - monotonic) * factor,
   };
