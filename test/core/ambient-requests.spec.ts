@@ -41,7 +41,7 @@ describe('The requests that hold for a handler', () => {
       return ambient.requestOf('buoy');
     };
     const run$ = ambient.run(scopeOf(), prepared('buoy', request), seen(look));
-    expect(await await firstValueFrom(run$)).toBe(request);
+    expect(await firstValueFrom(run$)).toBe(request);
   });
 
   it('62. reach through a handler that prepares other clients, and give way to a request for the same one', async () => {
