@@ -136,6 +136,7 @@ describe('Windows', () => {
       new HeldToken(stored, acquiredAt(stored, momentOf(clock)), { ratio, maxMs }, jitter).refreshAt;
     expect([0.9, 1.1].map((jitter) => windowMs(jitter, 0.2, 300_000))).toEqual([18_000, 22_000]);
     expect([0.9, 1.1].map((jitter) => windowMs(jitter, 0.2, 10_000))).toEqual([9_000, 11_000]);
+    expect(windowMs(1.00007, 0.2, 300_000)).toBe(20_002); // 20,001.4: a window begins at a whole millisecond
   });
 
   it('18. A token in its window that the store holds is used, and refreshed in the background', async () => {
