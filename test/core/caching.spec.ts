@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
+import { LruMap, MemoryTokenStore } from '../../lib/core/memory-token-store.js';
 import { OAuthClient } from '../../lib/core/oauth-client.js';
 import type { TokenRequest } from '../../lib/core/token-request.js';
 import { DEFAULT_LIFE, Scenario } from './scenario.js';
@@ -117,6 +117,21 @@ describe('Acquire and cache', () => {
     },
   );
 
+  it.each([0, -1, 1.5, Number.NaN])('10. A store of %d keys is refused', (maxEntries) => {
+    expect(() => new MemoryTokenStore({ maxEntries })).toThrow(RangeError);
+  });
+
+  it('10. What was used last stays, what was used least recently goes', () => {
+    const map = new LruMap<number>(2);
+    map.set('a', 1);
+    map.set('b', 2);
+    expect(map.get('a')).toBe(1);
+    map.set('c', 3);
+    expect(['a', 'b', 'c'].map((key) => map.get(key))).toEqual([1, undefined, 3]);
+    map.set('a', 4);
+    expect([...map.values()]).toEqual([3, 4]);
+  });
+
   it('10. A key whose token is being fetched is not evicted', async () => {
     const scenario = new Scenario({ store: new MemoryTokenStore({ maxEntries: 2 }), latencyMs: 100 });
     const { client, clock, endpoint } = scenario;
@@ -180,10 +195,17 @@ describe('Acquire and cache', () => {
 
   it('11. An invalidated token is gone from the store as well, and reported', async () => {
     const scenario = new Scenario();
-    await scenario.token();
+    const invalidated = await scenario.token();
     scenario.client.invalidate();
     expect((await scenario.token()).value).toBe('t2');
     expect(scenario.eventTypes).toEqual(['token_acquired', 'token_invalidated', 'token_acquired']);
+    const { expiresAt } = invalidated;
+    expect(scenario.events[1]).toEqual({
+      type: 'token_invalidated',
+      client: 'buoy',
+      reason: 'forced',
+      expiresAt,
+    });
     expect(scenario.events[2]).toMatchObject({ reason: 'forced', source: 'authorization_server' });
   });
 

@@ -1,6 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { GuardedStore } from '../../lib/core/guarded-store.js';
-import { OAuthClientError, TokenResponseError } from '../../lib/core/errors.js';
+import { later, momentOf } from '../../lib/core/clock.js';
+import {
+  AuthorizationServerUnavailableError,
+  OAuthClientError,
+  TokenResponseError,
+} from '../../lib/core/errors.js';
+import { FlightFailure, failureEntry, failureOf } from '../../lib/core/flight-failure.js';
 import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
 import type { LockOutcome, StoredToken } from '../../lib/core/token-store.js';
 import { tokenKey } from '../../lib/core/token-request.js';
@@ -146,6 +152,46 @@ describe('The guard around a store', () => {
     expect(scenario.eventTypes).toEqual(['store_unavailable', 'token_acquired']);
   });
 
+  it.each(['get', 'set', 'delete'] as const)(
+    '57. A store whose locks hold while its %s fails counts as down as well',
+    async (operation) => {
+      const fails = () => Promise.reject(new Error('connection lost'));
+      const store = Object.assign(new MemoryTokenStore(), { [operation]: fails });
+      const scenario = new Scenario({ store });
+      await scenario.token();
+      scenario.client.invalidate();
+      expect((await scenario.token()).value).toBe('t2');
+      expect(scenario.runtime.fleet.alone).toBe(true);
+      expect(scenario.eventTypes.filter((type) => type === 'store_unavailable')).toHaveLength(1);
+      await scenario.clock.until(scenario.runtime.close(0));
+    },
+  );
+
+  it('12. Work under one lock runs one after the other in this process, whenever it is asked for', async () => {
+    const guarded = new GuardedStore(new MemoryTokenStore(), new VirtualClock(), () => undefined);
+    const steps: string[] = [];
+    const ends = new Map<string, () => void>();
+    const lock = (name: string) =>
+      guarded.withLock('key', 1_000, async () => {
+        steps.push(`begin ${name}`);
+        await new Promise<void>((resolve) => ends.set(name, resolve));
+        steps.push(`end ${name}`);
+      });
+    const end = async (name: string) => {
+      ends.get(name)?.();
+      await settle();
+    };
+    const all = [lock('a'), lock('b')];
+    await settle();
+    await end('a');
+    all.push(lock('c'));
+    await settle();
+    await end('b');
+    await end('c');
+    await Promise.all(all);
+    expect(steps).toEqual(['begin a', 'end a', 'begin b', 'end b', 'begin c', 'end c']);
+  });
+
   it('57. A failure of the work is not taken for one of the store', async () => {
     const clock = new VirtualClock();
     const changes: unknown[] = [];
@@ -270,6 +316,61 @@ describe('A lock that somebody else holds', () => {
     expect(scenario.clock.elapsed).toBeLessThanOrEqual(5_125);
   });
 
+  it.each([
+    [0, 37.5],
+    [0.5, 50],
+    [0.9, 60],
+  ])(
+    '55. After a while the waiter looks every 50 ms, give or take a quarter (%d)',
+    async (chance, expected) => {
+      const clock = new VirtualClock();
+      clock.random = () => chance;
+      const times: number[] = [];
+      class Watched extends ContendedStore {
+        override withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {
+          times.push(clock.elapsed);
+          return super.withLock(key, ttlMs, work);
+        }
+      }
+      const store = new Watched();
+      const waiting = new Scenario({ clock, store }).client.getToken();
+      await clock.advance(2_000);
+      const pauses = times.slice(1).map((at, i) => at - (times[i] ?? 0));
+      expect(pauses[0]).toBeCloseTo((20 * expected) / 50, 6);
+      expect(pauses.at(-1)).toBeCloseTo(expected, 6);
+      store.held = false;
+      await clock.until(waiting);
+    },
+  );
+
+  it('17. forceRefresh waits for the holder: the token that it replaces is not taken from the store again', async () => {
+    const store = new ContendedStore();
+    store.held = false;
+    const scenario = new Scenario({ store });
+    await scenario.token();
+    store.held = true;
+    const forced = scenario.client.getToken({ forceRefresh: true });
+    await scenario.clock.advance(1_000);
+    store.held = false;
+    expect((await scenario.clock.until(forced)).value).toBe('t2');
+  });
+
+  it.each([
+    ['three attempts', {}, 16_000],
+    ['two attempts with short pauses', { attempts: 2, maxDelayMs: 1_000 }, 12_000],
+    ['one attempt', { attempts: 1 }, 6_000],
+  ])('56. The lease of %s is the longest flight and a second', async (_what, retry, expected) => {
+    const leases: number[] = [];
+    class Recording extends MemoryTokenStore {
+      override withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {
+        leases.push(ttlMs);
+        return super.withLock(key, ttlMs, work);
+      }
+    }
+    await new Scenario({ store: new Recording(), retry }).token();
+    expect(leases).toEqual([expected]);
+  });
+
   it('86. A lock that never falls free → the waiter asks itself after a lease', async () => {
     const store = new ContendedStore();
     const scenario = new Scenario({ store });
@@ -308,6 +409,16 @@ describe('A lock that somebody else holds', () => {
     expect(others.map(({ endpoint }) => endpoint.posts)).toEqual([1, 0]);
   });
 
+  it('17. forceRefresh on an instance without a token is not satisfied by a token of the millisecond before', async () => {
+    const clock = new VirtualClock();
+    const store = new MemoryTokenStore();
+    const [one, two] = [1, 2].map(() => new Scenario({ clock, store, latencyMs: 0 })) as [Scenario, Scenario];
+    await one.token();
+    await clock.advance(1);
+    await two.token({ forceRefresh: true });
+    expect(two.endpoint.posts).toBe(1);
+  });
+
   it('64. A shutdown ends the wait for a lock', async () => {
     const scenario = new Scenario({ store: new ContendedStore() });
     const failure = scenario.client.getToken().catch((error: unknown) => error);
@@ -335,6 +446,27 @@ describe('A failure that another instance met', () => {
     await two.token();
     await one.token();
     expect([one.endpoint.posts, two.endpoint.posts]).toEqual([1, 1]);
+  });
+
+  it('28. A failure in the store lasts until its last millisecond, and no longer than it was meant to', () => {
+    const clock = new VirtualClock();
+    const at = momentOf(clock);
+    const error = new AuthorizationServerUnavailableError('busy', {
+      client: 'buoy',
+      status: 429,
+      retryAfterMs: 5_000,
+    });
+    const entry = failureEntry(new FlightFailure(error, at, 5_000));
+    if (!entry) throw new Error('nothing is shared');
+    expect(failureOf(entry, later(at, 4_999))).toMatchObject({
+      pauseMs: 1,
+      error: { message: 'busy', client: 'buoy', status: 429, retryAfterMs: 1 },
+    });
+    expect(failureOf(entry, later(at, 4_999.5))).toMatchObject({ pauseMs: 0.5 });
+    expect(failureOf(entry, later(at, 5_000))).toBeUndefined();
+    expect(failureOf(entry, later(at, -60_000))).toMatchObject({ pauseMs: 5_000 });
+    const { failure: _, ...token } = entry;
+    expect(failureOf(token, at)).toBeUndefined();
   });
 
   it('85. A Retry-After arrives at the others as what it was', async () => {

@@ -112,6 +112,13 @@ describe('Failures of the authorization server', () => {
     expect(scenario.endpoint.requests.map(({ state }) => state)).not.toContain('open');
   });
 
+  it('26. A deadline of a few milliseconds holds to the millisecond', async () => {
+    const scenario = new Scenario({ timeoutMs: 5, retry: { attempts: 1 } });
+    scenario.endpoint.next({ hang: true });
+    expect(await scenario.failure()).toMatchObject({ timedOut: true });
+    expect(scenario.clock.elapsed).toBe(5);
+  });
+
   it('26. A request that runs into its deadline is aborted', async () => {
     const scenario = new Scenario({ timeoutMs: 1_000 });
     scenario.endpoint.next({ hang: true });
@@ -243,6 +250,14 @@ describe('Failures of the authorization server', () => {
     await clock.advance(15_000);
     await scenario.token({ scope: 'b' });
     expect(endpoint.posts).toBe(3);
+  });
+
+  it('28. Without `Retry-After` a failure holds up no other token of the client', async () => {
+    const scenario = new Scenario({ retry: { attempts: 1 } });
+    scenario.endpoint.next(unavailable());
+    await scenario.failure({ scope: 'a' });
+    expect((await scenario.token({ scope: 'b' })).value).toBe('t2');
+    await expect(scenario.atOnce({ scope: 'a' })).rejects.toMatchObject({ status: 503 });
   });
 
   it('23. Two hours of suspend → a pause that the server asked for is over', async () => {

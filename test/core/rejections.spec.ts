@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { AccessToken } from '../../lib/core/access-token.js';
 import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
+import { RejectionLimit } from '../../lib/core/rejection-limit.js';
 import { Scenario } from './scenario.js';
 import { rejected, unavailable } from './scripted-endpoint.js';
 import { VirtualClock } from './virtual-clock.js';
@@ -123,6 +124,51 @@ describe('Tokens that an API rejects', () => {
     for (const [i, pause] of pauses.slice(1).entries()) {
       expect(pause).toBeGreaterThanOrEqual(Math.min(60_000, 1_000 * 2 ** i) / 2);
     }
+  });
+
+  it.each([
+    [0, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]],
+    [0.5, [750, 1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000]],
+  ])(
+    '37. New tokens that are all rejected are replaced after 1 s, 2 s, 4 s … 60 s, by chance (%d) half of that',
+    (chance, expected) => {
+      const clock = new VirtualClock();
+      clock.random = () => chance;
+      const limit = new RejectionLimit(clock);
+      expect(limit.allow(false)).toBe(true);
+      for (const pauseMs of expected) {
+        clock.scheduler.frame += pauseMs - 1;
+        expect(limit.allow(false)).toBe(false);
+        clock.scheduler.frame += 1;
+        expect(limit.allow(false)).toBe(true);
+      }
+    },
+  );
+
+  it('37. After a token that was accepted the pauses start over, and ten replacements come back in 100 s', () => {
+    const clock = new VirtualClock();
+    clock.random = () => 0;
+    const limit = new RejectionLimit(clock);
+    const allowed = () => Array.from({ length: 12 }, () => limit.allow(true)).filter(Boolean).length;
+    for (const pauseMs of [0, 500, 1_000]) {
+      clock.scheduler.frame += pauseMs;
+      expect(limit.allow(false)).toBe(true);
+    }
+    expect(limit.allow(true)).toBe(true);
+    clock.scheduler.frame += 499;
+    expect(limit.allow(false)).toBe(false);
+    clock.scheduler.frame += 1;
+    expect(limit.allow(false)).toBe(true);
+    clock.scheduler.frame += 999;
+    expect(limit.allow(false)).toBe(false);
+    clock.scheduler.frame += 1_000_000;
+    expect(allowed()).toBe(10);
+    clock.scheduler.frame += 9_999;
+    expect(allowed()).toBe(0);
+    clock.scheduler.frame += 1;
+    expect(allowed()).toBe(1);
+    clock.scheduler.frame += 30_000;
+    expect(allowed()).toBe(3);
   });
 
   it('37. A token that was accepted and then rejected is replaced at once: it was revoked', async () => {

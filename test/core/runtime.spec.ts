@@ -14,14 +14,20 @@ describe('Shutdown', () => {
     const { client, clock, runtime, endpoint } = scenario;
     const waiting = client.getToken();
     await clock.advance(100);
+    expect([runtime.closed, client.closed]).toEqual([false, false]);
     const closing = runtime.close(5_000);
-    expect(runtime.closed).toBe(true);
+    expect([runtime.closed, client.closed]).toEqual([true, true]);
     for (const late of [
       client.getToken(),
       client.getToken({ forceRefresh: true }),
       client.getToken({ scope: 'a' }),
     ]) {
-      await expect(late).rejects.toMatchObject({ code: 'closed', client: 'buoy', retryable: false });
+      await expect(late).rejects.toMatchObject({
+        code: 'closed',
+        client: 'buoy',
+        message: 'OAuth client "buoy" is closed: the application is shutting down.',
+        retryable: false,
+      });
     }
     const observed: unknown[] = [];
     client.token$().subscribe({ error: ({ code }: { code: string }) => observed.push(code) });
@@ -49,7 +55,8 @@ describe('Shutdown', () => {
     expect(endpoint.requests.map(({ state }) => state)).toEqual(['open', 'open']);
     await clock.advance(1);
     await closing;
-    for (const outcome of outcomes) expect(await outcome).toMatchObject({ code: 'closed' });
+    const message = 'The OAuth clients are closed: the application is shutting down.';
+    for (const outcome of outcomes) expect(await outcome).toMatchObject({ code: 'closed', message });
     expect(endpoint.requests.map(({ state }) => state)).toEqual(['aborted', 'aborted']);
     expect(clock.pending).toBe(0);
     expect(completed).toBe(true);
@@ -243,6 +250,23 @@ describe('Events', () => {
   });
 });
 
+describe('What runs around a token request', () => {
+  it('runs once for each request that is sent, each inside the one after it', async () => {
+    const scenario = new Scenario();
+    const steps: string[] = [];
+    for (const name of ['inner', 'outer'])
+      scenario.runtime.tracers.push(async (client, request) => {
+        steps.push(`${name} of ${client}`);
+        return request().finally(() => steps.push(`end of ${name}`));
+      });
+    scenario.endpoint.onRequest = () => steps.push('request');
+    scenario.endpoint.next(unavailable());
+    await scenario.token();
+    const once = ['outer of buoy', 'inner of buoy', 'request', 'end of inner', 'end of outer'];
+    expect(steps).toEqual([...once, ...once]);
+  });
+});
+
 describe('AccessToken', () => {
   const token = new AccessToken({ value: 'sesame', tokenType: 'Bearer', scope: 'read', expiresAt: START });
 
@@ -257,6 +281,13 @@ describe('AccessToken', () => {
       JSON.stringify({ ...token }),
     ];
     for (const text of shown) expect(text).not.toContain('sesame');
+    expect(String(token)).toBe('AccessToken(Bearer, expires 2030-01-01T00:00:00.000Z)');
+    expect(inspect(token)).toBe(String(token));
+    expect(JSON.parse(JSON.stringify(token))).toEqual({
+      tokenType: 'Bearer',
+      scope: 'read',
+      expiresAt: '2030-01-01T00:00:00.000Z',
+    });
     expect(token.value).toBe('sesame');
     expect(token.authorization).toBe('Bearer sesame');
   });

@@ -222,6 +222,17 @@ describe('Single flight', () => {
     expect(scenario.events[1]).toMatchObject({ type: 'token_acquired', reason: 'forced' });
   });
 
+  it('17. `forceRefresh` holds for an observable, and for a wait that can be aborted', async () => {
+    const scenario = new Scenario();
+    const { client, clock } = scenario;
+    await scenario.token();
+    const { signal } = new AbortController();
+    expect((await clock.until(firstValueFrom(client.token$({ forceRefresh: true })))).value).toBe('t2');
+    expect((await scenario.token({ forceRefresh: true, signal })).value).toBe('t3');
+    expect((await scenario.token({ signal })).value).toBe('t3');
+    expect(await scenario.atOnce({ forceRefresh: false })).toMatchObject({ value: 't3' });
+  });
+
   it('17. `forceRefresh` during a flight that began earlier → result is newer than the one it wanted replaced', async () => {
     const scenario = new Scenario({ lifetimeMs: 60_000 });
     const old = await scenario.token();

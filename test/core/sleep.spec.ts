@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
 import { Scenario } from './scenario.js';
 import { rejected, unavailable, type Answer } from './scripted-endpoint.js';
 import { settle } from './virtual-clock.js';
@@ -54,6 +55,23 @@ describe.each(WAYS)('A process that sleeps in the middle of a token request (%s)
     expectNoFailure(scenario);
   });
 
+  it('79. The answer arrives within 50 ms after the sleep was noticed → it serves both', async () => {
+    const latencyMs = way === 'freeze' ? 20_240 : 540;
+    const { scenario, waiting } = await asleep(way, 20_000, { latencyMs });
+    await scenario.clock.advance(0);
+    expect((await scenario.clock.until(waiting)).value).toBe('t1');
+    expect(scenario.endpoint.posts).toBe(1);
+    expectNoFailure(scenario);
+  });
+
+  it('79. The request that is sent again shows as a refresh, not as trouble', async () => {
+    const { scenario, waiting } = await asleep(way, 20_000, { hang: true });
+    const seen: string[] = [];
+    scenario.endpoint.onRequest = () => seen.push(scenario.client.status().state);
+    await scenario.clock.until(waiting);
+    expect(seen).toEqual(['refreshing']);
+  });
+
   it('79. The server answered meanwhile, with a token that has expired since → one more request', async () => {
     const { scenario, waiting } = await asleep(way, 2 * HOUR, {}, 1);
     expect((await scenario.clock.until(waiting)).value).toBe('t2');
@@ -73,6 +91,28 @@ describe.each(WAYS)('A process that sleeps in the middle of a token request (%s)
     await scenario.clock.advance(1_000);
     expect(await scenario.atOnce()).toMatchObject({ value: 't3' });
     expect(scenario.eventTypes).toEqual(['token_acquired', 'token_acquired']);
+  });
+
+  it('79. The token was given up meanwhile → the waiting caller is served by one more request', async () => {
+    const { scenario, waiting } = await asleep(way, 20_000, { hang: true });
+    scenario.client.invalidate();
+    expect((await scenario.clock.until(waiting)).value).toBe('t2');
+    expect(scenario.endpoint.posts).toBe(2);
+    expect(new Set(scenario.eventTypes)).toEqual(new Set(['token_invalidated', 'token_acquired']));
+  });
+
+  it('79. Another instance had its turn meanwhile → its token serves, without another request', async () => {
+    const store = new MemoryTokenStore();
+    const one = new Scenario({ store });
+    const two = new Scenario({ store, clock: one.clock, latencyMs: 10 });
+    one.endpoint.next({ hang: true });
+    const waiting = one.client.getToken();
+    await one.clock.advance(200);
+    one.clock[way](20_000);
+    two.endpoint.next({ token: { value: 'of the other instance' } });
+    await two.token();
+    expect((await one.clock.until(waiting)).value).toBe('of the other instance');
+    expect([one.endpoint.posts, two.endpoint.posts]).toEqual([1, 1]);
   });
 
   it('79. A server that asked to come back later is not asked earlier because of a sleep', async () => {

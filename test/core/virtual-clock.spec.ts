@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { firstValueFrom, interval, take, timer } from 'rxjs';
-import { elapsedMs, momentOf } from '../../lib/core/clock.js';
+import { elapsedMs, momentOf, systemClock } from '../../lib/core/clock.js';
 import { HeldToken, acquiredAt } from '../../lib/core/access-token.js';
 import { START, VirtualClock } from './virtual-clock.js';
 
@@ -74,5 +74,23 @@ describe('The age of a token', () => {
     expect(elapsedMs(momentOf(clock), held.acquired)).toBe(20_000);
     clock.setBack(3_600_000);
     expect(elapsedMs(momentOf(clock), held.acquired)).toBe(20_000);
+  });
+});
+
+describe("The machine's clocks", () => {
+  it('23. are read in milliseconds: the time of day, and one that nobody sets', () => {
+    const before = [Date.now(), Number(process.hrtime.bigint()) / 1e6] as const;
+    const { wall, monotonic } = momentOf(systemClock);
+    const after = [Date.now(), Number(process.hrtime.bigint()) / 1e6] as const;
+    expect(wall).toBeGreaterThanOrEqual(before[0]);
+    expect(wall).toBeLessThanOrEqual(after[0]);
+    expect(monotonic).toBeGreaterThanOrEqual(before[1] - 0.001);
+    expect(monotonic).toBeLessThanOrEqual(after[1] + 0.001); // of rounding
+  });
+
+  it('27. draw chance from [0, 1)', () => {
+    const draws = Array.from({ length: 1_000 }, () => systemClock.random());
+    expect(draws.every((chance) => chance >= 0 && chance < 1)).toBe(true);
+    expect(Math.max(...draws) - Math.min(...draws)).toBeGreaterThan(0.5);
   });
 });

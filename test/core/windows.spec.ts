@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { AccessToken, HeldToken, acquiredAt } from '../../lib/core/access-token.js';
 import { momentOf } from '../../lib/core/clock.js';
+import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
 import { Scenario, type ScenarioOptions } from './scenario.js';
 import { unavailable } from './scripted-endpoint.js';
 import { START, VirtualClock, settle } from './virtual-clock.js';
@@ -127,6 +128,41 @@ describe('Windows', () => {
     expect([phaseAt(9_999, 1), phaseAt(10_000, 1)]).toEqual([f, d]);
   });
 
+  it('24. The factor of an instance applies to the share of the lifetime and to its upper bound', () => {
+    const clock = new VirtualClock();
+    const stored = { value: 't', tokenType: 'Bearer', issuedAt: START, expiresAt: START + 100_000 } as const;
+    const windowMs = (jitter: number, ratio: number, maxMs: number): number =>
+      stored.expiresAt -
+      new HeldToken(stored, acquiredAt(stored, momentOf(clock)), { ratio, maxMs }, jitter).refreshAt;
+    expect([0.9, 1.1].map((jitter) => windowMs(jitter, 0.2, 300_000))).toEqual([18_000, 22_000]);
+    expect([0.9, 1.1].map((jitter) => windowMs(jitter, 0.2, 10_000))).toEqual([9_000, 11_000]);
+    expect(windowMs(1.00007, 0.2, 300_000)).toBe(20_002); // 20,001.4: a window begins at a whole millisecond
+  });
+
+  it('18. A token in its window that the store holds is used, and refreshed in the background', async () => {
+    const store = new MemoryTokenStore();
+    const one = new Scenario({ store });
+    const two = new Scenario({ store, clock: one.clock });
+    await one.token();
+    await one.clock.advance(56 * MINUTE);
+    two.endpoint.next({ token: { value: 'next' } });
+    expect(await two.token()).toMatchObject({ value: 't1' });
+    expect(two.endpoint.posts).toBe(0);
+    expect(await two.atOnce()).toMatchObject({ value: 't1' });
+    await two.clock.advance(50);
+    expect(await two.atOnce()).toMatchObject({ value: 'next' });
+  });
+
+  it('18. A token in its last moments that the store holds is replaced', async () => {
+    const store = new MemoryTokenStore();
+    const one = new Scenario({ store });
+    const two = new Scenario({ store, clock: one.clock });
+    await one.token();
+    await one.clock.advance(HOUR - 5_000);
+    two.endpoint.next({ token: { value: 'next' } });
+    expect(await two.token()).toMatchObject({ value: 'next' });
+  });
+
   it('22. A window as long as the life → no refresh by every call', async () => {
     const scenario = new Scenario({ lifetimeMs: 60_000, refreshAhead: { ratio: 1 } });
     await scenario.token();
@@ -201,6 +237,28 @@ describe('Windows', () => {
     expect(await scenario.atOnce()).toMatchObject({ value: `t${endpoint.posts}` });
     expect(scenario.client.status()).toMatchObject({ state: 'fresh' });
   });
+
+  it.each([
+    [0, [500, 1_000, 2_000, 4_000]],
+    [0.5, [750, 1_500, 3_000, 6_000]],
+  ])(
+    '22. Pauses for a server with nothing fresher double, by chance (%d) from half of 1 s',
+    async (chance, expected) => {
+      const scenario = new Scenario({ latencyMs: 0 });
+      const { clock, endpoint, client } = scenario;
+      await scenario.token();
+      await clock.advance(56 * MINUTE);
+      clock.random = () => chance;
+      endpoint.otherwise = { token: { value: 't1', ...lifeOf(scenario) } };
+      for (const pauseMs of expected) {
+        await scenario.atOnce();
+        await clock.advance(0);
+        expect(client.status().backoffUntil).toEqual(new Date(clock.now() + pauseMs));
+        await clock.advance(pauseMs);
+      }
+      expect(endpoint.posts).toBe(expected.length + 1);
+    },
+  );
 
   it('22. A token that is over when it arrives is never handed out, and not asked for again and again', async () => {
     const scenario = new Scenario({ lifetimeMs: 1_000, latencyMs: 1_500 });
