@@ -75,8 +75,8 @@ function recorder(meter: Meter): (event: OAuthClientEvent) => void {
     description: 'Tokens that an API answered with 401',
     unit: '{response}',
   });
-  type Flight = Extract<OAuthClientEvent, { durationMs: number }>;
-  const flight = ({ client, reason, durationMs }: Flight, outcome: string) => {
+  type FlightEnd = Extract<OAuthClientEvent, { durationMs: number }>;
+  const flight = ({ client, reason, durationMs }: FlightEnd, outcome: string) => {
     requests.add(1, { client, outcome, reason });
     duration.record(durationMs / 1000, { client, outcome, reason });
   };

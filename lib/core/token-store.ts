@@ -8,7 +8,7 @@ export interface StoredToken {
   scope?: string;
   /** Start of the token request, epoch milliseconds. */
   issuedAt: number;
-  /** Epoch milliseconds. An entry is of no use after it, unless it holds a `refreshToken`. */
+  /** Epoch milliseconds. An entry is not used after it, unless it holds a `refreshToken`. */
   expiresAt: number;
   /** The refresh token the grant's next request needs, on an entry of its own; such an entry outlives `expiresAt`. */
   refreshToken?: string;

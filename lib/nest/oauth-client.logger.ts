@@ -5,7 +5,6 @@ import type { OAuthClientEvent } from '../core/events.js';
 import type { PartnerFailure } from './partner-failure.js';
 
 type FailureEvent = Extract<OAuthClientEvent, { error: Error; client: string }>;
-
 type LogParts = Readonly<Record<string, string | number | undefined>>;
 
 /** One line for people, its parts for machines: loggers that write JSON take the members, others the sentence. */

@@ -5,7 +5,7 @@ import { AuthorizationServerUnavailableError, OAuthClientError } from '../core/e
 import type { OAuthClientErrorCode } from '../core/errors.js';
 
 const PROBLEMS = {
-  502: { title: 'Bad Gateway', what: 'refused our request for access, or gave an answer of no use' },
+  502: { title: 'Bad Gateway', what: 'refused our request for access, or gave an unusable answer' },
   503: { title: 'Service Unavailable', what: 'cannot authorise us at present' },
   504: { title: 'Gateway Timeout', what: 'did not authorise us in time' },
 };

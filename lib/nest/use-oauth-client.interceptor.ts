@@ -90,10 +90,10 @@ class UseOAuthClientInterceptor implements NestInterceptor {
     if (retryAfterSeconds) httpAdapter.setHeader(response, 'Retry-After', String(retryAfterSeconds));
     // Not before it is sent: Nest 11 would reset the type, and a filter of the application may send something else.
     const method = response.json ? 'json' : 'send';
-    const send = response[method]!;
+    const send = response[method];
     response[method] = (body) => {
       if (body === problem) httpAdapter.setHeader(response, 'Content-Type', 'application/problem+json');
-      return send.call(response, body);
+      return send?.call(response, body);
     };
   }
 }

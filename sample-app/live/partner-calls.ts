@@ -16,7 +16,7 @@ export class PartnerCalls {
 
   constructor(private readonly host: HttpAdapterHost) {}
 
-  /** All calls so far, whoever made them. */
+  /** All calls so far, by visitors and by the demo. */
   count(client: ClientName): CallCount {
     return this.#counts.get(client) ?? { served: 0, failed: 0 };
   }

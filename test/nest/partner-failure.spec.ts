@@ -64,7 +64,7 @@ const metadata = (own: OAuthClientOptions = {}) => ({
 
 const TITLES = { 502: 'Bad Gateway', 503: 'Service Unavailable', 504: 'Gateway Timeout' };
 const DETAILS = {
-  502: 'The partner behind "buoy" refused our request for access, or gave an answer of no use.',
+  502: 'The partner behind "buoy" refused our request for access, or gave an unusable answer.',
   503: 'The partner behind "buoy" cannot authorise us at present.',
   504: 'The partner behind "buoy" did not authorise us in time.',
 };
