@@ -22,19 +22,15 @@ export type {
   OAuthClientEvent,
   OAuthClientState,
   OAuthClientStatus,
+  TokenStatus,
   TokenRequestReason,
   TokenSource,
 } from './core/events.js';
 export { MemoryTokenStore } from './core/memory-token-store.js';
 export { OAuthClient } from './core/oauth-client.js';
 export type { TokenRequest } from './core/token-request.js';
-export {
-  TokenStore,
-  type AccessTokenType,
-  type LockOutcome,
-  type StoredFailure,
-  type StoredToken,
-} from './core/token-store.js';
+export { TokenStore } from './core/token-store.js';
+export type { AccessTokenType, LockOutcome, StoredFailure, StoredToken } from './core/token-store.js';
 export type { OAuthRequestConfig } from './http/request-config.js';
 export type {
   AssertionOptions,

@@ -1,12 +1,6 @@
 import { hrtime } from 'node:process';
-import {
-  Observable,
-  asyncScheduler,
-  catchError,
-  throwError,
-  type SchedulerLike,
-  type Subscription,
-} from 'rxjs';
+import { Observable, asyncScheduler, catchError, throwError } from 'rxjs';
+import type { SchedulerLike, Subscription } from 'rxjs';
 
 /**
  * Where time and chance come from. Two clocks, since either one alone lies: the wall clock can be set back,

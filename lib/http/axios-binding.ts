@@ -10,14 +10,8 @@ import axios, {
 import { EMPTY, merge, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { targetOf } from './allowed-origins.js';
-import {
-  clientFor,
-  sendAuthorized,
-  type ApiAnswer,
-  type ApiClient,
-  type Credentials,
-  type OutgoingRequest,
-} from './authorized-call.js';
+import { clientFor, sendAuthorized } from './authorized-call.js';
+import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { followRedirect } from './redirects.js';
 import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
 import { markRefused, sealAgent, sealError, sealRequest } from './sealing.js';
@@ -212,9 +206,8 @@ function answerOf(response: AxiosResponse, error: unknown): ApiAnswer<AxiosRespo
 }
 
 function resolve(adapter: Adapter, config: Config): AxiosAdapter {
-  return typeof adapter === 'function'
-    ? adapter
-    : axios.getAdapter(adapter ?? axios.defaults.adapter, config);
+  if (typeof adapter === 'function') return adapter;
+  return axios.getAdapter(adapter ?? axios.defaults.adapter, config);
 }
 
 /** Member by member: to spread the dictionary that Axios makes of a config takes five times as long. */

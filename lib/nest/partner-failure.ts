@@ -1,11 +1,8 @@
 import { Catch, HttpException, type ExceptionFilter } from '@nestjs/common';
 import { throwError, type Observable } from 'rxjs';
 import { rejectedClientOf } from '../http/sealing.js';
-import {
-  AuthorizationServerUnavailableError,
-  OAuthClientError,
-  type OAuthClientErrorCode,
-} from '../core/errors.js';
+import { AuthorizationServerUnavailableError, OAuthClientError } from '../core/errors.js';
+import type { OAuthClientErrorCode } from '../core/errors.js';
 
 const PROBLEMS = {
   502: { title: 'Bad Gateway', what: 'refused our request for access, or gave an answer of no use' },

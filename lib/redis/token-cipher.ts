@@ -42,7 +42,9 @@ export async function seal(keys: KeyRing, name: string, token: StoredToken): Pro
 export async function unseal(keys: KeyRing, name: string, text: string): Promise<StoredToken | undefined> {
   try {
     const entry = JSON.parse(text) as StoredToken & { jwe: string };
-    if (keys.size === 0) return isStoredToken(entry) ? entry : undefined;
+    const { value, issuedAt, expiresAt } = entry;
+    if (keys.size === 0)
+      return typeof value === 'string' && Number.isFinite(issuedAt + expiresAt) ? entry : undefined;
     const keyOf = ({ kid }: { kid?: string }) => keys.get(kid ?? '') ?? new Uint8Array();
     const { plaintext, protectedHeader } = await compactDecrypt(entry.jwe, keyOf, ALGORITHMS);
     const token = JSON.parse(Buffer.from(plaintext).toString()) as StoredToken;
@@ -53,7 +55,3 @@ export async function unseal(keys: KeyRing, name: string, text: string): Promise
 }
 
 const ALGORITHMS = { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] };
-
-function isStoredToken({ value, issuedAt, expiresAt }: StoredToken): boolean {
-  return typeof value === 'string' && Number.isFinite(issuedAt) && Number.isFinite(expiresAt);
-}

@@ -45,13 +45,13 @@ export interface FakeAuthorizationServerOptions {
  */
 export class FakeAuthorizationServer {
   /** Seconds; with the next four, see {@link FakeAuthorizationServerOptions}. */
-  expiresIn!: number | null;
-  echoScope!: boolean;
-  latencyMs!: number;
-  apiLearnsAfterMs!: number;
+  expiresIn: number | null = DEFAULTS.expiresIn;
+  echoScope = false;
+  latencyMs = 0;
+  apiLearnsAfterMs = 0;
   clients: Record<string, string> | undefined;
   /** Members that replace or extend the served metadata; `undefined` removes one. */
-  metadata!: Record<string, unknown>;
+  metadata: Record<string, unknown> = {};
   /**
    * Runs on API requests without a scripted answer; what it returns is the answer, `undefined` means the usual
    * one. The token is checked after it, so a promise can hold a request while its token is revoked.
@@ -67,10 +67,7 @@ export class FakeAuthorizationServer {
 
   readonly #server: Server;
   readonly #settings: Omit<FakeAuthorizationServerOptions, 'issuerPath'>;
-  #endpoints!: Record<'token' | 'api' | 'metadata', FakeEndpoint>;
-  #issued!: Map<string, { issuedAt: number; expiresAt: number }>;
-  #revoked!: Set<string>;
-  #count!: number;
+  #state = freshState();
 
   private constructor(server: Server, { issuerPath = '', ...settings }: FakeAuthorizationServerOptions) {
     this.#server = server;
@@ -92,53 +89,53 @@ export class FakeAuthorizationServer {
 
   /** What the token endpoint received, in order. */
   get tokenRequests(): readonly RecordedRequest[] {
-    return this.#endpoints.token.requests;
+    return this.#state.token.requests;
   }
 
   /** What the API received, in order. */
   get apiRequests(): readonly RecordedRequest[] {
-    return this.#endpoints.api.requests;
+    return this.#state.api.requests;
   }
 
   /** What the metadata addresses received, in order. */
   get metadataRequests(): readonly RecordedRequest[] {
-    return this.#endpoints.metadata.requests;
+    return this.#state.metadata.requests;
   }
 
   /** Scripts the next answers of the token endpoint; after them the default returns. */
   respondWith(...answers: FakeAnswer[]): void {
-    this.#endpoints.token.queue.push(...answers);
+    this.#state.token.queue.push(...answers);
   }
 
   /** Replaces the default answer of the token endpoint; `undefined` restores it. */
   alwaysRespond(answer: FakeAnswer | undefined): void {
-    this.#endpoints.token.always = answer;
+    this.#state.token.always = answer;
   }
 
   /** Scripts the next answers of the API, whatever token they come with. */
   respondToApiWith(...answers: FakeAnswer[]): void {
-    this.#endpoints.api.queue.push(...answers);
+    this.#state.api.queue.push(...answers);
   }
 
   /** Scripts the next answers of the metadata addresses. */
   respondToMetadataWith(...answers: FakeAnswer[]): void {
-    this.#endpoints.metadata.queue.push(...answers);
+    this.#state.metadata.queue.push(...answers);
   }
 
   /** The next token response, with members replaced; `undefined` removes one. For scripts. */
   nextToken(members: Record<string, unknown> = {}): object {
     const expiresIn = this.expiresIn === null ? {} : { expires_in: this.expiresIn };
-    return { access_token: `t${++this.#count}`, token_type: 'Bearer', ...expiresIn, ...members };
+    return { access_token: `t${++this.#state.count}`, token_type: 'Bearer', ...expiresIn, ...members };
   }
 
   /** The API rejects this token from now on, also if it is issued again. */
   revoke(token: string): void {
-    this.#revoked.add(token);
+    this.#state.revoked.add(token);
   }
 
   /** {@link revoke | Revokes} all tokens issued so far. */
   revokeAll(): void {
-    for (const token of this.#issued.keys()) this.#revoked.add(token);
+    for (const token of this.#state.issued.keys()) this.#state.revoked.add(token);
   }
 
   /** As after the start: forgets requests, scripts and tokens, and restores the options. */
@@ -146,10 +143,7 @@ export class FakeAuthorizationServer {
     Object.assign(this, DEFAULTS, this.#settings);
     this.metadata = {};
     this.onApiRequest = undefined;
-    this.#endpoints = { token: new FakeEndpoint(), api: new FakeEndpoint(), metadata: new FakeEndpoint() };
-    this.#issued = new Map();
-    this.#revoked = new Set();
-    this.#count = 0;
+    this.#state = freshState();
   }
 
   /** Breaks every connection and refuses new ones. */
@@ -188,26 +182,23 @@ export class FakeAuthorizationServer {
     const path = request.url.split('?')[0] ?? '';
     if (path === '/oauth/token') return this.#answerToken(request);
     if (path === '/api' || path.startsWith('/api/')) {
-      return this.#endpoints.api.answer(
-        request,
-        async (it) => (await this.onApiRequest?.(it)) ?? this.#echo(it),
-      );
+      return this.#state.api.answer(request, async (it) => (await this.onApiRequest?.(it)) ?? this.#echo(it));
     }
     const issuerPath = this.issuer.slice(this.url.length);
     const isMetadata = ['openid-configuration', 'oauth-authorization-server'].some((name) =>
       [`/.well-known/${name}${issuerPath}`, `${issuerPath}/.well-known/${name}`].includes(path),
     );
-    return isMetadata ? this.#endpoints.metadata.answer(request, () => this.#describe()) : { status: 404 };
+    return isMetadata ? this.#state.metadata.answer(request, () => this.#describe()) : { status: 404 };
   }
 
   async #answerToken(request: RecordedRequest): ReturnType<FakeEndpoint['answer']> {
-    const answer = await this.#endpoints.token.answer(request, (it) => this.#grant(it), this.latencyMs);
+    const answer = await this.#state.token.answer(request, (it) => this.#grant(it), this.latencyMs);
     const body = typeof answer === 'object' && answer.status === 200 ? answer.body : undefined;
     if (typeof body === 'object' && 'access_token' in body && typeof body.access_token === 'string') {
       const lifetime = 'expires_in' in body ? Number(body.expires_in) : NaN;
-      const issuedAt = this.#issued.get(body.access_token)?.issuedAt ?? Date.now();
+      const issuedAt = this.#state.issued.get(body.access_token)?.issuedAt ?? Date.now();
       const expiresAt = Date.now() + (Number.isFinite(lifetime) ? lifetime * 1000 : Infinity);
-      this.#issued.set(body.access_token, { issuedAt, expiresAt });
+      this.#state.issued.set(body.access_token, { issuedAt, expiresAt });
     }
     return answer;
   }
@@ -222,9 +213,9 @@ export class FakeAuthorizationServer {
 
   #echo(request: RecordedRequest): FakeAnswer {
     const token = /^(?:Bearer|DPoP) (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
-    const { issuedAt, expiresAt } = this.#issued.get(token) ?? { issuedAt: 0, expiresAt: 0 };
+    const { issuedAt, expiresAt } = this.#state.issued.get(token) ?? { issuedAt: 0, expiresAt: 0 };
     const known = Date.now() >= issuedAt + this.apiLearnsAfterMs && Date.now() < expiresAt;
-    if (!known || this.#revoked.has(token)) {
+    if (!known || this.#state.revoked.has(token)) {
       return { status: 401, body: { detail: 'Token is invalid or expired (decode).' } };
     }
     const body = request.json ?? request.rawBody.toString();
@@ -238,3 +229,12 @@ export class FakeAuthorizationServer {
     return { status: 200, body };
   }
 }
+
+const freshState = () => ({
+  token: new FakeEndpoint(),
+  api: new FakeEndpoint(),
+  metadata: new FakeEndpoint(),
+  issued: new Map<string, { issuedAt: number; expiresAt: number }>(),
+  revoked: new Set<string>(),
+  count: 0,
+});

@@ -48,7 +48,12 @@ function optionsOf(name: string, client: string | FixedClient): OAuthClientOptio
   const adapter = async (config: InternalAxiosRequestConfig): Promise<AxiosResponse> => {
     const issued = { access_token: token, token_type: 'Bearer', expires_in: TOKEN_LIFETIME_S };
     const isTokenRequest = config.url === TOKEN_ENDPOINT;
-    if (!isTokenRequest && !answer) throw unanswered(name, config);
+    if (!isTokenRequest && !answer) {
+      const request = `${(config.method ?? 'get').toUpperCase()} ${config.url ?? ''}`;
+      throw new Error(
+        `No network in tests: ${request} of client "${name}" has no answer. Give OAuthClientTestingModule.forRoot({ '${name}': { answer } }), or overrideProvider(getOAuthHttpToken('${name}')).`,
+      );
+    }
     const data: unknown = isTokenRequest ? JSON.stringify(issued) : await answer?.(config);
     return { data, status: 200, statusText: 'OK', headers: {}, config };
   };
@@ -59,10 +64,4 @@ function optionsOf(name: string, client: string | FixedClient): OAuthClientOptio
     baseURL: `https://${name.replace(/[^a-z\d]+/gi, '-')}.test`,
     http: { adapter },
   };
-}
-
-function unanswered(name: string, { method = 'get', url = '' }: InternalAxiosRequestConfig): Error {
-  return new Error(
-    `No network in tests: ${method.toUpperCase()} ${url} of client "${name}" has no answer. Give OAuthClientTestingModule.forRoot({ '${name}': { answer } }), or overrideProvider(getOAuthHttpToken('${name}')).`,
-  );
 }

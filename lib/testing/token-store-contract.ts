@@ -63,23 +63,17 @@ function checkEntries(check: Check): void {
     assert.deepEqual(await store.get('b'), most);
   });
 
-  check('a newer entry replaces an older one', async (store) => {
-    await store.set('a', token('old', 1));
-    await store.set('a', token('new', 2));
-    assert.equal((await store.get('a'))?.value, 'new');
-  });
-
-  check('an older entry never replaces a newer one', async (store) => {
-    await store.set('a', token('new', 2));
-    await store.set('a', token('old', 1));
-    assert.equal((await store.get('a'))?.value, 'new');
-  });
-
-  check('an entry of the same issuedAt replaces the present one', async (store) => {
-    await store.set('a', token('t1', 1));
-    await store.set('a', token('t2', 1));
-    assert.equal((await store.get('a'))?.value, 't2');
-  });
+  const writes: [name: string, first: number, second: number, kept: string][] = [
+    ['a newer entry replaces an older one', 1, 2, 'second'],
+    ['an older entry never replaces a newer one', 2, 1, 'first'],
+    ['an entry of the same issuedAt replaces the present one', 1, 1, 'second'],
+  ];
+  for (const [name, first, second, kept] of writes)
+    check(name, async (store) => {
+      await store.set('a', token('first', first));
+      await store.set('a', token('second', second));
+      assert.equal((await store.get('a'))?.value, kept);
+    });
 
   check('of many concurrent writes the newest stays', async (store) => {
     // 17 and 50 have no common divisor: each number comes once, the newest in the middle.
@@ -97,17 +91,16 @@ function checkEntries(check: Check): void {
     assert.equal((await store.get('a'))?.value, 't1');
   });
 
-  check('delete with ifValue removes the entry that holds that value', async (store) => {
-    await store.set('a', token('t1'));
-    await store.delete('a', 't1');
-    assert.equal(await store.get('a'), undefined);
-  });
-
-  check('delete with ifValue leaves an entry that holds another value', async (store) => {
-    await store.set('a', token('t2'));
-    await store.delete('a', 't1');
-    assert.equal((await store.get('a'))?.value, 't2');
-  });
+  const removals = {
+    'removes the entry that holds that value': 't1',
+    'leaves an entry that holds another value': 't2',
+  };
+  for (const [what, value] of Object.entries(removals))
+    check(`delete with ifValue ${what}`, async (store) => {
+      await store.set('a', token(value));
+      await store.delete('a', 't1');
+      assert.equal((await store.get('a'))?.value, value === 't1' ? undefined : value);
+    });
 
   check('two keys do not mix', async (store) => {
     await store.set('a', token('ta', 2));

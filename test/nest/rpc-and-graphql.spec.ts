@@ -37,9 +37,15 @@ import { Application } from '../support/application.js';
 import { CapturedLog } from '../support/captured-log.js';
 import { eventually } from '../support/eventually.js';
 import { expectNoSecret } from '../support/secrets.js';
-import { clientOf, sharedServer } from '../support/server.js';
+import { clientOf, echoAuthorization, sharedServer } from '../support/server.js';
 
 const server = await sharedServer();
+beforeEach(() => echoAuthorization(server));
+
+/** What the API answers. */
+interface Echo {
+  authorization: string;
+}
 
 const imports = () => [
   OAuthClientModule.forRoot({
@@ -70,12 +76,10 @@ class MessageController {
     @OAuthToken('honeybee') bee: AccessToken,
   ): Observable<string[]> {
     return this.http
-      .get('/x')
+      .get<Echo>('/x')
       .pipe(
-        map(({ config }) =>
-          [buoy, bee]
-            .map((token) => nameOf(token.authorization))
-            .concat(nameOf(config.headers['Authorization'])),
+        map(({ data }) =>
+          [buoy, bee].map((token) => nameOf(token.authorization)).concat(nameOf(data.authorization)),
         ),
       );
   }
@@ -192,7 +196,7 @@ class PatientResolver {
     return { parameters: { tenant } };
   })
   advice(@Parent() _patient: Patient, @Args('tenant') _tenant: string): Observable<string> {
-    return this.http.get('/x').pipe(map(({ config }) => nameOf(config.headers['Authorization'])));
+    return this.http.get<Echo>('/x').pipe(map(({ data }) => nameOf(data.authorization)));
   }
 }
 

@@ -24,9 +24,15 @@ import {
 import type { AxiosResponse, InternalAxiosRequestConfig } from 'axios';
 import { firstValueFrom, map, retry, type Observable } from 'rxjs';
 import { Application, platformNames, type Platform } from '../support/application.js';
-import { clientOf, sharedServer } from '../support/server.js';
+import { clientOf, echoAuthorization, sharedServer } from '../support/server.js';
 
 const server = await sharedServer();
+beforeEach(() => echoAuthorization(server));
+
+/** What the API answers. */
+interface Echo {
+  authorization: string;
+}
 
 let tenantsAsked = 0;
 const tenantOf = (context: ExecutionContext): TokenRequest => {
@@ -47,12 +53,12 @@ class Partners {
 
   callBuoy(oauth?: TokenRequest): Observable<string> {
     return this.buoy
-      .get('/x', { ...(oauth && { oauth }) })
-      .pipe(map(({ config }) => nameOf(config.headers['Authorization'])));
+      .get<Echo>('/x', { ...(oauth && { oauth }) })
+      .pipe(map(({ data }) => nameOf(data.authorization)));
   }
 
   callHoneybee(): Observable<string> {
-    return this.honeybee.get('/x').pipe(map(({ config }) => nameOf(config.headers['Authorization'])));
+    return this.honeybee.get<Echo>('/x').pipe(map(({ data }) => nameOf(data.authorization)));
   }
 
   async token(request?: TokenRequest): Promise<string> {

@@ -44,3 +44,8 @@ export function clientOf(server: FakeAuthorizationServer, own: OAuthClientOption
     ...own,
   };
 }
+
+/** Has the API answer with the `Authorization` header that it got, since nothing on the client's side shows it. */
+export function echoAuthorization(server: FakeAuthorizationServer): void {
+  server.onApiRequest = ({ headers }) => ({ status: 200, body: { authorization: headers.authorization } });
+}
