@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
 import { Scenario } from './scenario.js';
 import { rejected, unavailable, type Answer } from './scripted-endpoint.js';
-import { settle } from './virtual-clock.js';
+import { VirtualClock, settle } from './virtual-clock.js';
 
 const WAYS = ['freeze', 'suspend'] as const;
 const HOUR = 3_600_000;
@@ -113,6 +113,23 @@ describe.each(WAYS)('A process that sleeps in the middle of a token request (%s)
     await two.token();
     expect((await one.clock.until(waiting)).value).toBe('of the other instance');
     expect([one.endpoint.posts, two.endpoint.posts]).toEqual([1, 1]);
+  });
+
+  it('79. The process slept before its turn came → its time begins anew, and nothing failed', async () => {
+    const clock = new VirtualClock();
+    class SlowLock extends MemoryTokenStore {
+      override async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>) {
+        await new Promise((done) => clock.scheduler.schedule(done, 300));
+        return super.withLock(key, ttlMs, work);
+      }
+    }
+    const scenario = new Scenario({ clock, store: new SlowLock() });
+    const waiting = scenario.client.getToken();
+    await clock.advance(200);
+    clock[way](20_000);
+    expect((await clock.until(waiting)).value).toBe('t1');
+    expect(scenario.endpoint.posts).toBe(1);
+    expectNoFailure(scenario);
   });
 
   it('79. A server that asked to come back later is not asked earlier because of a sleep', async () => {
