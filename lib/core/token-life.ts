@@ -176,9 +176,8 @@ export class TokenLife {
         return token;
       }),
       catchError((cause: unknown) => {
-        // A flight that another one has replaced hands its callers on to that one.
-        const replaced = !states.isPresent(this.#state, flight) && this.#state.refresh.kind === 'flying';
-        if (cause instanceof SleptError || replaced) return this.#next(false);
+        // The process slept, and another flight took this one's place: its callers get what that one brings.
+        if (cause instanceof SleptError) return this.#next(false);
         const failure = cause instanceof FlightFailure ? cause : undefined;
         const error = failure ? failure.error : asOAuthClientError(cause, client);
         this.#apply(failure ? { type: 'crashed', flight, failure } : { type: 'abandoned', flight });

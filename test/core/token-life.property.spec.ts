@@ -14,8 +14,8 @@ import { START, VirtualClock, settle } from './virtual-clock.js';
 
 const HOUR = 3_600_000;
 const PLAY_MS = 6_000;
-/** Within that time of its end a process notices that it slept. */
-const NOTICED_MS = 1_000;
+/** After a sleep a flight begins again, at worst behind another one that has to end first, and a second to notice it. */
+const AGAIN_MS = DEFAULT_LIFE.retry.totalMs + 1_000;
 const SCOPES = ['a', 'b', 'c'] as const;
 type Scope = (typeof SCOPES)[number];
 
@@ -79,6 +79,7 @@ class World {
   readonly #startOf = new Map<string, number>();
   #open = 0;
   #awakeSince: number | undefined;
+  #sleptAt = Number.NEGATIVE_INFINITY;
 
   constructor(seed: number) {
     this.#clock = new VirtualClock(seed);
@@ -100,7 +101,7 @@ class World {
   async play(steps: readonly Step[]): Promise<string[]> {
     for (const step of steps) await this.#play(step);
     // Long enough for every flight to end, whatever it met.
-    await this.#clock.advance(DEFAULT_LIFE.retry.totalMs + NOTICED_MS + 1);
+    await this.#clock.advance(DEFAULT_LIFE.retry.totalMs + AGAIN_MS + 1);
     if (this.#open > 0) this.#broken(`${this.#open} callers never settled`);
     await this.#recover();
     await this.#clock.until(this.scenario.runtime.close(1_000));
@@ -140,6 +141,7 @@ class World {
         return this.#clock.setBack(step.ms);
       case 'suspend':
         this.#awakeSince = this.#clock.elapsed;
+        if (step.ms > 1_000) this.#sleptAt = this.#clock.monotonic();
         return this.#clock.suspend(step.ms);
       case 'advance':
         return this.#clock.advance(step.ms);
@@ -174,7 +176,7 @@ class World {
       // A flight begins again after a sleep, as soon as it has noticed it.
       const slept = this.#awakeSince !== undefined && this.#awakeSince >= started;
       const waited = this.#clock.elapsed - (slept ? this.#awakeSince! : started);
-      if (waited > DEFAULT_LIFE.retry.totalMs + (slept ? NOTICED_MS : 0))
+      if (waited > DEFAULT_LIFE.retry.totalMs + (slept ? AGAIN_MS : 0))
         this.#broken(`a caller waited ${waited} ms`);
     };
     const call = how === 'observable' ? firstValueFrom(client.token$(request)) : client.getToken(request);
@@ -230,6 +232,8 @@ class World {
     const atHand = this.#atHand.get(scope);
     if (atHand === undefined) return false;
     const { ageMs, lifetimeMs } = this.#age(atHand);
+    // Seen to have expired, it is over for good, whatever the clocks say later.
+    if (ageMs >= lifetimeMs) this.#atHand.delete(scope);
     return ageMs < lifetimeMs - Math.min(0.05 * lifetimeMs, 10_000);
   }
 
@@ -242,7 +246,10 @@ class World {
   #onDelivered(scope: string, token: StoredToken): void {
     const delivered = { token, startedMonotonic: this.#startOf.get(token.value)! };
     const { ageMs, lifetimeMs } = this.#age(delivered);
-    if (ageMs < lifetimeMs && !this.#givenUp.has(token.value)) this.#atHand.set(scope, delivered);
+    // What was under way during a sleep may serve its own callers only, if another flight was begun since.
+    const slept = delivered.startedMonotonic <= this.#sleptAt;
+    if (slept) this.#atHand.delete(scope);
+    else if (ageMs < lifetimeMs && !this.#givenUp.has(token.value)) this.#atHand.set(scope, delivered);
   }
 
   #onRequest({ details }: SeenRequest): void {
