@@ -117,6 +117,15 @@ describe('Acquire and cache', () => {
     },
   );
 
+  it('10. The bound counts keys, also when all of them hold one and the same entry', async () => {
+    const store = new MemoryTokenStore({ maxEntries: 10 });
+    const entry = { value: 't1', tokenType: 'Bearer', issuedAt: 0, expiresAt: 1 } as const;
+    const keys = Array.from({ length: 1_000 }, (_, number) => `key-${number}`);
+    for (const key of keys) await store.set(key, entry);
+    const kept = await Promise.all(keys.map((key) => store.get(key)));
+    expect(kept.filter((found) => found !== undefined)).toHaveLength(10);
+  });
+
   it.each([0, -1, 1.5, Number.NaN])('10. A store of %d keys is refused', (maxEntries) => {
     expect(() => new MemoryTokenStore({ maxEntries })).toThrow(RangeError);
   });
