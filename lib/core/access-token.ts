@@ -72,7 +72,7 @@ const MAX_RATIO = 0.9;
 const RESERVE_RATIO = 0.05;
 const RESERVE_MAX_MS = 10_000;
 
-/** A token in hand, with the moments at which its phase changes. Immutable. */
+/** A token in hand, with the ages (milliseconds since its request began) at which its phase changes. Immutable. */
 export class HeldToken {
   readonly token: AccessToken;
   /** Start of its token request. */
@@ -80,8 +80,8 @@ export class HeldToken {
   /** When a refresh falls due, epoch milliseconds. */
   readonly refreshAt: number;
   readonly #freshUntil: Moment;
-  readonly #reserveFrom: Moment;
-  readonly #expires: Moment;
+  readonly #reserveAge: number;
+  readonly #lifetime: number;
   #settled: Promise<AccessToken> | undefined;
 
   /** @param jitter factor on the refresh window, 0.9 to 1.1, drawn once per key and instance */
@@ -95,8 +95,8 @@ export class HeldToken {
     const reserveAge = Math.floor(lifetime - Math.min(RESERVE_RATIO * lifetime, RESERVE_MAX_MS));
     this.refreshAt = acquired.wall + refreshAge;
     this.#freshUntil = later(acquired, Math.min(refreshAge, reserveAge));
-    this.#reserveFrom = later(acquired, reserveAge);
-    this.#expires = later(acquired, lifetime);
+    this.#reserveAge = reserveAge;
+    this.#lifetime = lifetime;
   }
 
   /** The token as a promise, the same each time. */
@@ -111,13 +111,14 @@ export class HeldToken {
 
   phaseAt(now: Moment): TokenPhase {
     if (elapsedMs(now, this.#freshUntil) < 0) return 'fresh';
-    if (!(elapsedMs(now, this.#expires) < 0)) return 'expired'; // so is a lifetime that is no number
-    return elapsedMs(now, this.#reserveFrom) < 0 ? 'refresh_due' : 'reserve';
+    const age = elapsedMs(now, this.acquired);
+    if (!(age < this.#lifetime)) return 'expired'; // so is a lifetime that is no number
+    return age < this.#reserveAge ? 'refresh_due' : 'reserve';
   }
 
   /** Milliseconds until expiry. */
   remainingMs(now: Moment): number {
-    return -elapsedMs(now, this.#expires);
+    return this.#lifetime - elapsedMs(now, this.acquired);
   }
 }
 

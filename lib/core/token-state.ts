@@ -161,7 +161,7 @@ function landed(state: TokenState, event: Extract<TokenEvent, { type: 'landed' }
   const same = previous?.token.token.value === token.token.value;
   const standing = same ? previous.standing : state.trusted ? 'successor' : 'new';
   const held = previous && same && !fresher ? previous : ({ kind: 'token', token, standing } as const);
-  const refused = { ...state.refused, onItsWay: false };
+  const refused = state.refused.onItsWay ? { ...state.refused, onItsWay: false } : state.refused;
   if (fresher || held.token.phaseAt(now) === 'fresh')
     return { ...state, held, refused, refresh: IDLE, failures: 0, failure: undefined };
   const failures = state.failures + 1;
