@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
 import axios, {
   AxiosHeaders,
@@ -15,6 +16,7 @@ import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './autho
 import { followRedirect } from './redirects.js';
 import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
 import { markRefused, sealAgent, sealError, sealRequest } from './sealing.js';
+import { refuseProxyAnswer } from './tunnel.js';
 
 type Config = InternalAxiosRequestConfig & { [CARRIED]?: Credentials };
 type Adapter = InternalAxiosRequestConfig['adapter'];
@@ -83,7 +85,7 @@ function authorize(
     if (api === undefined) return sendAsItIs(config, below);
     const request = new AxiosRequest(config, below, api);
     if (oauth !== false && own === undefined) return sendAuthorized(request, api, oauth);
-    if (api.tlsAgent === undefined || !api.origins.allow(config)) return sendAsItIs(config, below);
+    if (!api.origins.allow(config)) return sendAsItIs(config, below);
     return request.send().then((answer) => answer.surface());
   } catch (error) {
     return Promise.reject(error);
@@ -139,6 +141,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     const answered = (response: AxiosResponse, error?: unknown) => {
       sealRequest(response.request);
       response.config = config;
+      refuseProxyAnswer(response.request);
       if (credentials && response.status === 401) markRefused(response, this.#api.client.name);
       if (response.data instanceof Readable) {
         sealRequest(response.data);
@@ -161,7 +164,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   /** A copy to send, so that the credentials stand in no config that anybody else can see. */
   #carrying(credentials: Credentials | undefined): Config {
     const { config } = this;
-    const { tlsAgent } = this.#api;
+    const { origins, routes } = this.#api;
     const copy = copyOf(config);
     const headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {
@@ -171,11 +174,12 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     }
     if (config.data instanceof FormData) this.#fixBoundary(headers);
     copy.headers = headers;
+    const outside = routes.lay(copy, origins.siteOf(config), this.#adapter);
+    const reach = { origins, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
-      followRedirect(this.#api, credentials, config.beforeRedirect, ...redirect);
+      followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
     // The fetch adapter asks nobody before it follows.
-    copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
-    if (tlsAgent) copy.httpsAgent ??= tlsAgent;
+    if (credentials) copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
     sealAgent(copy.httpAgent);
     sealAgent(copy.httpsAgent);
     return copy;
