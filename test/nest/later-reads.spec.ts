@@ -46,7 +46,7 @@ class ExportController {
   @Get('compressed')
   piped(): StreamableFile {
     const source = Readable.from(this.#parts(), { objectMode: false, highWaterMark: 1 });
-    return new StreamableFile(source.map((part: Buffer) => part, { highWaterMark: 1 }) as Readable);
+    return new StreamableFile(source.map((part: Buffer) => part));
   }
 
   @Get('late')
