@@ -15,8 +15,7 @@ import { clientFor, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { followRedirect } from './redirects.js';
 import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
-import { markRefused, sealAgent, sealError, sealRequest } from './sealing.js';
-import { refuseProxyAnswer } from './tunnel.js';
+import { markRefused, refuseProxyAnswer, sealAgent, sealError, sealRequest } from './sealing.js';
 
 type Config = InternalAxiosRequestConfig & { [CARRIED]?: Credentials };
 type Adapter = InternalAxiosRequestConfig['adapter'];
@@ -174,7 +173,8 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     }
     if (config.data instanceof FormData) this.#fixBoundary(headers);
     copy.headers = headers;
-    const outside = routes.lay(copy, origins.siteOf(config), this.#adapter);
+    let outside = config.httpsAgent as Agent | undefined;
+    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.#adapter);
     const reach = { origins, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
       followRedirect(reach, credentials, config.beforeRedirect, ...redirect);

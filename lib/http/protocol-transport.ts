@@ -8,7 +8,8 @@ import axios, {
 } from 'axios';
 import { AuthorizationServerUnavailableError, TokenResponseError } from '../core/errors.js';
 import type { Routes } from './routes.js';
-import { PROXY_FAILED, refuseProxyAnswer } from './tunnel.js';
+import { refuseProxyAnswer } from './sealing.js';
+import { PROXY_FAILED } from './tunnel.js';
 
 /** The bound on what an authorization server may answer. */
 const MAX_RESPONSE_BYTES = 1_048_576;
@@ -38,7 +39,7 @@ export function httpTransport(
   const send = async (request: AxiosRequestConfig<string>): Promise<Response> => {
     const { proxy, httpsAgent, httpVersion, adapter } = http as AxiosRequestConfig;
     const route = { proxy, httpsAgent, httpVersion, adapter } as AxiosRequestConfig;
-    routes.lay(route, new URL(request.url ?? ''));
+    if (routes.areNeeded || proxy) routes.lay(route, new URL(request.url ?? ''));
     try {
       const response = await instance.request<string>({ ...request, ...route });
       refuseProxyAnswer(response.request);

@@ -13,7 +13,9 @@ export class Routes {
   readonly #client: string;
   readonly #material: TlsMaterial | undefined;
   readonly #staysHere: (url: string) => boolean;
-  readonly #environment = environmentProxy();
+  readonly #environment = environmentProxy('https');
+  /** Whether requests that name no proxy themselves have to be looked at. */
+  readonly areNeeded: boolean;
   readonly #agents = new WeakMap<object, LruMap<TlsAgent>>();
 
   /** @param staysHere whether a URL is http that does not leave this machine, and so goes through no proxy */
@@ -21,6 +23,7 @@ export class Routes {
     this.#client = client;
     this.#material = material;
     this.#staysHere = staysHere;
+    this.areNeeded = Boolean(material ?? this.#environment ?? environmentProxy('http'));
   }
 
   /**
@@ -32,7 +35,7 @@ export class Routes {
   lay(config: AxiosRequestConfig, site: URL | undefined, adapter = config.adapter): Agent | undefined {
     const { proxy, httpVersion } = config;
     const given = config.httpsAgent as Agent | undefined;
-    const hasAgents = Number(httpVersion ?? 1) === 1 && !isFetch(adapter ?? axios.defaults.adapter);
+    const hasAgents = (httpVersion ?? 1) === 1 && !isFetch(adapter ?? axios.defaults.adapter);
     if (this.#material && !hasAgents && site?.protocol === 'https:') this.#refuse();
     if (site && this.#staysHere(site.href)) config.proxy = false;
     if (!hasAgents || (given !== undefined && !(given instanceof Agent))) return given;

@@ -33,7 +33,7 @@ export class TlsAgent extends Agent {
   constructor(route: Route) {
     const plain = { keepAlive: true, scheduling: 'lifo', timeout: 5_000 } as const; // as Node's own agent
     const { options } = route.given ?? (route.material ? { options: plain } : globalAgent);
-    super({ ...options, ...{ proxyEnv: undefined } });
+    super(Object.assign({}, options, { proxyEnv: undefined }));
     this.#route = route;
   }
 
@@ -46,7 +46,7 @@ export class TlsAgent extends Agent {
     const { ca } = (material ? globalAgent : (given ?? globalAgent)).options;
     openTunnel(proxy, options, ca, (error, socket) => {
       if (error) return callback?.(error, undefined as never);
-      callback?.(null, super.createConnection({ ...all, ...{ socket } }) as never);
+      callback?.(null, super.createConnection(Object.assign({ socket }, all)) as never);
     });
     return undefined;
   }

@@ -1,6 +1,6 @@
-import { request as requestInClear, type ClientRequest, type IncomingMessage } from 'node:http';
+import { request as requestInClear } from 'node:http';
 import { request as requestOverTls, type Agent } from 'node:https';
-import { BlockList, Socket, isIP } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import { unescape } from 'node:querystring';
 import type { Duplex } from 'node:stream';
 import type { AxiosRequestConfig } from 'axios';
@@ -31,9 +31,9 @@ export function proxyOf(proxy: Exclude<Proxy, false>): URL {
   return url;
 }
 
-/** The proxy that the environment names for https: `HTTPS_PROXY` or `ALL_PROXY`, in lower case too. */
-export function environmentProxy(): URL | undefined {
-  const named = variable('https_proxy') || variable('all_proxy');
+/** The proxy that the environment names for a protocol, or for all; in upper or lower case. */
+export function environmentProxy(protocol: 'http' | 'https'): URL | undefined {
+  const named = variable(`${protocol}_proxy`) || variable('all_proxy');
   const url = named.includes('://') ? named : `http://${named}`;
   return named !== '' && URL.canParse(url) ? new URL(url) : undefined;
 }
@@ -96,7 +96,7 @@ export function openTunnel(
   });
   request.once('connect', ({ statusCode }, socket) => {
     request.removeAllListeners('timeout');
-    (socket as Socket).setTimeout(0);
+    socket.setTimeout(0);
     if (statusCode === 200) return opened(null, socket);
     socket.destroy();
     failed(`it answered ${statusCode}`);
@@ -106,18 +106,7 @@ export function openTunnel(
   request.end();
 }
 
-/**
- * Agents of other libraries hand on what a proxy answers in place of a tunnel as if it were the server's answer.
- *
- * @param request what an answer says that it belongs to
- * @throws if that was sent over https, and the answer came without TLS
- */
-export function refuseProxyAnswer(request: unknown): void {
-  const { protocol, host, res } = (request ?? {}) as Partial<ClientRequest & { res: IncomingMessage }>;
-  if (protocol !== 'https:' || !(res?.socket instanceof Socket) || 'encrypted' in res.socket) return;
-  throw proxyError('', `opened no tunnel to ${host}: it answered ${res.statusCode}`);
-}
-
-function proxyError(proxy: string, what: string): Error {
+/** An error that a proxy caused, which names it and shows no credentials. */
+export function proxyError(proxy: string, what: string): Error {
   return Object.assign(new Error(`The proxy ${proxy && `at ${proxy} `}${what}.`), { code: PROXY_FAILED });
 }
