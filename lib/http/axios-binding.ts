@@ -180,8 +180,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
     // The fetch adapter asks nobody before it follows.
     if (credentials) copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
-    sealAgent(copy.httpAgent);
-    sealAgent(copy.httpsAgent);
+    for (const agent of [copy.httpAgent, copy.httpsAgent, outside]) sealAgent(agent);
     return copy;
   }
 

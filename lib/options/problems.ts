@@ -1,18 +1,10 @@
 import { X509Certificate } from 'node:crypto';
+import type { Agent } from 'node:https';
 import type { GrantOptions, HttpOptions, OAuthClientOptions, PrivateJwk } from './client-options.js';
 import { certificateFingerprint, parseSigningKey } from './keys.js';
 import { LONGEST_TIMER_MS } from './module-options.js';
 import { nearest } from './nearest.js';
-import {
-  OPTION_SCHEMA,
-  flatten,
-  groupOf,
-  isGroup,
-  isRecord,
-  isSecure,
-  membersOf,
-  nest,
-} from './option-schema.js';
+import { OPTION_SCHEMA, flatten, groupOf, isGroup, isSecure, membersOf, nest } from './option-schema.js';
 import { withDefaults, type ResolvedClientOptions } from './resolved-options.js';
 
 /** One client's options, as the rules see them. */
@@ -74,7 +66,7 @@ const RULES: readonly Rule[] = [
   [['http'], ({ options: { http, tls } }) => http?.['httpsAgent'] !== undefined && tls !== undefined, 'may not hold httpsAgent together with tls; keep one'],
   [['http'], ({ options: { http, tls } }) => (tls !== undefined || Boolean(http?.['proxy'])) && ignoresAgents(http), 'may not choose the fetch adapter or HTTP/2 together with tls or a proxy, which they ignore; remove adapter and httpVersion'],
   [['http'], ({ options: { http } }) => isUnfitProxy(http?.['proxy']), 'may hold a proxy only with its host and port, or false; correct it'],
-  [['http'], ({ options: { http } }) => flagOf(http?.['httpsAgent']) === false, 'may not hold an httpsAgent that accepts any server (rejectUnauthorized: false); trust its authority with {tls.ca} instead'],
+  [['http'], ({ options: { http } }) => (http?.['httpsAgent'] as Partial<Agent> | undefined)?.options?.rejectUnauthorized === false, 'may not hold an httpsAgent that accepts any server (rejectUnauthorized: false); trust its authority with {tls.ca} instead'],
   [['timeoutMs', 'retry.minDelayMs', 'retry.maxDelayMs', 'retry.totalMs'], (_, ms) => Number(ms) > LONGEST_TIMER_MS, 'is longer than a timer can wait; use 24 days at most'],
   [['privateKey', 'dpop.privateKey'], isUnfitKey, 'is not a private key in PEM or JWK that fits its algorithm'],
   [['tls.cert'], isMisfitPair, 'and {tls.key} must be a certificate and its own private key in PEM; check them, and {tls.passphrase}'],
@@ -155,15 +147,8 @@ function ignoresAgents(http: HttpOptions = {}): boolean {
 }
 
 function isUnfitProxy(proxy: unknown): boolean {
-  return (
-    Boolean(proxy) &&
-    (!isRecord(proxy) || typeof proxy['host'] !== 'string' || !URL.canParse(`http://${proxy['host']}`))
-  );
-}
-
-function flagOf(agent: unknown): unknown {
-  const { options } = (agent ?? {}) as { options?: { rejectUnauthorized?: unknown } };
-  return options?.rejectUnauthorized;
+  const { host } = (proxy || { host: 'none' }) as { host?: unknown };
+  return typeof host !== 'string' || !URL.canParse(`http://${host}`);
 }
 
 function fails(work: () => unknown): boolean {
