@@ -142,6 +142,11 @@ describe('The scripts of a release', () => {
     expect(read('.ci/run')).toMatch(/^export npm_config_ignore_scripts=true$/m);
   });
 
+  it('the package itself runs nothing while it is installed', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    expect(Object.keys(scripts).filter((name) => /install|^prepare$/.test(name))).toEqual([]);
+  });
+
   it('`PACKAGE_TARBALL` is what the package checks take, without building', () => {
     const script = `import { pack } from './test/package/pack.js'; console.log(pack('/nowhere'));`;
     const env = { ...process.env, NODE_OPTIONS: '', PACKAGE_TARBALL: 'given/package-1.2.3.tgz' };
@@ -193,19 +198,23 @@ describe('What a visitor of the repository finds', () => {
     expect(fields.at(-1)).toMatchObject({ id: 'secrets', attributes: { options: [{ required: true }] } });
   });
 
-  it.each(['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'docs/contributing.md', 'docs/releasing.md'])(
-    'the links of %s lead to files, and to headings that they have',
-    (page) => {
-      const broken = [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
-        if (/^https?:/.test(link)) return [];
-        const [path = '', heading] = link.split('#');
-        const target = path === '' ? page : join(dirname(page), path);
-        if (!existsSync(join(repository, target))) return [link];
-        return heading === undefined || headingsOf(target).includes(heading) ? [] : [link];
-      });
-      expect(broken).toEqual([]);
-    },
-  );
+  it.each([
+    'README.md',
+    'SECURITY.md',
+    'CONTRIBUTING.md',
+    'docs/contributing.md',
+    'docs/releasing.md',
+    'docs/security.md',
+  ])('the links of %s lead to files, and to headings that they have', (page) => {
+    const broken = [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
+      if (/^https?:/.test(link)) return [];
+      const [path = '', heading] = link.split('#');
+      const target = path === '' ? page : join(dirname(page), path);
+      if (!existsSync(join(repository, target))) return [link];
+      return heading === undefined || headingsOf(target).includes(heading) ? [] : [link];
+    });
+    expect(broken).toEqual([]);
+  });
 
   it('a way to report a vulnerability in private, from the README, the forms and the guide', () => {
     expect(read('SECURITY.md')).toContain('**Report a vulnerability**');
