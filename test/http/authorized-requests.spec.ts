@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import axios, { type AxiosRequestConfig, type InternalAxiosRequestConfig } from 'axios';
 import { ReadableStream } from 'node:stream/web';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { rejectedClientOf } from '../../lib/http/sealing.js';
 import { Application } from '../support/application.js';
 import { Recorder } from '../support/recorder.js';
@@ -64,6 +65,15 @@ describe('A 401', () => {
     api.server.revokeAll();
     expect((await api.axios.post('/x', null)).status).toBe(200);
     expect(api.posts).toBe(2);
+  });
+
+  it('34. that surfaces has the new token requested at once, before anybody needs it', async () => {
+    const api = await Application.withServer({ unauthorized: { retry: false } });
+    await api.warmUp();
+    api.server.revokeAll();
+    expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 401 } });
+    while (api.posts < 2) await sleep(5);
+    expect(api.server.apiRequests).toHaveLength(2);
   });
 
   it('38. to a web stream surfaces, and nothing is sent again', async () => {

@@ -33,6 +33,7 @@ describe('What `http` says about the API', () => {
   it.each<[string, NonNullable<OAuthClientOptions['http']>]>([
     ['a timeout', { timeout: 1 }],
     ['a type of response', { responseType: 'arraybuffer' }],
+    ['a type of response, by fetch', { adapter: 'fetch', responseType: 'json' }],
     ['a streamed response', { responseType: 'stream' }],
     ['a transform of requests', { transformRequest: () => 'nothing' }],
     ['a transform of responses', { transformResponse: () => 'nothing' }],

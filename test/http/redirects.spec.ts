@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { Agent } from 'node:https';
+import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Application } from '../support/application.js';
@@ -130,6 +131,30 @@ describe('The certificate of a client', () => {
     const { app, api } = await scene(() => '/x');
     expect((await app.axios.get('/moved', request)).status).toBe(200);
     expect(certificatesAt(api)).toEqual([fingerprintOf(own), fingerprintOf(own)]);
+  });
+
+  it('43. A token never goes in clear text: not when a beforeRedirect of the caller makes http of https', async () => {
+    const api = closing(await answers(() => '/x'));
+    const received: Buffer[] = [];
+    const front = createTcpServer((socket) => {
+      const upstream = connect(Number(new URL(api.url).port), '127.0.0.1');
+      socket.on('data', (chunk) => received.push(chunk)).pipe(upstream);
+      upstream.pipe(socket).on('error', () => upstream.destroy());
+      upstream.on('error', () => socket.destroy());
+    });
+    await once(front.listen(0, '127.0.0.1'), 'listening');
+    closing({ close: () => once(front.close(), 'close') });
+    const baseURL = `https://127.0.0.1:${(front.address() as AddressInfo).port}`;
+    const httpsAgent = new Agent({ ca: authority.ca });
+    const options = { tokenEndpoint: `${api.url}/token`, clientId: 'me', clientSecret: 'my secret', baseURL };
+    const app = await Application.client({ ...options, http: { httpsAgent } });
+    const { authorization } = await app.token();
+    const beforeRedirect: BeforeRedirect = (request) => void Object.assign(request, { protocol: 'http:' });
+    await app.failure(app.axios.get('/moved', { beforeRedirect }));
+    const inClearText = Buffer.concat(received).toString('latin1');
+    expect(inClearText).toContain('GET /x HTTP/1.1');
+    expect(inClearText.includes(authorization)).toBe(false);
+    httpsAgent.destroy();
   });
 
   it.each([{}, { oauth: false as const }, { maxRedirects: 0 }])(
