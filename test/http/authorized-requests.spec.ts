@@ -7,6 +7,10 @@ import { Application } from '../support/application.js';
 import { Recorder } from '../support/recorder.js';
 import { CLIENT_ID, CLIENT_SECRET } from '../support/server.js';
 
+async function* chunks(): AsyncGenerator<Buffer> {
+  yield Buffer.from('abc');
+}
+
 const tokensOf = ({ authorizations }: Application) => authorizations.map((header) => header?.split(' ')[1]);
 
 describe('Which token a request gets', () => {
@@ -56,6 +60,25 @@ describe('Which token a request gets', () => {
     await expect(http.get('/x')).rejects.toMatchObject({ code: 'origin_not_allowed', origin: evil.origin });
     expect(evil.requests).toHaveLength(0);
   });
+
+  it('81. None of ours, if an adapter between two of ours sends it elsewhere', async () => {
+    const evil = await Recorder.start();
+    const api = await Application.withServer();
+    const http = axios.create({ baseURL: api.server.apiURL });
+    let baseURL = api.server.apiURL;
+    const between = http.interceptors.request.use((config) => {
+      const inner = axios.getAdapter(config.adapter);
+      return Object.assign(config, {
+        adapter: (sent: InternalAxiosRequestConfig) => inner({ ...sent, baseURL }),
+      });
+    });
+    api.interceptor.attach(http, 'api');
+    const { config } = await http.get('/x');
+    http.interceptors.request.eject(between);
+    baseURL = evil.origin;
+    await expect(http.request(config)).rejects.toMatchObject({ code: 'origin_not_allowed' });
+    expect(evil.credentials).toEqual([]);
+  });
 });
 
 describe('A 401', () => {
@@ -76,18 +99,16 @@ describe('A 401', () => {
     expect(api.server.apiRequests).toHaveLength(2);
   });
 
-  it('38. to a web stream surfaces, and nothing is sent again', async () => {
+  it.each<[string, () => unknown]>([
+    ['a web stream', () => ReadableStream.from([Buffer.from('abc')])],
+    ['an async generator', () => chunks()],
+  ])('38. to %s surfaces, and nothing is sent again', async (_, body) => {
     const api = await Application.withServer({ http: { adapter: 'fetch' } });
     await api.warmUp();
     api.server.revokeAll();
-    const body = new ReadableStream({
-      start(controller) {
-        controller.enqueue(new TextEncoder().encode('abc'));
-        controller.close();
-      },
-    });
-    expect(await api.failure(api.axios.post('/x', body))).toMatchObject({ response: { status: 401 } });
-    expect(api.server.apiRequests).toHaveLength(2);
+    const post = api.axios.post('/x', body(), { transformRequest: (data: unknown) => data });
+    expect(await api.failure(post)).toMatchObject({ response: { status: 401 } });
+    expect(api.server.apiRequests.slice(1).map(({ rawBody }) => rawBody.toString())).toEqual(['abc']);
   });
 
   it.each<[string, AxiosRequestConfig]>([

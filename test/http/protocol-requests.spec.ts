@@ -33,7 +33,7 @@ describe('What `http` says about the API', () => {
   it.each<[string, NonNullable<OAuthClientOptions['http']>]>([
     ['a timeout', { timeout: 1 }],
     ['a type of response', { responseType: 'arraybuffer' }],
-    ['a type of response, by fetch', { adapter: 'fetch', responseType: 'json' }],
+    ['a type of response, by fetch', { adapter: 'fetch', responseType: 'formdata' }],
     ['a streamed response', { responseType: 'stream' }],
     ['a transform of requests', { transformRequest: () => 'nothing' }],
     ['a transform of responses', { transformResponse: () => 'nothing' }],
@@ -76,6 +76,15 @@ describe('An answer of the token endpoint', () => {
     const app = await client(endpoint.url);
     expect(await app.failure()).toMatchObject({ status });
     expect(endpoint.requests).toBe(1);
+  });
+
+  it('28. that is broken off → its Retry-After counts as well', async () => {
+    const endpoint = await rawEndpoint((socket) => {
+      socket.write(`HTTP/1.1 503 X\r\n${HEAD}Retry-After: 30\r\nContent-Length: 500\r\n\r\n{"err`);
+      setTimeout(() => socket.destroy(), 20);
+    });
+    const app = await client(endpoint.url);
+    expect(await app.failure()).toMatchObject({ status: 503, retryAfterMs: 30_000 });
   });
 });
 
