@@ -95,6 +95,7 @@ describe('A request that is not sent again', () => {
     expect(await app.failure()).toMatchObject({
       code: 'authorization_server_unavailable',
       message: expect.stringContaining('(ECONNRESET)'),
+      cause: { code: 'ECONNRESET' },
     });
     expect(endpoint.requests).toBe(1);
   });
