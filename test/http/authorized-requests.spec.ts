@@ -133,6 +133,17 @@ describe('A 401', () => {
     expect(api.posts).toBe(2);
   });
 
+  it('88. The success of a replay counts as one of its token, which is replaced at once if it is refused later', async () => {
+    const api = await Application.withServer();
+    await api.warmUp();
+    for (let round = 0; round < 2; round++) {
+      api.server.revokeAll();
+      expect((await api.get('/x')).status).toBe(200);
+    }
+    expect(tokensOf(api).map((token) => token?.at(-1))).toEqual(['1', '1', '2', '2', '3']);
+    expect(api.posts).toBe(3);
+  });
+
   it('88. A success elsewhere, where no token went, does not count as one of the token', async () => {
     const elsewhere = await Recorder.start();
     const api = await Application.withServer();
