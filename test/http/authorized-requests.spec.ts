@@ -46,6 +46,17 @@ describe('Which token a request gets', () => {
     });
   });
 
+  it('40. The one that an interceptor asks for, also if it runs after ours', async () => {
+    const api = await Application.withServer();
+    const http = axios.create({ baseURL: api.server.apiURL, validateStatus: () => true });
+    http.interceptors.request.use((config) =>
+      Object.assign(config, { oauth: config.url === '/none' ? false : { scope: 'read' } }),
+    );
+    api.interceptor.attach(http, 'api');
+    for (const path of ['/x', '/none']) await http.get(path, { oauth: { scope: 'write' } });
+    expect(tokensOf(api)).toEqual(['access-token-read-1', undefined]);
+  });
+
   it('81. None, if an interceptor that kept the config sends it elsewhere while the token is on its way', async () => {
     const evil = await Recorder.start();
     const api = await Application.withServer();
