@@ -31,6 +31,7 @@ const HEAD = 'Content-Type: application/json\r\nConnection: keep-alive\r\n';
 
 describe('What `http` says about the API', () => {
   it.each<[string, NonNullable<OAuthClientOptions['http']>]>([
+    ['a ban on absolute URLs', { allowAbsoluteUrls: false }],
     ['a timeout', { timeout: 1 }],
     ['a type of response', { responseType: 'arraybuffer' }],
     ['a type of response, by fetch', { adapter: 'fetch', responseType: 'formdata' }],

@@ -44,6 +44,13 @@ describe('A redirect within the API', () => {
     expect(api.server.apiRequests[1]?.headers).not.toHaveProperty('dpop');
   });
 
+  it('43. keeps headers of the caller whose names only resemble ours', async () => {
+    const api = await moving();
+    const own = { 'authorization-context': 'a', 'x-authorization': 'b', 'dpop-debug': 'c', 'x-dpop': 'd' };
+    expect((await api.get('/moved', { headers: own })).status).toBe(200);
+    expect(api.server.apiRequests[1]?.headers).toMatchObject(own);
+  });
+
   it('43. carries it also when a beforeRedirect of the caller took all headers off', async () => {
     const api = await moving();
     const beforeRedirect: BeforeRedirect = (options) => void delete options['headers'];
