@@ -57,6 +57,16 @@ describe('Which token a request gets', () => {
     expect(tokensOf(api)).toEqual(['access-token-read-1', undefined]);
   });
 
+  it('43. None, if a relative path climbs out of the path that limits the token', async () => {
+    const partner = await Recorder.start();
+    const api = await Application.withServer({ allowedOrigins: [`${partner.origin}/partner`] });
+    const http = axios.create({ baseURL: `${partner.origin}/partner` });
+    api.interceptor.attach(http);
+    for (const path of ['/x', '/../admin']) await http.get(path);
+    expect(partner.requests.map(({ url }) => url)).toEqual(['/partner/x', '/admin']);
+    expect(partner.credentials).toEqual(['Bearer access-token-1']);
+  });
+
   it('81. None, if an interceptor that kept the config sends it elsewhere while the token is on its way', async () => {
     const evil = await Recorder.start();
     const api = await Application.withServer();
