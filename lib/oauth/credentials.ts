@@ -127,11 +127,28 @@ export class ClientCertificate {
 }
 
 /** Reads a secret, assertion or certificate from where it is kept. */
-export function readText(client: string, option: string, source: Source<Material>): Promise<string> {
+export function readText(
+  client: string,
+  option: string,
+  source: Source<Material>,
+  isFit = (_text: string): boolean => true,
+): Promise<string> {
   return readCredential(client, option, source, (text) => {
-    if (typeof text !== 'string' || text === '') throw new Error('There is no text.');
+    if (typeof text !== 'string' || text === '' || !isFit(text)) throw new Error('There is no such text.');
     return text;
   });
+}
+
+/** Reads the members of an option, such as `tokenRequestHeaders`, all at once. */
+export async function readTexts(
+  client: string,
+  option: string,
+  sources: Record<string, Source<string>> = {},
+  isFit?: (text: string) => boolean,
+): Promise<Record<string, string>> {
+  const read = async ([name, source]: [string, Source<string>]) =>
+    [name, await readText(client, `${option}.${name}`, source, isFit)] as const;
+  return Object.fromEntries(await Promise.all(Object.entries(sources).map(read)));
 }
 
 /** @throws {OAuthClientError} `credentials_unavailable`, which shows no more of the cause than a system error's code */

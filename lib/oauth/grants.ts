@@ -1,49 +1,59 @@
 import { hash } from 'node:crypto';
 import { OAuthClientError } from '../core/errors.js';
 import { scopeValues, type TokenRequestDetails } from '../core/token-request.js';
-import type { GrantOptions } from '../options/client-options.js';
-import { RESERVED_PARAMETERS } from '../options/option-schema.js';
+import { isTaken } from '../options/option-schema.js';
 import type { Source } from '../options/source.js';
 import { readText } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
 
-type Fields = Record<string, string | string[] | undefined>;
+/** Fields of a token request by name. */
+export type Fields = Record<string, string | string[] | undefined>;
 
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token';
 
 /**
- * Stands for the grant in cache keys, tokens only as hashes. What a function will say is not known beforehand, so
- * that such a grant belongs to the client of that name.
+ * Stands for a grant or another group of options in cache keys, values only as hashes. What a function will say is not
+ * known beforehand, so that such a group belongs to the client of that name.
  */
-export function grantIdentity(client: string, grant: GrantOptions): unknown {
-  return Object.entries(grant).map(([name, value]) => {
+export function identityOf(client: string, group: object): unknown {
+  const stable = (value: unknown) => (typeof value === 'function' ? ['function', client] : value);
+  return Object.entries(group).map(([name, value]: [string, unknown]) => {
     if (typeof value === 'function') return [name, 'function', client];
+    if (typeof value !== 'string')
+      return [
+        name,
+        hash(
+          'sha256',
+          JSON.stringify(value ?? null, (_, inner) => stable(inner)),
+        ),
+      ];
     return [name, name === 'type' || name.endsWith('Type') ? value : hash('sha256', value)];
   });
 }
 
-/** The token request's parameters: no empty values, none twice but those that may be (RFC 6749 §3.2, RFC 8707 §2). */
-export async function grantParameters(
-  parts: ProtocolParts,
-  details: TokenRequestDetails,
-  keptRefreshToken: string | undefined,
-): Promise<URLSearchParams> {
-  const { scope, audience, resource, parameters = {}, subjectToken } = details;
-  const free = Object.entries(parameters).filter(([name]) => !RESERVED_PARAMETERS.has(name));
-  const fields: Fields = {
-    scope: scopeValues(scope).join(' '),
-    audience,
-    resource,
-    ...Object.fromEntries(free),
-    ...(await grantFields(parts, subjectToken || undefined, keptRefreshToken)),
-  };
-  const sent = new URLSearchParams();
-  for (const [name, value] of Object.entries(fields))
-    for (const one of [value ?? []].flat()) if (one !== '') sent.append(name, one);
-  return sent;
+/** What is asked for. Parameters that would replace the grant or the credentials, however they are spelt, are left out. */
+export function askedFields({ options }: ProtocolParts, details: TokenRequestDetails): Fields {
+  const { scope, audience, resource, parameters = {} } = details;
+  const isFree = ([name, value]: [string, unknown]) =>
+    name === 'client_id' ? value === options.clientId : !isTaken(name);
+  const free = Object.entries(parameters).filter(isFree);
+  return { scope: scopeValues(scope).join(' '), audience, resource, ...Object.fromEntries(free) };
 }
 
-async function grantFields(parts: ProtocolParts, subjectToken?: string, kept?: string): Promise<Fields> {
+/** The form of a token request: no empty values, none twice but those that may be (RFC 6749 §3.2, RFC 8707 §2). */
+export function formOf(fields: Fields): URLSearchParams {
+  const form = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields))
+    for (const one of [value ?? []].flat()) if (one !== '') form.append(name, one);
+  return form;
+}
+
+/** What is presented for the token; all but the types is confidential. */
+export async function grantFields(
+  parts: ProtocolParts,
+  subjectToken: string | undefined,
+  kept: string | undefined,
+): Promise<Fields> {
   const { client, options } = parts;
   const { grant } = options;
   const read = (option: string, source: Source<string>) => readText(client, `grant.${option}`, source);

@@ -90,7 +90,11 @@ export interface UnauthorizedOptions {
 }
 
 /** Axios request defaults for token and API requests: proxy, agents, headers and the like. */
-export type HttpOptions = Record<string, unknown>;
+export interface HttpOptions {
+  /** Headers of token and API requests. Where a token request sets one of them itself, its own value goes. */
+  headers?: object;
+  [option: string]: unknown;
+}
 
 /** One client: where its tokens come from and where they may go. */
 export interface OAuthClientOptions {
@@ -128,10 +132,12 @@ export interface OAuthClientOptions {
   audience?: string | string[];
   /** Resource indicators (RFC 8707), one or several. */
   resource?: string | string[];
-  /** Further parameters of the token request. */
+  /** Further parameters of the token request. `client_id` may repeat the client's own; no other credential is accepted here. */
   parameters?: Record<string, string | string[]>;
-  /** Body of the token request. Default `form`. */
+  /** Body of the token request; the Content-Type of a form has no charset. Default `form`. */
   requestFormat?: 'form' | 'json';
+  /** Headers of the token request alone, texts or functions asked at each token request; a Content-Type given here wins. Their values count as credentials. */
+  tokenRequestHeaders?: Record<string, Source<string>>;
   /** Sender-constrained tokens (RFC 9449). Default off. */
   dpop?: boolean | DpopOptions;
   /** Where the API is; its origin may receive the token. */

@@ -13,11 +13,31 @@ export interface OptionKind {
   values?: readonly string[];
 }
 
+/** Set by the client's authentication and by every grant. */
+const CLIENT_PARAMETERS = [
+  'grant_type',
+  'client_id',
+  'client_secret',
+  'client_assertion',
+  'client_assertion_type',
+];
 /** Set by the grant and the client's authentication; free parameters never replace them. */
-export const RESERVED_PARAMETERS: ReadonlySet<string> = new Set([
-  'grant_type', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type',
+const RESERVED_PARAMETERS = [
+  ...CLIENT_PARAMETERS,
   'refresh_token', 'assertion', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type',
-]); // prettier-ignore
+]; // prettier-ignore
+
+/** Whether a server may read a parameter's name as one of those that are taken; by default those that free parameters never replace. */
+export function isTaken(name: string, taken: readonly string[] = RESERVED_PARAMETERS): boolean {
+  return taken.some((other) => plainName(other) === plainName(name));
+}
+
+/** A name as the most forgiving server reads it: without case, look-alikes, punctuation, and what PHP, Rack or qs take for an index. */
+function plainName(name: string): string {
+  const folded = name.normalize('NFKD').toUpperCase().toLowerCase();
+  const [base = ''] = /[^[\]]+/.exec(folded) ?? [];
+  return base.replace(/[^a-z0-9]/g, '');
+}
 
 const SECRET = 'must be a text that is not empty, or a function that returns one';
 const URIS = 'must hold absolute URIs without fragments';
@@ -37,7 +57,8 @@ export const KINDS = {
   list: { accepts: (value) => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)), says: 'must be a text that is not empty, or a list of them', read: splitList },
   uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList },
   origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList },
-  parameters: { accepts: (value) => isRecord(value) && Object.entries(value).every(isParameter), says: 'must be parameter names with texts, and may not replace the grant or the credentials', read: (text) => recordOf(new URLSearchParams(text)) },
+  parameters: { accepts: (value) => isRecord(value) && Object.entries(value).every(isParameter), says: 'must be parameter names with texts, and may not replace the grant or the credentials', read: readQuery },
+  headers: { accepts: (value) => isRecord(value) && Object.entries(value).every(isHeader), says: 'must be header names with texts, or functions that return one, and may not set Content-Length, Transfer-Encoding or DPoP', read: readQuery },
   object: { accepts: isRecord, says: 'must be an object' },
   count: number((value) => Number.isInteger(value) && value >= 1, 'must be a whole number of at least 1'),
   ratio: number((value) => value >= 0 && value <= 1, 'must be a number from 0 to 1'),
@@ -75,6 +96,7 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   resource: KINDS.uris,
   parameters: KINDS.parameters,
   requestFormat: oneOf(['form', 'json']),
+  tokenRequestHeaders: KINDS.headers,
   dpop: KINDS.boolean,
   'dpop.algorithm': oneOf(Object.keys(KEY_OF)),
   'dpop.privateKey': KINDS.key,
@@ -92,6 +114,7 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   'unauthorized.retry': KINDS.boolean,
   prefetch: oneOf(['off', 'background', 'required']),
   http: KINDS.object,
+  'http.headers': { ...KINDS.object, read: readQuery },
 };
 
 export function groupOf(path: string): string {
@@ -165,7 +188,23 @@ function isUrl(value: unknown, protocols = /^https?:$/): value is string {
 }
 
 function isParameter([name, value]: [string, unknown]): boolean {
-  return !RESERVED_PARAMETERS.has(name) && [value].flat().every((text) => typeof text === 'string');
+  const isFree = name === 'client_id' || !isTaken(name);
+  return isFree && [value].flat().every((text) => typeof text === 'string');
+}
+
+/** The name and value of a header field (RFC 9110 §5.1, §5.5). */
+function isHeader([name, value]: [string, unknown]): boolean {
+  const isName =
+    /^[\w!#$%&'*+.^`|~-]+$/.test(name) && !/^(content-length|transfer-encoding|dpop)$/i.test(name);
+  return isName && (typeof value === 'function' || isHeaderValue(value));
+}
+
+/** Whether a header can carry the text as it is. */
+export function isHeaderValue(value: unknown): value is string {
+  return (
+    typeof value === 'string' &&
+    /^[\x21-\x7e\x80-\xff]([\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?$/.test(value)
+  );
 }
 
 function number(fits: (value: number) => boolean, says: string): OptionKind {
@@ -173,6 +212,10 @@ function number(fits: (value: number) => boolean, says: string): OptionKind {
   // What is no number stays text, so that it is reported with all the rest.
   const read = (text: string) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text));
   return { accepts, says, read };
+}
+
+function readQuery(text: string): Record<string, string | string[]> {
+  return recordOf(new URLSearchParams(text));
 }
 
 /** Parameters as an object; those that come more than once as lists. */

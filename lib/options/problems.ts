@@ -3,7 +3,16 @@ import type { GrantOptions, OAuthClientOptions, PrivateJwk } from './client-opti
 import { certificateFingerprint, parseSigningKey } from './keys.js';
 import { LONGEST_TIMER_MS } from './module-options.js';
 import { nearest } from './nearest.js';
-import { OPTION_SCHEMA, flatten, groupOf, isGroup, isSecure, membersOf, nest } from './option-schema.js';
+import {
+  OPTION_SCHEMA,
+  flatten,
+  groupOf,
+  isGroup,
+  isSecure,
+  membersOf,
+  nest,
+  type OptionKind,
+} from './option-schema.js';
 import { withDefaults, type ResolvedClientOptions } from './resolved-options.js';
 
 /** One client's options, as the rules see them. */
@@ -24,6 +33,8 @@ type Test = (examined: Examined, value: unknown, path: string) => boolean;
 type Rule = readonly [paths: readonly string[], isBroken: Test, says: string];
 type Label = (path: string) => string;
 
+/** Axios knows what its members are. */
+const ANY: OptionKind = { accepts: () => true, says: '' };
 const SECRET_METHODS = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt'];
 const TLS_METHODS = ['tls_client_auth', 'self_signed_tls_client_auth'];
 const GRANT_OF: Readonly<Record<string, GrantOptions['type']>> = {
@@ -59,7 +70,9 @@ const RULES: readonly Rule[] = [
   [['retry.minDelayMs'], ({ options: { retry } }) => retry.minDelayMs > retry.maxDelayMs, 'may not exceed {retry.maxDelayMs}'],
   [['assertion.audience'], ({ given }, audience) => audience === 'issuer' && !given.has('issuer'), 'needs {issuer}; or give the value itself'],
   [['prefetch'], ({ options }, when) => when !== 'off' && isPerRequest(options.grant), 'needs a token that does not depend on the request; set it to off'],
-  [['http'], ({ options: { http } }) => Object.keys(http?.['headers'] ?? {}).some((name) => /^(authorization|dpop)$/i.test(name)), 'may not set the Authorization or DPoP header, which this client sets; remove it from headers'],
+  [['parameters'], ({ options }, given) => ![undefined, options.clientId].includes((given as typeof options.parameters)?.['client_id'] as string | undefined), 'may not hold another client_id than {clientId}; remove it'],
+  [['tokenRequestHeaders'], ({ method }, headers) => !['', 'none'].includes(method) && hasHeader(headers, /^authorization$/i), 'may not set Authorization beside {method} (RFC 6749 §2.3); remove it, or set {tokenEndpointAuthMethod} to none'],
+  [['http.headers'], (_, headers) => hasHeader(headers, /^(authorization|dpop)$/i), 'may not set the Authorization or DPoP header, which this client sets; remove it'],
   [['http'], ({ options: { http } }) => http?.['auth'] !== undefined, 'may not hold auth, which would replace the token; use {clientId} and {clientSecret}'],
   [['http'], ({ options: { http } }) => http?.['baseURL'] !== undefined, 'may not hold baseURL; set the option of that name'],
   [['http'], ({ options: { http, tls } }) => http?.['httpsAgent'] !== undefined && tls !== undefined, 'may not hold httpsAgent together with tls; keep one'],
@@ -74,7 +87,7 @@ export function problemsOf(name: string, options: OAuthClientOptions, label: Lab
   const given = flatten(options);
   const unfit = new Map<string, string>();
   for (const [path, value] of given) {
-    const { [path]: kind } = OPTION_SCHEMA;
+    const { [path]: kind = path.startsWith('http.') ? ANY : undefined } = OPTION_SCHEMA;
     if (!isGroup(path, value) && !kind?.accepts(value)) unfit.set(path, kind?.says ?? unknown(path));
   }
   const { grant, ...others } = nest([...given].filter(([path]) => !unfit.has(path)));
@@ -121,6 +134,10 @@ export function isPerRequest(grant: GrantOptions): boolean {
 
 function textsOf(value: unknown): string[] {
   return [value ?? []].flat() as string[];
+}
+
+function hasHeader(headers: unknown, name: RegExp): boolean {
+  return Object.keys(headers ?? {}).some((one) => name.test(one));
 }
 
 /** Keys that stand in the configuration are tried at boot; those behind functions and files when they are needed. */

@@ -23,7 +23,7 @@ export type ResolvedClientOptions = OAuthClientOptions &
   Record<'unauthorized', Required<UnauthorizedOptions>>;
 
 /** Groups of settings that merge member by member; the others replace what is below them. */
-const MERGED: readonly string[] = ['http', 'headers', 'retry', 'refreshAhead', 'assertion', 'unauthorized'];
+const MERGED: readonly string[] = ['http', 'headers', 'tokenRequestHeaders', 'retry', 'refreshAhead', 'assertion', 'unauthorized']; // prettier-ignore
 
 /** Adds the defaults to options that were found valid. */
 export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
@@ -32,7 +32,7 @@ export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
   return mergeClientOptions({ ...DEFAULTS, tokenEndpointAuthMethod }, given) as ResolvedClientOptions;
 }
 
-/** `over` on top of `under`; `http` with its headers and the other groups of settings merge member by member, and a secret and its file take each other's place. */
+/** `over` on top of `under`; `http` with its headers, `tokenRequestHeaders` and the other groups of settings merge member by member, and a secret and its file take each other's place. */
 export function mergeClientOptions(under: OAuthClientOptions, over: OAuthClientOptions): OAuthClientOptions {
   const merged: OAuthClientOptions = merge({ ...under }, { ...over });
   for (const value of ['clientSecret', 'privateKey'] as const) {

@@ -43,8 +43,8 @@ Generated from the option types; a test keeps it in step.
 
 In code each client is a member of \`clients\`; in the environment \`OAUTH_CLIENTS\` lists the names, separated by commas, and
 each client \`x\` reads \`OAUTH_X_…\`. A name's other characters become underscores: \`my-api\` reads \`OAUTH_MY_API_…\`. Of names
-that prefix each other the longest owns a variable. Lists are separated by commas, \`scope\` by spaces, \`PARAMETERS\` is a
-query string, durations are milliseconds. Files are read without their trailing newline. Empty variables count as absent;
+that prefix each other the longest owns a variable. Lists are separated by commas, \`scope\` by spaces, \`PARAMETERS\`,
+\`TOKEN_REQUEST_HEADERS\` and \`HTTP_HEADERS\` are query strings, durations are milliseconds. Files are read without their trailing newline. Empty variables count as absent;
 a variable of a listed client that no option knows is a problem at boot, reported with the nearest right name.
 
 \`OAUTH_X_PARTNER\` (\`buoy\` or \`honeybee\`) puts a preset underneath, \`OAUTH_X_ENVIRONMENT\` (\`production\`, for Buoy also
@@ -76,6 +76,7 @@ function describedOptions(): Map<string, string> {
   nest('retry', membersOf('lib/core/backoff.ts', 'RetryOptions'));
   nest('assertion', membersOf('lib/options/client-options.ts', 'AssertionOptions'));
   nest('unauthorized', membersOf('lib/options/client-options.ts', 'UnauthorizedOptions'));
+  nest('http', membersOf('lib/options/client-options.ts', 'HttpOptions'));
   nest('tls', membersOf('lib/options/client-options.ts', 'TlsOptions'));
   nest('dpop', membersOf('lib/options/client-options.ts', 'DpopOptions'));
   nest('grant', membersOf('lib/options/client-options.ts', 'GrantOptions'));

@@ -180,7 +180,7 @@ describe('grant × authentication method × body format', () => {
         {
           method: 'POST',
           url: '/token?realm=1',
-          type: format === 'json' ? 'application/json' : 'application/x-www-form-urlencoded;charset=utf-8',
+          type: format === 'json' ? 'application/json' : 'application/x-www-form-urlencoded',
           accept: 'application/json',
           authorization: methods[method].authorization,
           certificate: methods[method].certificate,
