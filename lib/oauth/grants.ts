@@ -1,14 +1,16 @@
 import { hash } from 'node:crypto';
 import { OAuthClientError } from '../core/errors.js';
 import { scopeValues, type TokenRequestDetails } from '../core/token-request.js';
-import { isTaken } from '../options/option-schema.js';
+import { GRANT_TYPES, type GrantOptions } from '../options/client-options.js';
+import { isTaken } from '../options/parameter-names.js';
 import type { Source } from '../options/source.js';
-import { readText } from './credentials.js';
-import type { ProtocolParts } from './protocol.js';
+import { readText, readTexts, signJwt } from './credentials.js';
+import type { KnownServer, ProtocolParts } from './protocol.js';
 
 /** Fields of a token request by name. */
 export type Fields = Record<string, string | string[] | undefined>;
 
+const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token';
 
 /**
@@ -16,26 +18,21 @@ const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token';
  * known beforehand, so that such a group belongs to the client of that name.
  */
 export function identityOf(client: string, group: object): unknown {
-  const stable = (value: unknown) => (typeof value === 'function' ? ['function', client] : value);
   return Object.entries(group).map(([name, value]: [string, unknown]) => {
     if (typeof value === 'function') return [name, 'function', client];
-    if (typeof value !== 'string')
-      return [
-        name,
-        hash(
-          'sha256',
-          JSON.stringify(value ?? null, (_, inner) => stable(inner)),
-        ),
-      ];
-    return [name, name === 'type' || name.endsWith('Type') ? value : hash('sha256', value)];
+    if (name === 'type' || name.endsWith('Type')) return [name, value];
+    const settled = (_: string, inner: unknown) => (typeof inner === 'function' ? [client] : inner);
+    return [name, hash('sha256', typeof value === 'string' ? value : (JSON.stringify(value, settled) ?? ''))];
   });
 }
 
 /** What is asked for. Parameters that would replace the grant or the credentials, however they are spelt, are left out. */
 export function askedFields({ options }: ProtocolParts, details: TokenRequestDetails): Fields {
   const { scope, audience, resource, parameters = {} } = details;
+  const { clientId, grant } = options;
+  const own = Object.keys(isKnown(grant) ? {} : (grant.parameters ?? {}));
   const isFree = ([name, value]: [string, unknown]) =>
-    name === 'client_id' ? value === options.clientId : !isTaken(name);
+    name === 'client_id' ? value === clientId : !isTaken(name) && !isTaken(name, own);
   const free = Object.entries(parameters).filter(isFree);
   return { scope: scopeValues(scope).join(' '), audience, resource, ...Object.fromEntries(free) };
 }
@@ -48,14 +45,42 @@ export function formOf(fields: Fields): URLSearchParams {
   return form;
 }
 
-/** What is presented for the token; all but the types is confidential. */
-export async function grantFields(
+/** What the grant presents, read and signed anew, and what tells whether that has changed since. */
+export async function presentGrant(
   parts: ProtocolParts,
+  server: KnownServer,
+  subjectToken: string | undefined,
+  kept: string | undefined,
+): Promise<{ granted: Fields; credential?: string }> {
+  const { grant, privateKey, privateKeyFile } = parts.options;
+  if (!isKnown(grant)) {
+    const own = await readTexts(parts.client, 'grant.parameters', grant.parameters);
+    return { granted: { ...own, grant_type: grant.type }, credential: JSON.stringify(own) };
+  }
+  if (grant.type !== 'jwt_bearer' || !('issuer' in grant && grant.issuer) || subjectToken !== undefined)
+    return { granted: await grantFields(parts, grant, subjectToken, kept) };
+  const { issuer: iss, subject: sub, audience, claims, lifetimeMs } = grant;
+  const { jwt, credential } = await signJwt(parts, server, (privateKey ?? privateKeyFile) === undefined, {
+    claims: { ...claims, iss, sub },
+    header: { typ: 'JWT' },
+    audience,
+    lifetimeMs,
+  });
+  return { granted: { grant_type: JWT_BEARER, assertion: jwt }, credential };
+}
+
+type KnownGrant = Extract<GrantOptions, { type: (typeof GRANT_TYPES)[number] }>;
+
+function isKnown(grant: GrantOptions): grant is KnownGrant {
+  return GRANT_TYPES.some((known) => known === grant.type);
+}
+
+async function grantFields(
+  { client }: ProtocolParts,
+  grant: KnownGrant,
   subjectToken: string | undefined,
   kept: string | undefined,
 ): Promise<Fields> {
-  const { client, options } = parts;
-  const { grant } = options;
   const read = (option: string, source: Source<string>) => readText(client, `grant.${option}`, source);
   switch (grant.type) {
     case 'client_credentials':
@@ -66,9 +91,10 @@ export async function grantFields(
         refresh_token: kept ?? (await read('refreshToken', grant.refreshToken)),
       };
     case 'jwt_bearer': {
-      const assertion = subjectToken ?? (grant.assertion && (await read('assertion', grant.assertion)));
+      const own = 'assertion' in grant ? grant.assertion : undefined;
+      const assertion = subjectToken ?? (own && (await read('assertion', own)));
       if (!assertion) throw subjectMissing(client, 'an assertion (grant.assertion, or subjectToken)');
-      return { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion };
+      return { grant_type: JWT_BEARER, assertion };
     }
     case 'token_exchange': {
       if (subjectToken === undefined) throw subjectMissing(client, 'a subjectToken');

@@ -4,7 +4,7 @@ import type { StoredToken } from '../core/token-store.js';
 import { isHeaderValue, recordOf } from '../options/option-schema.js';
 import { ClientCertificate, clientAuthentication, readTexts } from './credentials.js';
 import { DpopKey } from './dpop.js';
-import { askedFields, formOf, grantFields, identityOf, type Fields } from './grants.js';
+import { askedFields, formOf, identityOf, presentGrant, type Fields } from './grants.js';
 import type { ProtocolParts, ProtocolRequest } from './protocol.js';
 import { ServerMetadataSource } from './server-metadata.js';
 import { tokenOf } from './token-response.js';
@@ -53,10 +53,10 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
    */
   async identity(): Promise<string> {
     const { client, options } = this.#parts;
+    const { tokenRequestHeaders, assertion } = options;
     const keys = [await this.dpop?.thumbprint(), await this.#certificate?.read()];
-    const { tokenRequestHeaders: headers } = options;
-    const more = headers ? [identityOf(client, headers)] : [];
-    return JSON.stringify([client, ...this.#registration, ...keys, ...more]);
+    const more = identityOf(client, { tokenRequestHeaders, assertion });
+    return JSON.stringify([client, ...this.#registration, ...keys, more]);
   }
 
   /** One token request, and one more for each thing that was replaced when a refusal shows it to be out of date. */
@@ -84,8 +84,8 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
 
   /** @param kept the refresh token to use instead of the configured one */
   async #prepare(details: TokenRequestDetails, signal: AbortSignal, kept?: string): Promise<PreparedRequest> {
-    const { options } = this.#parts;
-    const { issuer, tokenEndpoint } = options;
+    const { client, options } = this.#parts;
+    const { issuer, tokenEndpoint, tokenRequestHeaders, requestFormat } = options;
     const certificate = await this.#certificate?.read(); // first: metadata may be served to it alone
     const server =
       tokenEndpoint === undefined
@@ -93,17 +93,16 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
         : { issuer: issuer ?? new URL(tokenEndpoint).origin, tokenEndpoint };
     const url = new URL(server.tokenEndpoint);
     const { fields, header, credential } = await clientAuthentication(this.#parts, server, certificate);
-    const granted = await grantFields(this.#parts, details.subjectToken || undefined, kept);
-    const own = await readTexts(
-      this.#parts.client,
-      'tokenRequestHeaders',
-      options.tokenRequestHeaders,
-      isHeaderValue,
-    );
+    const subjectToken = details.subjectToken || undefined;
+    const { granted, ...grant } = await presentGrant(this.#parts, server, subjectToken, kept);
+    const own = await readTexts(client, 'tokenRequestHeaders', tokenRequestHeaders, isHeaderValue);
     const form = formOf({ ...askedFields(this.#parts, details), ...granted, ...fields });
     const nonce = this.dpop?.nonce(url.origin);
     const proof = await this.dpop?.proof('POST', url);
-    const { type, data } = this.#body(form);
+    const [type, data] =
+      requestFormat === 'json'
+        ? ['application/json', JSON.stringify(recordOf(form))]
+        : ['application/x-www-form-urlencoded', form.toString()];
     const headers = {
       accept: 'application/json',
       'content-type': type,
@@ -113,15 +112,10 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     };
     const message = { url: server.tokenEndpoint, method: 'POST' as const, headers, data, signal };
     const confidential = [...valuesOf({ ...granted, ...fields }), ...valuesOf({ ...header, ...own })];
-    const secrets = [...confidential, credential ?? '', proof ?? ''];
+    const credentials = [credential ?? '', grant.credential ?? ''];
+    const secrets = [...confidential, ...credentials, proof ?? ''];
     const refreshToken = form.get('refresh_token') ?? undefined;
-    return { message, form, secrets, nonce, credential, refreshToken };
-  }
-
-  #body(form: URLSearchParams): { type: string; data: string } {
-    if (this.#parts.options.requestFormat === 'json')
-      return { type: 'application/json', data: JSON.stringify(recordOf(form)) };
-    return { type: 'application/x-www-form-urlencoded', data: form.toString() };
+    return { message, form, secrets, nonce, credential: credentials.join(' '), refreshToken };
   }
 
   async #send({ message, form, secrets }: PreparedRequest): Promise<StoredToken> {

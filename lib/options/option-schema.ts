@@ -1,42 +1,19 @@
-import { KEY_OF, TOKEN_ENDPOINT_AUTH_METHODS, type OAuthClientOptions } from './client-options.js';
+import { HMAC_ALGORITHMS, KEY_OF, TOKEN_ENDPOINT_AUTH_METHODS } from './client-options.js';
+import type { OAuthClientOptions } from './client-options.js';
+import { nearGrantType } from './nearest.js';
+import { CLIENT_PARAMETERS, isTaken } from './parameter-names.js';
 
 /** What an option's value must be. */
 export interface OptionKind {
   accepts: (value: unknown) => boolean;
   /** The end of the sentence about a value that is not. */
-  says: string;
+  says: string | ((value: unknown) => string);
   /** What the text of a variable means; left out where a variable cannot say it. */
   read?: (text: string) => unknown;
   /** Whether the value may also come from a function, or from a file that a variable names. */
   secret?: boolean;
   /** Every value there is, if they can be listed. */
   values?: readonly string[];
-}
-
-/** Set by the client's authentication and by every grant. */
-const CLIENT_PARAMETERS = [
-  'grant_type',
-  'client_id',
-  'client_secret',
-  'client_assertion',
-  'client_assertion_type',
-];
-/** Set by the grant and the client's authentication; free parameters never replace them. */
-const RESERVED_PARAMETERS = [
-  ...CLIENT_PARAMETERS,
-  'refresh_token', 'assertion', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type',
-]; // prettier-ignore
-
-/** Whether a server may read a parameter's name as one of those that are taken; by default those that free parameters never replace. */
-export function isTaken(name: string, taken: readonly string[] = RESERVED_PARAMETERS): boolean {
-  return taken.some((other) => plainName(other) === plainName(name));
-}
-
-/** A name as the most forgiving server reads it: without case, look-alikes, punctuation, and what PHP, Rack or qs take for an index. */
-function plainName(name: string): string {
-  const folded = name.normalize('NFKD').toUpperCase().toLowerCase();
-  const [base = ''] = /[^[\]]+/.exec(folded) ?? [];
-  return base.replace(/[^a-z0-9]/g, '');
 }
 
 const SECRET = 'must be a text that is not empty, or a function that returns one';
@@ -58,7 +35,11 @@ export const KINDS = {
   uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList },
   origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList },
   parameters: { accepts: (value) => isRecord(value) && Object.entries(value).every(isParameter), says: 'must be parameter names with texts, and may not replace the grant or the credentials', read: readQuery },
+  sources: { accepts: (value) => isRecord(value) && Object.entries(value).every(isSource), says: 'must be parameter names with texts, or functions that return one, and may not replace grant_type or the client’s credentials', read: readQuery },
   headers: { accepts: (value) => isRecord(value) && Object.entries(value).every(isHeader), says: 'must be header names with texts, or functions that return one, and may not set Content-Length, Transfer-Encoding or DPoP', read: readQuery },
+  claims: jsonWithout(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'], 'which are set for each assertion'),
+  joseHeader: jsonWithout(['alg', 'kid', 'typ', 'crit', 'b64'], 'the first three of which have options of their own'),
+  grantType: { accepts: (value) => isText(value) && nearGrantType(value) === undefined, says: (value) => (isText(value) ? `is almost a grant that is built in; did you mean ${nearGrantType(value)}?` : 'must be a text that is not empty'), read: String },
   object: { accepts: isRecord, says: 'must be an object' },
   count: number((value) => Number.isInteger(value) && value >= 1, 'must be a whole number of at least 1'),
   ratio: number((value) => value >= 0 && value <= 1, 'must be a number from 0 to 1'),
@@ -78,19 +59,34 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   privateKey: KINDS.key,
   privateKeyFile: KINDS.path,
   keyId: KINDS.text,
-  signingAlgorithm: oneOf(Object.keys(KEY_OF)),
+  signingAlgorithm: oneOf([...Object.keys(KEY_OF), ...HMAC_ALGORITHMS]),
   'assertion.audience': KINDS.text,
+  'assertion.typ': KINDS.text,
+  'assertion.header': KINDS.joseHeader,
+  'assertion.claims': KINDS.claims,
+  'assertion.lifetimeMs': KINDS.duration,
+  'assertion.certificate': KINDS.secret,
+  'assertion.certificateFile': KINDS.path,
+  'assertion.token': KINDS.secret,
+  'assertion.tokenFile': KINDS.path,
+  'assertion.clientAssertionType': KINDS.text,
   'tls.cert': KINDS.secret,
   'tls.key': KINDS.secret,
   'tls.ca': KINDS.secret,
   'tls.passphrase': KINDS.secret,
-  'grant.type': oneOf(['client_credentials', 'refresh_token', 'jwt_bearer', 'token_exchange']),
+  'grant.type': KINDS.grantType,
   'grant.refreshToken': KINDS.secret,
   'grant.assertion': KINDS.secret,
+  'grant.issuer': KINDS.text,
+  'grant.subject': KINDS.text,
+  'grant.audience': KINDS.text,
+  'grant.claims': KINDS.claims,
+  'grant.lifetimeMs': KINDS.duration,
   'grant.subjectTokenType': KINDS.text,
   'grant.actorToken': KINDS.secret,
   'grant.actorTokenType': KINDS.text,
   'grant.requestedTokenType': KINDS.text,
+  'grant.parameters': KINDS.sources,
   scope: KINDS.scope,
   audience: KINDS.list,
   resource: KINDS.uris,
@@ -116,6 +112,11 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   http: KINDS.object,
   'http.headers': { ...KINDS.object, read: readQuery },
 };
+
+/** Whether a variable may name a file instead of the value. Other options have one of their own for that, or none. */
+export function takesFile(path: string): boolean {
+  return OPTION_SCHEMA[path]?.secret === true && path.includes('.') && !(`${path}File` in OPTION_SCHEMA);
+}
 
 export function groupOf(path: string): string {
   return path.replace(/\..*/, '');
@@ -192,19 +193,34 @@ function isParameter([name, value]: [string, unknown]): boolean {
   return isFree && [value].flat().every((text) => typeof text === 'string');
 }
 
+function isSource([name, value]: [string, unknown]): boolean {
+  return !isTaken(name, CLIENT_PARAMETERS) && (isText(value) || typeof value === 'function');
+}
+
+function jsonWithout(names: readonly string[], why: string): OptionKind {
+  const accepts = (value: unknown) =>
+    isRecord(value) && isJson(value) && !names.some((name) => Object.hasOwn(value, name));
+  const says = `must be an object of JSON values without ${names.join(', ')}, ${why}`;
+  return { accepts, says, read: readMembers };
+}
+
+function isJson(value: unknown, depth = 0): boolean {
+  if (typeof value === 'object' && value !== null && depth < 16)
+    return Object.values(value).every((inner) => isJson(inner, depth + 1));
+  return value === null || /^(string|boolean)$/.test(typeof value) || Number.isFinite(value);
+}
+
 /** The name and value of a header field (RFC 9110 §5.1, §5.5). */
 function isHeader([name, value]: [string, unknown]): boolean {
-  const isName =
-    /^[\w!#$%&'*+.^`|~-]+$/.test(name) && !/^(content-length|transfer-encoding|dpop)$/i.test(name);
-  return isName && (typeof value === 'function' || isHeaderValue(value));
+  const isOurs = /^(content-length|transfer-encoding|dpop)$/i.test(name);
+  return (
+    /^[\w!#$%&'*+.^`|~-]+$/.test(name) && !isOurs && (typeof value === 'function' || isHeaderValue(value))
+  );
 }
 
 /** Whether a header can carry the text as it is. */
 export function isHeaderValue(value: unknown): value is string {
-  return (
-    typeof value === 'string' &&
-    /^[\x21-\x7e\x80-\xff]([\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?$/.test(value)
-  );
+  return isText(value) && value.trim() === value && /^[\t\x20-\x7e\x80-\xff]+$/.test(value);
 }
 
 function number(fits: (value: number) => boolean, says: string): OptionKind {
@@ -212,6 +228,15 @@ function number(fits: (value: number) => boolean, says: string): OptionKind {
   // What is no number stays text, so that it is reported with all the rest.
   const read = (text: string) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text));
   return { accepts, says, read };
+}
+
+/** A JSON object, or a query string where texts will do. */
+function readMembers(text: string): unknown {
+  try {
+    return text.startsWith('{') ? JSON.parse(text) : readQuery(text);
+  } catch {
+    return text; // reported with all the rest
+  }
 }
 
 function readQuery(text: string): Record<string, string | string[]> {

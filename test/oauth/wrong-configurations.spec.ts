@@ -31,6 +31,7 @@ afterAll(() => authority.remove());
 /** A client that is right, to be made wrong. */
 const right = { tokenEndpoint: 'https://as.example/token', clientId: 'me', clientSecret: 'hunter2-value' };
 const keyed = { ...right, clientSecret: undefined, tokenEndpointAuthMethod: 'private_key_jwt' };
+const secretJwt = { ...right, tokenEndpointAuthMethod: 'client_secret_jwt' };
 const mtls = { ...right, clientSecret: undefined, tokenEndpointAuthMethod: 'tls_client_auth' };
 const granted = (grant: unknown) => ({ ...right, grant });
 
@@ -59,22 +60,57 @@ const families: Record<string, () => Wrong[]> = {
     [{ ...right, tokenEndpointAuthMethod: 'none' }, /^clientSecret is not used by none; remove it, or choose another tokenEndpointAuthMethod\.$/],
     [{ ...right, basicEncoding: 'percent' }, /^basicEncoding must be one of form, raw\.$/],
     [{ ...right, basicEncoding: 'form', tokenEndpointAuthMethod: 'client_secret_post' }, /^basicEncoding is not used by client_secret_post; remove it\.$/],
-    [{ ...right, assertion: { audience: 'https://as.example' } }, /^assertion\.audience is not used by client_secret_basic; remove it\.$/],
-    [{ ...right, tokenEndpointAuthMethod: 'client_secret_jwt', assertion: { audience: 'issuer' } }, /^assertion\.audience needs issuer; or give the value itself\.$/],
+    [{ ...right, clientId: undefined, clientSecret: undefined, tokenEndpointAuthMethod: 'none' }, /^clientId is missing/],
   ],
   keys: () => [
-    [keyed, /^privateKey is missing; private_key_jwt needs it, or privateKeyFile\.$/],
+    [keyed, /^privateKey is missing; private_key_jwt needs it, privateKeyFile or assertion\.token\.$/],
     [{ ...keyed, privateKey: 'no key' }, /^privateKey is not a private key in PEM or JWK that fits its algorithm\.$/],
     [{ ...keyed, privateKey: keys.public }, /^privateKey is not a private key/],
     [{ ...keyed, privateKey: keys.jwk }, /^privateKey is not a private key/],
     [{ ...keyed, privateKey: keys.short }, /^privateKey is not a private key/],
     [{ ...keyed, privateKey: keys.ec, signingAlgorithm: 'RS256' }, /^privateKey is not a private key in PEM or JWK that fits its algorithm\.$/],
-    [{ ...keyed, privateKey: keys.ec, signingAlgorithm: 'HS256' }, /^signingAlgorithm must be one of RS256, .*EdDSA\.$/],
+    [{ ...keyed, privateKey: keys.ec, signingAlgorithm: 'HS256' }, /^signingAlgorithm does not fit what signs: HS256, HS384 and HS512 are for a secret, the others for a private key\.$/],
+    [{ ...keyed, privateKey: keys.ec, signingAlgorithm: 'none' }, /^signingAlgorithm must be one of RS256, .*EdDSA, HS256, HS384, HS512\.$/],
+    [{ ...right, tokenEndpointAuthMethod: 'client_secret_jwt', signingAlgorithm: 'ES256' }, /^signingAlgorithm does not fit what signs/],
+    [{ ...right, signingAlgorithm: 'HS256' }, /^signingAlgorithm is not used by client_secret_basic; remove it\.$/],
     [{ ...keyed, privateKey: keys.ec, privateKeyFile: '/run/key' }, /^privateKey and privateKeyFile exclude each other; keep one\.$/],
     [{ ...keyed, privateKey: keys.ec, clientSecret: 'hunter2-value' }, /^clientSecret is not used by private_key_jwt; remove it/],
-    [{ ...right, keyId: 'k1' }, /^keyId is not used by client_secret_basic; remove it, or choose private_key_jwt\.$/],
+    [{ ...right, keyId: 'k1' }, /^keyId is not used by client_secret_basic; remove it\.$/],
     [{ ...keyed, privateKey: ['a'] }, /^privateKey must be a text that is not empty, or a function/],
     [{ ...right, privateKeyFile: '/run/key', tokenEndpointAuthMethod: 'client_secret_post' }, /^privateKeyFile is not used by client_secret_post/],
+  ],
+  'client assertions': () => [
+    [{ ...right, assertion: { audience: 'https://as.example' } }, /^assertion\.audience is not used by client_secret_basic; remove it\.$/],
+    [{ ...right, assertion: { typ: 'JWT' } }, /^assertion\.typ is not used by client_secret_basic; remove it\.$/],
+    [{ ...right, assertion: 'JWT' }, /^assertion must be an object with the members audience, typ, header, claims/],
+    [{ ...secretJwt, assertion: { audience: 'issuer' } }, /^assertion\.audience needs issuer; or give the value itself\.$/],
+    [{ ...secretJwt, assertion: { audience: ['a', 'b'] } }, /^assertion\.audience must be a text/],
+    [{ ...secretJwt, assertion: { typ: '' } }, /^assertion\.typ must be a text/],
+    [{ ...secretJwt, assertion: { lifetimeMs: 0 } }, /^assertion\.lifetimeMs must be a number of milliseconds, more than 0\.$/],
+    ...['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'].map(
+      (claim): Wrong => [{ ...secretJwt, assertion: { claims: { [claim]: 'hunter2-value' } } }, /^assertion\.claims must be an object of JSON values without iss, sub, aud, exp, nbf, iat, jti, which are set/],
+    ),
+    ...['alg', 'kid', 'typ', 'crit', 'b64'].map(
+      (member): Wrong => [{ ...secretJwt, assertion: { header: { [member]: 'hunter2-value' } } }, /^assertion\.header must be an object of JSON values without alg, kid, typ, crit, b64, the first three/],
+    ),
+    ...[() => 'hunter2-value', Number.NaN, undefined, Symbol('s'), 7n, [{ deep: () => 1 }]].map(
+      (value): Wrong => [{ ...secretJwt, assertion: { claims: { value } } }, /^assertion\.claims must be an object of JSON values/],
+    ),
+    [{ ...secretJwt, assertion: { header: ['a'] } }, /^assertion\.header must be an object of JSON values/],
+    [{ ...secretJwt, assertion: { certificate: identity.cert } }, /^assertion\.certificate is not used by client_secret_jwt; remove it\.$/],
+    [{ ...secretJwt, assertion: { token: 'hunter2-value' } }, /^assertion\.token is not used by client_secret_jwt; remove it\.$/],
+    [{ ...keyed, privateKey: identity.key, assertion: { certificate: other.cert } }, /^assertion\.certificate is not the certificate of privateKey in PEM\.$/],
+    [{ ...keyed, privateKey: identity.key, assertion: { certificate: 'no certificate' } }, /^assertion\.certificate is not the certificate of privateKey in PEM\.$/],
+    [{ ...keyed, privateKeyFile: '/run/key', assertion: { certificate: 'no certificate' } }, /^assertion\.certificate is not the certificate/],
+    [{ ...keyed, privateKey: identity.key, assertion: { certificate: identity.cert, certificateFile: '/run/cert' } }, /^assertion\.certificate and assertion\.certificateFile exclude each other; keep one\.$/],
+    [{ ...keyed, assertion: { token: '' } }, /^assertion\.token must be a text that is not empty, or a function/],
+    [{ ...keyed, assertion: { token: 'hunter2-value', tokenFile: '/run/token' } }, /^assertion\.token and assertion\.tokenFile exclude each other; keep one\.$/],
+    [{ ...keyed, assertion: { token: 'hunter2-value' }, privateKey: keys.ec }, /^privateKey and assertion\.token exclude each other; keep one\.$/],
+    [{ ...keyed, assertion: { tokenFile: '/run/token' }, clientSecret: 'hunter2-value' }, /^clientSecret is not used by private_key_jwt/],
+    [{ ...keyed, assertion: { token: 'hunter2-value', typ: 'JWT' } }, /^assertion\.typ is not used with assertion\.token, which is sent as it is; keep one\.$/],
+    [{ ...keyed, assertion: { tokenFile: '/run/token', certificateFile: '/run/cert' } }, /^assertion\.certificateFile is not used with assertion\.token/],
+    [{ ...keyed, assertion: { token: 'hunter2-value' }, signingAlgorithm: 'RS256' }, /^signingAlgorithm is not used by private_key_jwt; remove it\.$/],
+    [{ ...right, assertion: { clientAssertionType: 'urn:x' } }, /^assertion\.clientAssertionType is not used by client_secret_basic; remove it\.$/],
   ],
   tls: () => [
     [mtls, /^tls\.cert is missing; tls_client_auth needs a certificate\.$/],
@@ -92,7 +128,8 @@ const families: Record<string, () => Wrong[]> = {
   ],
   grants: () => [
     [granted({}), /^grant\.type is missing; it tells which grant is meant\.$/],
-    [granted({ type: 'password' }), /^grant\.type must be one of client_credentials, refresh_token, jwt_bearer, token_exchange\.$/],
+    [granted({ type: '' }), /^grant\.type must be a text that is not empty\.$/],
+    [granted({ type: ['client_credentials'] }), /^grant\.type must be a text that is not empty\.$/],
     [granted('client_credentials'), /^grant must be an object with the members type, refreshToken/],
     [granted(null), /^grant must be an object/],
     [granted({ type: 'refresh_token' }), /^grant\.refreshToken is missing; the refresh_token grant starts with one\.$/],
@@ -101,9 +138,34 @@ const families: Record<string, () => Wrong[]> = {
     [granted({ type: 'jwt_bearer', subjectToken: 'hunter2-value' }), /^grant\.subjectToken is not an option; did you mean grant\.subjectTokenType/],
     [granted({ type: 'token_exchange', actorTokenType: 'urn:x' }), /^grant\.actorTokenType needs grant\.actorToken/],
     [granted({ type: 'token_exchange', subjectTokenType: 7 }), /^grant\.subjectTokenType must be a text/],
+    [granted({ type: 'jwt_bearer', assertion: 'hunter2-value', issuer: 'me' }), /^grant\.assertion and grant\.issuer exclude each other; keep one\.$/],
+    [granted({ type: 'jwt_bearer', subject: 'someone' }), /^grant\.subject needs grant\.issuer: it is for an assertion that is signed here\.$/],
+    [granted({ type: 'jwt_bearer', assertion: 'hunter2-value', lifetimeMs: 5 }), /^grant\.lifetimeMs needs grant\.issuer/],
+    [granted({ type: 'jwt_bearer', issuer: 'me', audience: 'issuer' }), /^grant\.audience needs issuer; or give the value itself\.$/],
+    [granted({ type: 'jwt_bearer', issuer: 'me', claims: { exp: 7 } }), /^grant\.claims must be an object of JSON values without iss, sub/],
+    [granted({ type: 'client_credentials', issuer: 'me' }), /^grant\.issuer does not belong to the client_credentials grant; remove it\.$/],
+    [{ ...granted({ type: 'jwt_bearer', issuer: 'me' }), clientSecret: undefined, tokenEndpointAuthMethod: 'none' }, /^privateKey is missing; a grant with grant\.issuer is signed with it, privateKeyFile or clientSecret\.$/],
+    [{ ...granted({ type: 'jwt_bearer', issuer: 'me' }), tokenEndpointAuthMethod: 'none', privateKey: keys.ec }, /^clientSecret is not used by none; remove it/],
+    [{ ...granted({ type: 'jwt_bearer', issuer: 'me' }), signingAlgorithm: 'RS256' }, /^signingAlgorithm does not fit what signs/],
+    [{ ...granted({ type: 'jwt_bearer' }), tokenEndpointAuthMethod: 'none' }, /^clientSecret is not used by none/],
+    [granted({ type: 'client_credentials', parameters: { account_id: 'hunter2-value' } }), /^grant\.parameters does not belong to the client_credentials grant; remove it\.$/],
+    [granted({ type: 'hunter2-value', refreshToken: 'hunter2-value' }), /^grant\.refreshToken does not belong to the extension grant; remove it\.$/],
+    ...[{ client_secret: 'hunter2-value' }, { 'grant-type': 'hunter2-value' }, { account_id: '' }, { account_id: 7 }, ['hunter2-value'], 'account_id=hunter2-value'].map(
+      (parameters): Wrong => [granted({ type: 'account_credentials', parameters }), /^grant\.parameters must be parameter names with texts, or functions that return one, and may not replace grant_type/],
+    ),
+    [{ ...granted({ type: 'account_credentials', parameters: { account_id: 'hunter2-value' } }), parameters: { Account_ID: 'x' } }, /^parameters may not replace what grant\.parameters holds; keep one\.$/],
     [{ ...granted({ type: 'token_exchange' }), prefetch: 'background' }, /^prefetch needs a token that does not depend on the request; set it to off\.$/],
     [{ ...granted({ type: 'jwt_bearer' }), prefetch: 'required' }, /^prefetch needs a token/],
   ],
+  'near misses of a grant': () =>
+    Object.entries({
+      client_credentials: ['client-credentials', 'ClientCredentials', 'clientCredentials', 'CLIENT_CREDENTIALS', 'client_credential', 'cleint_credentials', ' client_credentials', 'client_credentials ', 'client.credentials', 'urn:ietf:params:oauth:grant-type:client_credentials'],
+      refresh_token: ['refresh-token', 'refreshToken', 'refresh token', 'Refresh_Token', 'refresh_tokens'],
+      jwt_bearer: ['jwt-bearer', 'jwtBearer', 'JWT_BEARER', 'jwt:bearer', 'urn:ietf:params:oauth:grant-type:jwt-bearer', 'urn:ietf:params:oauth:grant-type:jwt_bearer', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer', 'urn:ietf:params:oauth:grant_type:JWT-Bearer'],
+      token_exchange: ['token-exchange', 'tokenExchange', 'TokenExchange', 'token_exchang', 'urn:ietf:params:oauth:grant-type:token-exchange', 'urn:ietf:params:oauth:grant-type:token_exchange'],
+    }).flatMap(([right, types]) =>
+      types.map((type): Wrong => [granted({ type, parameters: { x: 'hunter2-value' } }), new RegExp(`^grant\\.type is almost a grant that is built in; did you mean ${right}\\?$`)]),
+    ),
   'what is asked for': () => [
     [{ ...right, scope: '' }, /^scope must be scope values separated by single spaces/],
     [{ ...right, scope: 'a  b' }, /^scope must be scope values separated by single spaces/],
