@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { GRANT_TYPES, HMAC_ALGORITHMS } from './client-options.js';
+import { GRANT_TYPES } from './client-options.js';
 import type { GrantOptions, OAuthClientOptions, PrivateJwk } from './client-options.js';
 import { certificateFingerprint, certificateThumbprints, parseSigningKey } from './keys.js';
 import { LONGEST_TIMER_MS } from './module-options.js';
@@ -17,8 +17,11 @@ import {
 import { isTaken } from './parameter-names.js';
 import { withDefaults, type ResolvedClientOptions } from './resolved-options.js';
 
+/** Whether the client's assertion is made elsewhere, whether its grant is signed here, and what signs either. */
+type Signing = Record<'isReady' | 'signsGrant' | 'byKey' | 'bySecret', boolean>;
+
 /** One client's options, as the rules see them. */
-interface Examined {
+interface Examined extends Signing {
   /** With defaults, but without what is of the wrong kind: rules between options make no sense on that. */
   options: ResolvedClientOptions;
   /** The client's authentication; empty when the one given does not exist, so that nobody knows what was meant. */
@@ -56,8 +59,8 @@ const RULES: readonly Rule[] = [
   missing('clientId', ({ method, given, options }) => method !== 'none' || (!given.has('tokenRequestHeaders') && /^(client_credentials|refresh_token)$/.test(options.grant.type)), 'set it to the identifier the partner gave you'),
   missing('tokenEndpoint', ({ given }) => !given.has('issuer'), 'set it, or {issuer} for discovery'),
   missing('clientSecret', ({ method, given }) => SECRET_METHODS.includes(method) && !given.has('clientSecretFile'), '{method} needs it, or {clientSecretFile}'),
-  missing('privateKey', (examined) => examined.method === 'private_key_jwt' && !isReady(examined) && !examined.given.has('privateKeyFile'), '{method} needs it, {privateKeyFile} or {assertion.token}'),
-  missing('privateKey', (examined) => !signsWithKey(examined) && signsGrant(examined) && !SECRET_METHODS.includes(examined.method) && !examined.given.has('clientSecret') && !examined.given.has('clientSecretFile'), 'a grant with {grant.issuer} is signed with it, {privateKeyFile} or {clientSecret}'),
+  missing('privateKey', ({ method, isReady, given }) => method === 'private_key_jwt' && !isReady && !given.has('privateKeyFile'), '{method} needs it, {privateKeyFile} or {assertion.token}'),
+  missing('privateKey', ({ signsGrant, byKey, method, given }) => signsGrant && !byKey && !SECRET_METHODS.includes(method) && !given.has('clientSecret') && !given.has('clientSecretFile'), 'a grant with {grant.issuer} is signed with it, {privateKeyFile} or {clientSecret}'),
   missing('tls.cert', ({ method }) => TLS_METHODS.includes(method), '{method} needs a certificate'),
   missing('tls.cert', ({ given }) => given.has('tls.key'), 'a key needs its certificate'),
   missing('tls.key', ({ given }) => given.has('tls.cert'), 'a certificate needs its key'),
@@ -70,14 +73,14 @@ const RULES: readonly Rule[] = [
   [['tokenEndpoint'], ({ method }, url) => TLS_METHODS.includes(method) && textsOf(url).join('').startsWith('http:'), 'must use https for {method}'],
   ...['clientSecret', 'privateKey', 'assertion.certificate', 'assertion.token'].map((path) => exclusive([path], `${path}File`)),
   exclusive(['grant.assertion'], 'grant.issuer'),
-  unused(['clientSecret', 'clientSecretFile'], (examined) => SECRET_METHODS.includes(examined.method) || signsWithSecret(examined), 'remove it, or choose another {tokenEndpointAuthMethod}'),
-  unused(['privateKey', 'privateKeyFile'], (examined) => examined.method === 'private_key_jwt' || signsGrant(examined), 'remove it, or choose private_key_jwt'),
-  unused(['keyId', 'signingAlgorithm'], (examined) => signsWithKey(examined) || signsWithSecret(examined), 'remove it'),
+  unused(['clientSecret', 'clientSecretFile'], ({ method, bySecret }) => SECRET_METHODS.includes(method) || bySecret, 'remove it, or choose another {tokenEndpointAuthMethod}'),
+  unused(['privateKey', 'privateKeyFile'], ({ method, signsGrant }) => method === 'private_key_jwt' || signsGrant, 'remove it, or choose private_key_jwt'),
+  unused(['keyId', 'signingAlgorithm'], ({ byKey, bySecret }) => byKey || bySecret, 'remove it'),
   unused([...ASSERTED.slice(0, 5), 'assertion.clientAssertionType'], ({ method }) => JWT_METHODS.includes(method), 'remove it'),
   unused([...ASSERTED.slice(5), 'assertion.token', 'assertion.tokenFile'], ({ method }) => method === 'private_key_jwt', 'remove it'),
-  [ASSERTED, (examined, _, path) => examined.own.has(path) && isReady(examined), 'is not used with {assertion.token}, which is sent as it is; keep one'],
-  [['privateKey', 'privateKeyFile'], (examined, key) => key !== undefined && isReady(examined) && !signsGrant(examined), 'and {assertion.token} exclude each other; keep one'],
-  [['signingAlgorithm'], (examined, algorithm) => isMisfitAlgorithm(examined, algorithm), 'does not fit what signs: HS256, HS384 and HS512 are for a secret, the others for a private key'],
+  [ASSERTED, ({ own, isReady }, _, path) => own.has(path) && isReady, 'is not used with {assertion.token}, which is sent as it is; keep one'],
+  [['privateKey', 'privateKeyFile'], ({ isReady, signsGrant }, key) => key !== undefined && isReady && !signsGrant, 'and {assertion.token} exclude each other; keep one'],
+  [['signingAlgorithm'], ({ byKey, bySecret, options: { signingAlgorithm: name } }) => name !== undefined && (byKey || bySecret) && !(name.startsWith('HS') ? bySecret : byKey), 'does not fit what signs: HS256, HS384 and HS512 are for a secret, the others for a private key'],
   unused(['basicEncoding'], ({ method }) => method === 'client_secret_basic', 'remove it'),
   [Object.keys(GRANT_OF), ({ options }, member, path) => member !== undefined && grantKind(options.grant) !== GRANT_OF[path], 'does not belong to the {grant} grant; remove it'],
   [SIGNED, ({ options, given }, _, path) => given.has(path) && options.grant.type === 'jwt_bearer' && !given.has('grant.issuer'), 'needs {grant.issuer}: it is for an assertion that is signed here'],
@@ -109,12 +112,13 @@ export function problemsOf(name: string, options: OAuthClientOptions, label: Lab
     if (!isGroup(path, value) && !kind?.accepts(value)) unfit.set(path, saysOf(kind, value) ?? unknown(path));
   }
   const { grant, ...others } = nest([...given].filter(([path]) => !unfit.has(path)));
-  const examined: Examined = {
+  const plain = {
     options: withDefaults({ ...others, ...(grant?.type && { grant }) }),
     method: unfit.has('tokenEndpointAuthMethod') ? '' : withDefaults(options).tokenEndpointAuthMethod,
     given,
     own: flatten(own),
   };
+  const examined = { ...plain, ...signingOf(plain) };
   const sound = flatten(examined.options);
   const isFit = (path: string) => !unfit.has(path) && !unfit.has(groupOf(path));
   const found = [...unfit];
@@ -166,29 +170,12 @@ export function isPerRequest(grant: GrantOptions): boolean {
   return type === 'token_exchange' || (type === 'jwt_bearer' && (assertion ?? issuer) === undefined);
 }
 
-/** Whether the client's assertion is made elsewhere. */
-function isReady({ given }: Examined): boolean {
-  return given.has('assertion.token') || given.has('assertion.tokenFile');
-}
-
-function signsGrant({ options, given }: Examined): boolean {
-  return options.grant.type === 'jwt_bearer' && given.has('grant.issuer');
-}
-
-function signsWithKey(examined: Examined): boolean {
-  const { method, given } = examined;
+function signingOf({ given, method, options }: Omit<Examined, keyof Signing>): Signing {
+  const isReady = given.has('assertion.token') || given.has('assertion.tokenFile');
+  const signsGrant = options.grant.type === 'jwt_bearer' && given.has('grant.issuer');
   const isKeyed = given.has('privateKey') || given.has('privateKeyFile');
-  return (method === 'private_key_jwt' && !isReady(examined)) || (isKeyed && signsGrant(examined));
-}
-
-function signsWithSecret(examined: Examined): boolean {
-  return examined.method === 'client_secret_jwt' || (signsGrant(examined) && !signsWithKey(examined));
-}
-
-function isMisfitAlgorithm(examined: Examined, algorithm: unknown): boolean {
-  const [byKey, bySecret] = [signsWithKey(examined), signsWithSecret(examined)];
-  const isHmac = HMAC_ALGORITHMS.some((known) => known === algorithm);
-  return algorithm !== undefined && (byKey || bySecret) && !(isHmac ? bySecret : byKey);
+  const byKey = (method === 'private_key_jwt' && !isReady) || (isKeyed && signsGrant);
+  return { isReady, signsGrant, byKey, bySecret: method === 'client_secret_jwt' || (signsGrant && !byKey) };
 }
 
 function textsOf(value: unknown): string[] {
