@@ -1,7 +1,7 @@
 import { TokenRequestError } from '../core/errors.js';
 import type { TokenEndpoint, TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
-import { isHeaderValue, recordOf } from '../options/option-schema.js';
+import { isHeaderValue, recordOf } from '../options/sent-values.js';
 import { ClientCertificate, clientAuthentication, readTexts } from './credentials.js';
 import { DpopKey } from './dpop.js';
 import { askedFields, formOf, identityOf, presentGrant, type Fields } from './grants.js';

@@ -133,7 +133,7 @@ export interface UnauthorizedOptions {
 
 /** Axios request defaults for token and API requests: proxy, agents, headers and the like. */
 export interface HttpOptions {
-  /** Headers of token and API requests. Where a token request sets one of them itself, its own value goes. */
+  /** Headers of token and API requests. Of a token request, its own Accept and Content-Type take precedence. */
   headers?: object;
   [option: string]: unknown;
 }

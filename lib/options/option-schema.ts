@@ -1,7 +1,8 @@
 import { HMAC_ALGORITHMS, KEY_OF, TOKEN_ENDPOINT_AUTH_METHODS } from './client-options.js';
 import type { OAuthClientOptions } from './client-options.js';
 import { nearGrantType } from './nearest.js';
-import { CLIENT_PARAMETERS, isTaken } from './parameter-names.js';
+import { isTaken } from './parameter-names.js';
+import { isHeader, isJson, isSource, readMembers, readQuery } from './sent-values.js';
 
 /** What an option's value must be. */
 export interface OptionKind {
@@ -193,10 +194,6 @@ function isParameter([name, value]: [string, unknown]): boolean {
   return isFree && [value].flat().every((text) => typeof text === 'string');
 }
 
-function isSource([name, value]: [string, unknown]): boolean {
-  return !isTaken(name, CLIENT_PARAMETERS) && (isText(value) || typeof value === 'function');
-}
-
 function jsonWithout(names: readonly string[], why: string): OptionKind {
   const accepts = (value: unknown) =>
     isRecord(value) && isJson(value) && !names.some((name) => Object.hasOwn(value, name));
@@ -204,47 +201,9 @@ function jsonWithout(names: readonly string[], why: string): OptionKind {
   return { accepts, says, read: readMembers };
 }
 
-function isJson(value: unknown, depth = 0): boolean {
-  if (typeof value === 'object' && value !== null && depth < 16)
-    return Object.values(value).every((inner) => isJson(inner, depth + 1));
-  return value === null || /^(string|boolean)$/.test(typeof value) || Number.isFinite(value);
-}
-
-/** The name and value of a header field (RFC 9110 §5.1, §5.5). */
-function isHeader([name, value]: [string, unknown]): boolean {
-  const isOurs = /^(content-length|transfer-encoding|dpop)$/i.test(name);
-  return (
-    /^[\w!#$%&'*+.^`|~-]+$/.test(name) && !isOurs && (typeof value === 'function' || isHeaderValue(value))
-  );
-}
-
-/** Whether a header can carry the text as it is. */
-export function isHeaderValue(value: unknown): value is string {
-  return isText(value) && value.trim() === value && /^[\t\x20-\x7e\x80-\xff]+$/.test(value);
-}
-
 function number(fits: (value: number) => boolean, says: string): OptionKind {
   const accepts = (value: unknown) => typeof value === 'number' && Number.isFinite(value) && fits(value);
   // What is no number stays text, so that it is reported with all the rest.
   const read = (text: string) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text));
   return { accepts, says, read };
-}
-
-/** A JSON object, or a query string where texts will do. */
-function readMembers(text: string): unknown {
-  try {
-    return text.startsWith('{') ? JSON.parse(text) : readQuery(text);
-  } catch {
-    return text; // reported with all the rest
-  }
-}
-
-function readQuery(text: string): Record<string, string | string[]> {
-  return recordOf(new URLSearchParams(text));
-}
-
-/** Parameters as an object; those that come more than once as lists. */
-export function recordOf(parameters: URLSearchParams): Record<string, string | string[]> {
-  const lists = [...parameters.keys()].map((name) => [name, parameters.getAll(name)] as const);
-  return Object.fromEntries(lists.map(([name, list]) => [name, list.length > 1 ? list : list.join('')]));
 }
