@@ -161,7 +161,7 @@ export interface OAuthClientOptions {
   /** `kid` of client assertions and signed grants. Default: the JWK's own. */
   keyId?: string;
   /** `alg` of client assertions and signed grants. Default: from the key; `EdDSA` for Ed25519; HS256 for a secret. */
-  signingAlgorithm?: SigningAlgorithm | (typeof HMAC_ALGORITHMS)[number];
+  signingAlgorithm?: SigningAlgorithm | 'HS256' | 'HS384' | 'HS512';
   /** Client assertions, for `private_key_jwt` and `client_secret_jwt`. */
   assertion?: AssertionOptions;
   /** Mutual TLS, to the authorization server and to the API. */
