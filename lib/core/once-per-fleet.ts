@@ -53,6 +53,10 @@ export class OncePerFleet {
     this.#closed$ = closed$;
   }
 
+  open(): Promise<void> {
+    return this.#store.open();
+  }
+
   /** The token of a key: from the store, from the instance that holds the lock, or by the task's work under it. */
   async once(task: FleetTask): Promise<AcquiredToken> {
     const clock = this.#clock;
