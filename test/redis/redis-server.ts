@@ -149,15 +149,8 @@ export function formsOf(secret: string): string[] {
   return [secret, Buffer.from(secret).toString('hex'), ...inBase64];
 }
 
-/**
- * A suite with a redis-server of its own, and a last case that looks for secrets in all it saw. Without redis-server
- * the suite is skipped, with one line; under CI it fails.
- */
-export function describeWithRedis(
-  name: string,
-  body: (server: () => RedisServer) => void,
-  ...options: string[]
-): void {
+/** A suite that starts servers itself. Without redis-server it is skipped, with one line; under CI it fails. */
+export function describeWithRedisServers(name: string, body: () => void): void {
   const missing = spawnSync('redis-server', ['--version']).error !== undefined;
   if (missing && process.env['CI'] !== 'true') {
     process.stderr.write(
@@ -166,9 +159,24 @@ export function describeWithRedis(
   }
   const describeOrSkip = missing && process.env['CI'] !== 'true' ? describe.skip : describe;
   describeOrSkip(name, () => {
+    beforeAll(() => {
+      if (missing) throw new Error('redis-server is not on the PATH: apt-get install redis-server');
+    });
+    body();
+  });
+}
+
+/**
+ * A suite with a redis-server of its own, and a last case that looks for secrets in all it saw.
+ */
+export function describeWithRedis(
+  name: string,
+  body: (server: () => RedisServer) => void,
+  ...options: string[]
+): void {
+  describeWithRedisServers(name, () => {
     let server: RedisServer;
     beforeAll(async () => {
-      if (missing) throw new Error('redis-server is not on the PATH: apt-get install redis-server');
       server = await RedisServer.start(...options);
     });
     afterAll(() => server?.stop());
@@ -185,7 +193,7 @@ export function describeWithRedis(
   });
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer();
   await once(probe.listen(0, '127.0.0.1'), 'listening');
   const { port } = probe.address() as AddressInfo;
