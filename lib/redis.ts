@@ -42,7 +42,7 @@ local parsed, entry = pcall(cjson.decode, present)
 local issuedAt = parsed and type(entry) == 'table' and tonumber(entry.issuedAt)
 if issuedAt and issuedAt > tonumber(ARGV[2]) and present ~= ARGV[4] then return present end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])`;
-const DELETE_IF_EQUAL = `return redis.pcall('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])`;
+const DELETE_IF_EQUAL = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])`;
 
 interface Scripts {
   oauthSet(key: string, text: string, issuedAt: number, ttlMs: number, found: string): Promise<string | null>;
@@ -82,11 +82,8 @@ export class RedisTokenStore extends TokenStore {
     this.#client = client as typeof client & Scripts;
   }
 
-  /** Connects, so that no call has to wait for that, and finds out whether Redis takes scripts. */
-  override async open(restore: () => void): Promise<void> {
-    await this.#connection.open(restore);
-    // An operation that matters tells of a failure.
-    await this.#connection.run(() => this.#deleteIf(this.#name('open'), randomUUID())).catch(() => undefined);
+  override open(restore: () => void): Promise<void> {
+    return this.#connection.open(restore);
   }
 
   override partOf(key: string): string {
@@ -114,7 +111,7 @@ export class RedisTokenStore extends TokenStore {
   async delete(key: string, ifValue?: string): Promise<void> {
     const name = this.#name(key);
     await this.#connection.run(async () => {
-      if (ifValue === undefined) return this.#client.del(name);
+      if (ifValue === undefined) return this.#remove(name);
       // Compared here and deleted by its text, so that Redis needs no digest of a token, which might be guessed.
       const text = await this.#read(name);
       const holds = (await unseal(this.#keys, name, text))?.value === ifValue;
@@ -223,8 +220,13 @@ export class RedisTokenStore extends TokenStore {
   #deleteIf(name: string, text: string, until = Infinity): Promise<unknown> {
     return this.#scripted(
       () => this.#client.oauthDelete(name, text),
-      async () => (await this.#read(name)) === text && performance.now() < until && this.#client.del(name),
+      async () => (await this.#read(name)) === text && performance.now() < until && this.#remove(name),
     );
+  }
+
+  /** A Redis may have no DEL for us, but SET is what all of this needs. */
+  #remove(name: string): Promise<unknown> {
+    return this.#client.del(name).catch(() => this.#client.set(name, '', 'PX', 1));
   }
 }
 

@@ -38,8 +38,13 @@ export class GuardedStore {
     return this.#probes.size > 0;
   }
 
+  /** Connects the store, and finds out whether it can be used before a call has to. */
   async open(): Promise<void> {
-    await this.#attempt('open', async () => this.#store.open?.(() => this.#restore()), NOTHING);
+    const open = async () => {
+      await this.#store.open?.(() => this.#restore());
+      await this.#probe('open', NOTHING);
+    };
+    await this.#attempt('open', open, NOTHING);
   }
 
   async get(key: string): Promise<StoredToken | undefined> {

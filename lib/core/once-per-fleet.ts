@@ -32,6 +32,8 @@ export interface FleetTask {
   readonly acceptable: (stored: StoredToken) => boolean;
   /** Asks for the token. `since`: when the wait for its turn began. Rejects with a {@link FlightFailure} to be shared. */
   readonly work: (grant: KeptGrant | undefined, since: Moment) => Promise<AcquiredToken>;
+  /** Why there is no token if the lock of the grant never falls free. */
+  readonly heldTooLong: () => FlightFailure;
 }
 
 const POLL_MIN_MS = 20;
@@ -71,6 +73,8 @@ export class OncePerFleet {
       // then; but no grant is ever used by two at once.
       const waitedMs = clock.monotonic() - startedAt;
       if (waitedMs > task.leaseMs && task.keys.grantKey === undefined) return this.#readOrWork(task, since);
+      // A lease and the longest flight; the store has the lock for longer than any holder can need it.
+      if (waitedMs > 2 * task.leaseMs - 1_000) throw task.heldTooLong();
       const pauseMs = pollPauseMs(waitedMs, lookMs) * (0.75 + clock.random() / 2);
       await firstValueFrom(race(timer(pauseMs, clock.scheduler), this.#closed$));
       const lookedAt = clock.monotonic();

@@ -69,9 +69,16 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
       throw reason instanceof SleptError || failure.error.code === 'closed' ? reason : failure;
     });
   };
+  const heldTooLong = () =>
+    failed(
+      new AuthorizationServerUnavailableError(
+        `The lock of OAuth client "${client}" in the shared store is not given back: look for a ".grant:lock" key that outlives its instance.`,
+        { client, timedOut: true },
+      ),
+    );
   for (;;) {
     try {
-      return await fleet.once({ keys, leaseMs, acceptable: plan.acceptable, work });
+      return await fleet.once({ keys, leaseMs, acceptable: plan.acceptable, work, heldTooLong });
     } catch (reason) {
       // Another instance may have had its turn meanwhile, so that all begins again.
       if (!(reason instanceof SleptError) || !plan.onBegin()) throw reason;

@@ -44,7 +44,8 @@ export class RedisCluster {
   /** Waits until every master that runs knows that all slots are served. */
   async settled(): Promise<void> {
     for (const { admin } of this.masters)
-      while (!/cluster_state:ok[^]*cluster_slots_ok:16384\r/.test(await admin.cluster('INFO'))) await sleep(20);
+      while (!/cluster_state:ok[^]*cluster_slots_ok:16384\r/.test(await admin.cluster('INFO')))
+        await sleep(20);
   }
 
   async stop(): Promise<void> {

@@ -58,7 +58,16 @@ export class RedisServer {
 
   /** Starts the server, empty, on the same port. */
   async restart(): Promise<void> {
-    const plain = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    const plain = [
+      '--bind',
+      '127.0.0.1',
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+      '--repl-diskless-sync-delay',
+      '0',
+    ];
     this.#process = spawn(
       'redis-server',
       ['--port', String(this.#port), '--dir', this.#directory, ...plain, ...this.#options],

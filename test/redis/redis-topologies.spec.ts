@@ -182,8 +182,7 @@ describeWithRedisServers('RedisTokenStore on what people run', () => {
       const [scope] = gone;
       const value = await renew(one, scope!);
       expect((await instanceOn(clusterClient()).client.getToken({ scope: scope! })).value).toBe(value);
-      for (const it of [one, two])
-        expect(storeEvents(it)).toEqual(['store_unavailable', 'store_recovered']);
+      for (const it of [one, two]) expect(storeEvents(it)).toEqual(['store_unavailable', 'store_recovered']);
     }, 30_000);
   });
 

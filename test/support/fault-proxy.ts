@@ -45,10 +45,10 @@ export class FaultProxy {
     ] as const) {
       this.#sockets.add(from);
       from.setNoDelay(true);
-      from.on('error', () => to.destroy()); // a reset, mostly one of ours
+      from.on('error', () => to.destroy()); // a reset, mostly one of ours; it closes as well
       from.on('close', () => {
         this.#sockets.delete(from);
-        to.destroy();
+        this.#later(() => to.destroy());
       });
       from.on('data', (chunk) => this.#later(() => to.write(chunk)));
       from.on('end', () => this.#later(() => to.end()));
