@@ -86,17 +86,18 @@ export class GuardedStore {
   }
 
   async #lock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<GuardedOutcome<T>> {
+    const part = this.#partOf(key);
     let working: Promise<T> | undefined;
-    if (!this.#isDown(key)) {
+    if (!this.#probes.has(part)) {
       try {
         const locked = await this.#store.withLock(key, ttlMs, () => (working = work()));
         if (locked.outcome === 'acquired' && locked.unreleased !== undefined)
-          this.#fail(key, locked.unreleased);
+          this.#fail(part, key, locked.unreleased);
         if (locked.outcome !== 'error') return locked;
-        this.#fail(key, locked.error);
+        this.#fail(part, key, locked.error);
       } catch (error) {
         await working; // rejects if the work did; else the store threw
-        this.#fail(key, error);
+        this.#fail(part, key, error);
       }
     }
     return { outcome: 'acquired', result: await (working ?? work()) };
@@ -104,26 +105,22 @@ export class GuardedStore {
 
   /** @param again what the probe tries as well; default the operation itself */
   async #attempt<T>(key: string, operation: () => Promise<T>, again = operation): Promise<T | undefined> {
-    if (this.#isDown(key)) return undefined;
+    const part = this.#partOf(key); // it may be elsewhere when the operation has failed
+    if (this.#probes.has(part)) return undefined;
     try {
       return await operation();
     } catch (error) {
-      this.#fail(key, error, again);
+      this.#fail(part, key, error, again);
       return undefined;
     }
-  }
-
-  #isDown(key: string): boolean {
-    return this.#probes.size > 0 && this.#probes.has(this.#partOf(key));
   }
 
   #partOf(key: string): string {
     return this.#store.partOf?.(key) ?? '';
   }
 
-  #fail(key: string, reason: unknown, again: () => Promise<unknown> = NOTHING): void {
-    if (this.#isDown(key) || this.#closed) return;
-    const part = this.#partOf(key);
+  #fail(part: string, key: string, reason: unknown, again: () => Promise<unknown> = NOTHING): void {
+    if (this.#probes.has(part) || this.#closed) return;
     const wasUp = !this.down;
     const probe = timer(PROBE_INTERVAL_MS, PROBE_INTERVAL_MS, this.#clock.scheduler)
       .pipe(
@@ -166,7 +163,7 @@ export class GuardedStore {
   #restore(): void {
     for (const [key, token] of this.#grants) {
       const write = () => this.#store.set(key, token);
-      write().catch((error: unknown) => this.#fail(key, error, write));
+      write().catch((error: unknown) => this.#fail(this.#partOf(key), key, error, write));
     }
   }
 }

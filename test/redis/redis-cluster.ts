@@ -3,6 +3,12 @@ import { Cluster } from 'ioredis';
 import { RedisServer, freePort } from './redis-server.js';
 
 const SLOTS = 16_384;
+const OPTIONS = [
+  ['--cluster-enabled', 'yes'],
+  ['--cluster-announce-ip', '127.0.0.1'],
+  ['--cluster-node-timeout', '500'],
+  ['--cluster-require-full-coverage', 'no'],
+].flat();
 
 /** A Redis Cluster of three masters without replicas, that goes on with two. */
 export class RedisCluster {
@@ -15,13 +21,7 @@ export class RedisCluster {
   static async start(): Promise<RedisCluster> {
     const busPorts = [await freePort(), await freePort(), await freePort()];
     const masters = await Promise.all(
-      busPorts.map((busPort) =>
-        RedisServer.start(
-          ...['--cluster-enabled', 'yes', '--cluster-port', String(busPort)],
-          ...['--cluster-announce-ip', '127.0.0.1', '--cluster-node-timeout', '500'],
-          ...['--cluster-require-full-coverage', 'no'],
-        ),
-      ),
+      busPorts.map((busPort) => RedisServer.start(...OPTIONS, '--cluster-port', String(busPort))),
     );
     const cluster = new RedisCluster(masters);
     const [first] = masters;

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import type { Authority } from '../support/certificates.js';
 
 /** Part of every token these suites put into a store, so that one search finds any of them in clear. */
 export const MARK = 'never-in-clear';
@@ -200,6 +201,17 @@ export function describeWithRedis(
       expect(leaked).toEqual([]);
     });
   });
+}
+
+/** Has a {@link RedisServer} speak TLS on a port of its own, beside the plain one. */
+export async function tlsOptions(authority: Authority, port: number): Promise<string[]> {
+  const path = (name: string) => join(authority.folder, name);
+  const { cert, key } = authority.server();
+  await writeFile(path('redis.pem'), cert);
+  await writeFile(path('redis.key'), key);
+  const files = { cert: 'redis.pem', key: 'redis.key', 'ca-cert': 'ca.pem' };
+  const options = Object.entries(files).flatMap(([what, name]) => [`--tls-${what}-file`, path(name)]);
+  return ['--tls-port', String(port), '--tls-auth-clients', 'no', ...options];
 }
 
 export async function freePort(): Promise<number> {

@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis, type Cluster, type RedisOptions } from 'ioredis';
 import { tokenKey } from '../../lib/core/token-request.js';
@@ -15,7 +13,7 @@ import { newInstance, type Instance } from './core-client.js';
 import { Fleet } from './fleet.js';
 import { RedisCluster } from './redis-cluster.js';
 import { RedisSentinel } from './redis-sentinel.js';
-import { RedisServer, describeWithRedisServers, freePort } from './redis-server.js';
+import { RedisServer, describeWithRedisServers, freePort, tlsOptions } from './redis-server.js';
 
 /** `timeoutMs`: so long that what a busy machine adds does not pass for an outage. */
 const BUDGET_MS = 1_000;
@@ -94,7 +92,11 @@ describeWithRedisServers('RedisTokenStore on what people run', () => {
       const one = instanceOn(`redis://127.0.0.1:${proxy.port}`);
       await one.client.getToken();
       await servers[0]!.turnReadOnly(true);
-      for (let until = Date.now() + WATCHED_MS; Date.now() < until; await sleep(200)) await renew(one);
+      const until = Date.now() + WATCHED_MS;
+      while (Date.now() < until) {
+        await renew(one);
+        await sleep(200);
+      }
       expect(storeEvents(one)).toEqual(['store_unavailable']);
       await servers[0]!.turnReadOnly(false);
       await recovered([one]);
@@ -104,17 +106,16 @@ describeWithRedisServers('RedisTokenStore on what people run', () => {
   describe('TLS with a password at a round trip of 30 ms', () => {
     it('86. six processes that start at once make one token request', async () => {
       const authority = new Authority();
-      const { cert, key } = authority.server();
       const [tlsPort, password] = [await freePort(), randomBytes(16).toString('hex')];
-      const files = await authorityFiles(authority, { cert, key });
-      const server = await RedisServer.start(
-        ...['--tls-port', String(tlsPort), '--tls-auth-clients', 'no', ...files],
-        ...['--user', 'app', 'on', `>${password}`, '~oauth:*', '+@all'],
-      );
+      const user = ['--user', 'app', 'on', `>${password}`, '~oauth:*', '+@all'];
+      const server = await RedisServer.start(...(await tlsOptions(authority, tlsPort)), ...user);
       const proxy = await FaultProxy.start(tlsPort);
       proxy.latencyMs = 15;
       const redis = {
-        ...{ host: '127.0.0.1', port: proxy.port, username: 'app', password },
+        host: '127.0.0.1',
+        port: proxy.port,
+        username: 'app',
+        password,
         tls: { ca: authority.ca },
       };
       const fleet = await Fleet.start(6, {
@@ -180,8 +181,8 @@ describeWithRedisServers('RedisTokenStore on what people run', () => {
       await recovered([one, two]);
       await eventually(() => gone.every(isLost));
       const [scope] = gone;
-      const value = await renew(one, scope!);
-      expect((await instanceOn(clusterClient()).client.getToken({ scope: scope! })).value).toBe(value);
+      const value = await renew(one, scope);
+      expect((await instanceOn(clusterClient()).client.getToken({ scope })).value).toBe(value);
       for (const it of [one, two]) expect(storeEvents(it)).toEqual(['store_unavailable', 'store_recovered']);
     }, 30_000);
   });
@@ -246,13 +247,3 @@ describeWithRedisServers('RedisTokenStore on what people run', () => {
     });
   });
 });
-
-async function authorityFiles(authority: Authority, { cert, key }: { cert: string; key: string }) {
-  const path = (name: string) => join(authority.folder, name);
-  await writeFile(path('redis.pem'), cert);
-  await writeFile(path('redis.key'), key);
-  return [
-    ...['--tls-cert-file', path('redis.pem'), '--tls-key-file', path('redis.key')],
-    ...['--tls-ca-cert-file', path('ca.pem')],
-  ];
-}
