@@ -1,7 +1,7 @@
 import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
 import axios, { type AxiosInstance } from 'axios';
-import { interceptTokens } from '../http/axios-binding.js';
+import { interceptTokens, sealedAtOnce } from '../http/axios-binding.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 
@@ -54,6 +54,7 @@ export class OAuthAxiosInterceptor {
     if (present !== undefined) return present;
     const { http, baseURL } = this.#registry.get(name).options;
     const service = new HttpService(axios.create({ ...http, ...(baseURL !== undefined && { baseURL }) }));
+    service['makeObservable'] = sealedAtOnce(service['makeObservable']);
     this.attach(service, name);
     this.#httpServices.set(name, service);
     return service;
