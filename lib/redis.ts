@@ -26,6 +26,9 @@ export interface RedisTokenStoreOptions {
   timeoutMs?: number;
 }
 
+const WRONG_URL =
+  'The URL given to RedisTokenStore must be redis://user:password@host:port/database, or rediss:// for TLS; user name and password go through encodeURIComponent.';
+
 /** How long an entry with a refresh token is kept, whose end nobody knows: 90 days. */
 const REFRESH_TOKEN_KEPT_MS = 90 * 24 * 3_600_000;
 
@@ -81,6 +84,7 @@ export class RedisTokenStore extends TokenStore {
     const missing =
       'RedisTokenStore needs an ioredis client, its options or a URL, and was given none of them.';
     if (!redis) throw new OAuthConfigurationError([missing]);
+    if (typeof redis === 'string' && !isRedisUrl(redis)) throw new OAuthConfigurationError([WRONG_URL]);
     this.#keys = readKeys(options?.encryptionKeys);
     ({ keyPrefix: this.#keyPrefix = 'oauth:', timeoutMs: this.#timeoutMs = 100 } = options);
     const given = typeof redis === 'object' && 'defineCommand' in redis;
@@ -195,4 +199,17 @@ export class RedisTokenStore extends TokenStore {
       })
       .finally(() => clearInterval(timer));
   }
+}
+
+/** ioredis takes what it cannot read for a host name, and shows or resolves parts of a password. */
+function isRedisUrl(url: string): boolean {
+  if (!/^rediss?:\/\/[^\s/]/.test(url) || !URL.canParse(url)) return false;
+  const { username, password, hostname, pathname, search, hash } = new URL(url);
+  const isWhole =
+    hostname !== '' &&
+    /^(\/\d*)?$/.test(pathname) &&
+    !search.includes('@') &&
+    hash === '' &&
+    !url.endsWith('#');
+  return isWhole && !/%(?![\da-f]{2})/i.test(username + password);
 }

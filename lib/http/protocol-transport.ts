@@ -8,6 +8,7 @@ import axios, {
   type CreateAxiosDefaults,
 } from 'axios';
 import { AuthorizationServerUnavailableError, TokenResponseError } from '../core/errors.js';
+import { serverText } from '../core/server-text.js';
 
 /** The bound on what an authorization server may answer. */
 const MAX_RESPONSE_BYTES = 1_048_576;
@@ -84,6 +85,6 @@ function typed(client: string, { code, message }: AxiosError): Error {
   }
   return new AuthorizationServerUnavailableError(
     `The authorization server of OAuth client "${client}" could not be reached${code === undefined ? '' : ` (${code})`}. Check its URL, the network and the proxy.`,
-    { client, cause: Object.assign(new Error(message), { code }) },
+    { client, cause: Object.assign(new Error(serverText(message)), { code }) }, // certificates are in some
   );
 }
