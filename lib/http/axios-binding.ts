@@ -16,7 +16,7 @@ import { clientFor, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { followRedirect } from './redirects.js';
 import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
-import { markRefused, sealAgent, sealError, sealRequest } from './sealing.js';
+import { SealedProxy, markRefused, sealAgent, sealError, sealRequest } from './sealing.js';
 
 type Config = InternalAxiosRequestConfig & { [CARRIED]?: Credentials };
 type Adapter = InternalAxiosRequestConfig['adapter'];
@@ -51,6 +51,7 @@ export function interceptTokens(instance: AxiosInstance, clients: ApiClients, cl
   let attached = true;
   const wrap = (config: Config): Config => {
     const asked = sealOAuth(config);
+    SealedProxy.seal(config);
     const { adapter: given } = config;
     // A request that passes twice, as with retry libraries, has an adapter of ours already.
     const below = typeof given === 'function' && BELOW in given ? (given[BELOW] as Adapter) : given;
@@ -95,8 +96,11 @@ function authorize(
 /** Sends a request without a token of ours. */
 async function sendAsItIs(config: Config, adapter: Adapter): Promise<AxiosResponse> {
   try {
-    const response = await resolve(adapter, config)(config);
+    const copy = copyOf(config);
+    SealedProxy.open(copy);
+    const response = await resolve(adapter, copy)(copy);
     sealRequest(response.request);
+    response.config = config;
     return response;
   } catch (error) {
     sealError(error, config);
@@ -165,6 +169,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     const { config } = this;
     const { tlsAgent } = this.#api;
     const copy = copyOf(config);
+    SealedProxy.open(copy);
     const headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {
       headers['Authorization'] = credentials.token.authorization;

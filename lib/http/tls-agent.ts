@@ -1,12 +1,13 @@
 import { Agent } from 'node:https';
-import type { SecureContextOptions } from 'node:tls';
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 
 /**
  * An agent whose certificate can be replaced: new connections use the new one, and never an old one's connection or
  * session; requests under way are left alone.
  */
 export class TlsAgent extends Agent {
-  #material: SecureContextOptions = {};
+  /** Not the key itself, which a connection would show. */
+  #secureContext: SecureContext | undefined;
   #generation = 0;
   /** By the options of a connection: when it is set free, it still belongs to the certificate it was made with. */
   readonly #generations = new WeakMap<object, number>();
@@ -17,7 +18,7 @@ export class TlsAgent extends Agent {
 
   /** Takes over certificate, key and authorities, for new connections. */
   use(material: SecureContextOptions): void {
-    this.#material = material;
+    this.#secureContext = createSecureContext(material);
     this.#generation++;
   }
 
@@ -25,7 +26,10 @@ export class TlsAgent extends Agent {
     ...[options, callback]: Parameters<Agent['createConnection']>
   ): ReturnType<Agent['createConnection']> {
     this.#generations.set(options, this.#generation);
-    return super.createConnection({ ...options, ...this.#material }, callback);
+    return super.createConnection(
+      Object.assign({}, options, { secureContext: this.#secureContext }),
+      callback,
+    );
   }
 
   override getName(options: object = {}): string {
