@@ -1,4 +1,3 @@
-import type { Agent } from 'node:https';
 import { defer, firstValueFrom, merge, mergeMap, throwError, timer, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
 import type { Clock } from '../core/clock.js';
@@ -7,6 +6,7 @@ import type { OAuthClient } from '../core/oauth-client.js';
 import type { TokenLife } from '../core/token-life.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { targetOf, type AllowedOrigins, type RequestTarget } from './allowed-origins.js';
+import type { Routes } from './routes.js';
 
 /** Makes DPoP proofs for API requests and keeps the APIs' nonces (RFC 9449). */
 export interface ProofMaker {
@@ -22,8 +22,8 @@ export interface ApiClient {
   readonly unauthorizedRetry: boolean;
   readonly dpop: ProofMaker | undefined;
   readonly clock: Clock;
-  /** Presents the client's certificate (RFC 8705), if it has one. */
-  readonly tlsAgent: Agent | undefined;
+  /** Present the client's certificate (RFC 8705), if it has one. */
+  readonly routes: Routes;
 }
 
 /** An API request, whatever sends it. */

@@ -1,3 +1,5 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
 import { inspect } from 'node:util';
 import axios, {
   type AxiosError,
@@ -5,6 +7,7 @@ import axios, {
   type AxiosResponse,
   type InternalAxiosRequestConfig,
 } from 'axios';
+import { proxyError } from './tunnel.js';
 
 type Part = Record<PropertyKey, unknown>;
 
@@ -50,6 +53,18 @@ export function sealError(error: unknown, config: InternalAxiosRequestConfig): A
   return response;
 }
 
+/**
+ * Agents of other libraries hand on what a proxy answers in place of a tunnel as if it were the server's answer.
+ *
+ * @param request what an answer says that it belongs to
+ * @throws if that was sent over https, and the answer came without TLS
+ */
+export function refuseProxyAnswer(request: unknown): void {
+  const { protocol, host, res } = (request ?? {}) as Partial<ClientRequest & { res: IncomingMessage }>;
+  if (protocol !== 'https:' || !(res?.socket instanceof Socket) || 'encrypted' in res.socket) return;
+  throw proxyError('', `opened no tunnel to ${host}: it answered ${res.statusCode}`);
+}
+
 /** Notes on a 401 whose token it refused; an error that anybody makes of that response keeps the note. */
 export function markRefused(response: AxiosResponse, client: string): void {
   Object.defineProperty(response, REFUSED, { value: client });
@@ -87,8 +102,9 @@ export class SealedProxy {
     if (proxy && !(proxy instanceof SealedProxy)) config.proxy = new SealedProxy(proxy);
   }
 
-  static open(config: { proxy?: AxiosProxyConfig | false }): void {
+  static open<C extends { proxy?: AxiosProxyConfig | false }>(config: C): C {
     if (config.proxy instanceof SealedProxy) config.proxy = config.proxy.#proxy;
+    return config;
   }
 }
 

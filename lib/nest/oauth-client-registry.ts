@@ -1,3 +1,4 @@
+import { globalAgent } from 'node:https';
 import { AllowedOrigins } from '../http/allowed-origins.js';
 import type { ApiClient } from '../http/authorized-call.js';
 import { systemClock } from '../core/clock.js';
@@ -50,7 +51,15 @@ export class OAuthClientRegistry {
   #register(name: string, own: OAuthClientOptions): RegisteredClient {
     const options = withDefaults(own);
     const { clock } = this.runtime;
-    const { endpoint, dpop, tlsAgent } = connectClient({
+    if (
+      process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' ||
+      globalAgent.options.rejectUnauthorized === false
+    )
+      this.logger.warn(
+        name,
+        `Client "${name}" accepts any server, so that its credentials and tokens can be read on the way: unset NODE_TLS_REJECT_UNAUTHORIZED and rejectUnauthorized, and trust the server's authority with tls.ca.`,
+      );
+    const { endpoint, dpop, routes } = connectClient({
       name,
       options,
       clock,
@@ -59,7 +68,7 @@ export class OAuthClientRegistry {
     });
     const client = OAuthClient.create({ name, endpoint, options, runtime: this.runtime });
     const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
-    return { client, origins, unauthorizedRetry: options.unauthorized.retry, dpop, clock, options, tlsAgent };
+    return { client, origins, unauthorizedRetry: options.unauthorized.retry, dpop, clock, options, routes };
   }
 }
 

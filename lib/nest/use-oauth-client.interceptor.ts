@@ -4,6 +4,7 @@ import { catchError, defer, mergeMap, type Observable } from 'rxjs';
 import type { PreparedClients } from '../core/ambient-requests.js';
 import { checked, snapshotOf, type RequestSnapshot } from '../core/request-snapshot.js';
 import type { TokenRequest } from '../core/token-request.js';
+import { readInPresentContext } from './later-reads.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 import { OAuthTokenService } from './oauth-token.service.js';
 import { PartnerFailure, RpcPartnerFailure } from './partner-failure.js';
@@ -77,7 +78,7 @@ class UseOAuthClientInterceptor implements NestInterceptor {
     if (ambient.prepared(context)) return next.handle();
     const scope = { call: context, handler: context.getHandler() };
     return defer(() => this.#prepare(context)).pipe(
-      mergeMap((clients) => ambient.run(scope, clients, () => next.handle())),
+      mergeMap((clients) => ambient.run(scope, clients, () => next.handle().pipe(readInPresentContext()))),
       catchError((error: unknown) => this.#fail(context, error)),
     );
   }

@@ -117,7 +117,7 @@ describe('82. What monitoring tools see', () => {
   });
 
   it('82. shows no password of a proxy, which is used all the same', async () => {
-    const proxy = await ConnectProxy.start({ username: 'me', password: PASSWORD });
+    const proxy = await ConnectProxy.start({ credentials: { username: 'me', password: PASSWORD } });
     closing.push(proxy);
     const auth = { username: 'me', password: PASSWORD };
     const app = await start({
