@@ -102,6 +102,8 @@ class AuthorizedCall<R> {
   readonly #request: OutgoingRequest<R>;
   readonly #api: ApiClient;
   readonly #life: TokenLife;
+  /** When the request last went out, on the monotonic clock. */
+  #sentAt = 0;
 
   constructor(request: OutgoingRequest<R>, api: ApiClient, life: TokenLife) {
     this.#request = request;
@@ -119,6 +121,7 @@ class AuthorizedCall<R> {
         .then((newest) => this.#send(newest))
         .then(([credentials, answer]) => this.#conclude(credentials, answer));
     const credentials = new Credentials(token, undefined, origins);
+    this.#sentAt = this.#api.clock.monotonic();
     return this.#request.send(credentials).then((answer) => this.#conclude(credentials, answer));
   }
 
@@ -128,6 +131,7 @@ class AuthorizedCall<R> {
     const proof = dpop && (await dpop.proof(method, this.#target, token));
     this.#checkTarget(); // it may have changed meanwhile
     const credentials = new Credentials(token, proof, origins);
+    this.#sentAt = this.#api.clock.monotonic();
     return [credentials, await this.#request.send(credentials)];
   }
 
@@ -175,7 +179,7 @@ class AuthorizedCall<R> {
   /** What to send after `rejected`; nothing when it is too soon for another token, or there is none. */
   async #after(rejected: AccessToken, pauseMs: number): Promise<AccessToken | undefined> {
     const { clock } = this.#api;
-    switch (this.#life.reject(rejected)) {
+    switch (this.#life.reject(rejected, this.#sentAt)) {
       case 'limited':
         return undefined;
       case 'lagging':
@@ -192,7 +196,7 @@ class AuthorizedCall<R> {
   /** The caller gets this 401 and does not wait for what comes of it. */
   #report(credentials: Credentials, answer: ApiAnswer<R>): void {
     if (this.#noteNonce(credentials, answer)) return; // it says nothing about the token
-    const rejection = this.#life.reject(credentials.token);
+    const rejection = this.#life.reject(credentials.token, this.#sentAt);
     if (rejection === 'superseded' || rejection === 'replaceable')
       this.#life.get(false).catch(() => undefined); // an event reports it
   }
