@@ -2,7 +2,7 @@ import { ReplaySubject, connectable, defer, firstValueFrom, from, race, timer } 
 import { catchError, finalize, retry, tap, type Observable } from 'rxjs';
 import type { AccessToken } from './access-token.js';
 import { backoffSlotMs, errorDuring, pauseMsAfter, retryAfterMsOf } from './backoff.js';
-import { SleptError, elapsedMs, later, momentOf, remainingMs, whileAwake, type Moment } from './clock.js';
+import { SleptError, elapsedMs, later, momentOf, remainingMs, whileAwake } from './clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from './errors.js';
 import type { FlightContext } from './flight-context.js';
 import { FlightFailure } from './flight-failure.js';

@@ -5,17 +5,19 @@ import axios, {
   AxiosHeaders,
   type AxiosAdapter,
   type AxiosInstance,
+  type AxiosRequestConfig,
   type AxiosResponse,
   type InternalAxiosRequestConfig,
 } from 'axios';
 import { EMPTY, merge, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
+import { checked } from '../core/request-snapshot.js';
 import { targetOf } from './allowed-origins.js';
 import { clientFor, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { followRedirect } from './redirects.js';
 import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
-import { markRefused, refuseProxyAnswer, sealAgent, sealError, sealRequest } from './sealing.js';
+import { SealedProxy, markRefused, refuseProxyAnswer, sealAgent, sealError, sealRequest } from './sealing.js';
 
 type Config = InternalAxiosRequestConfig & { [CARRIED]?: Credentials };
 type Adapter = InternalAxiosRequestConfig['adapter'];
@@ -49,8 +51,8 @@ export function interceptTokens(instance: AxiosInstance, clients: ApiClients, cl
     name === undefined ? (own ?? clientFor(targetOf(config), clients.all())) : clients.get(name);
   let attached = true;
   const wrap = (config: Config): Config => {
-    if (config.oauth) config.oauth = SealedTokenRequest.of(config.oauth);
-    const asked = config.oauth;
+    const asked = sealOAuth(config);
+    SealedProxy.seal(config);
     const { adapter: given } = config;
     // A request that passes twice, as with retry libraries, has an adapter of ours already.
     const below = typeof given === 'function' && BELOW in given ? (given[BELOW] as Adapter) : given;
@@ -77,10 +79,11 @@ function authorize(
   try {
     config = withoutOurs(config);
     // Interceptors that rebuild a config lose the members that they do not know.
-    const sealed = config.oauth ?? asked;
-    const oauth = sealed && SealedTokenRequest.open(sealed);
+    const sealed = sealOAuth(config) ?? asked;
+    const snapshot = sealed && SealedTokenRequest.open(sealed);
     const own = config.auth ?? AxiosHeaders.from(config.headers).get('Authorization');
-    const api = select(config, oauth ? oauth.client : undefined);
+    const api = select(config, snapshot ? snapshot.request.client : undefined);
+    const oauth = snapshot && checked(api?.client.name, snapshot);
     if (api === undefined) return sendAsItIs(config, below);
     const request = new AxiosRequest(config, below, api);
     if (oauth !== false && own === undefined) return sendAuthorized(request, api, oauth);
@@ -94,8 +97,10 @@ function authorize(
 /** Sends a request without a token of ours. */
 async function sendAsItIs(config: Config, adapter: Adapter): Promise<AxiosResponse> {
   try {
-    const response = await resolve(adapter, config)(config);
+    const copy = SealedProxy.open(copyOf(config));
+    const response = await resolve(adapter, copy)(copy);
     sealRequest(response.request);
+    response.config = config;
     return response;
   } catch (error) {
     sealError(error, config);
@@ -164,7 +169,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   #carrying(credentials: Credentials | undefined): Config {
     const { config } = this;
     const { origins, routes } = this.#api;
-    const copy = copyOf(config);
+    const copy = SealedProxy.open(copyOf(config));
     const headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {
       headers['Authorization'] = credentials.token.authorization;
@@ -224,4 +229,21 @@ function copyOf(config: Config): Config {
 function takeOff({ headers }: Config): void {
   headers.delete('Authorization');
   headers.delete('DPoP');
+}
+
+/** Puts what a request asks for out of sight, as it is now; returns what stands there instead. */
+function sealOAuth(config: AxiosRequestConfig): OAuthRequestConfig | undefined {
+  const { oauth } = config;
+  if (oauth !== undefined && oauth !== false) config.oauth = SealedTokenRequest.of(oauth);
+  return config.oauth;
+}
+
+/** Does so when a request is made: Nest's `HttpService` reads its config, the last argument, when somebody subscribes. */
+export function sealedAtOnce<S extends (...args: any[]) => unknown>(send: S): S {
+  const sealed = (...args: unknown[]) => {
+    const config = { ...(args.pop() as AxiosRequestConfig | undefined) };
+    sealOAuth(config);
+    return send(...args, config);
+  };
+  return sealed as S;
 }

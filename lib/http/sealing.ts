@@ -1,7 +1,12 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { inspect } from 'node:util';
-import axios, { type AxiosError, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
+import axios, {
+  type AxiosError,
+  type AxiosProxyConfig,
+  type AxiosResponse,
+  type InternalAxiosRequestConfig,
+} from 'axios';
 import { proxyError } from './tunnel.js';
 
 type Part = Record<PropertyKey, unknown>;
@@ -12,8 +17,8 @@ const REFUSED = Symbol('refused client');
 const PARTS = ['req', 'res', '_redirectable', '_currentRequest', '_options', 'socket'];
 /** What leads on to connections, which other requests of ours may be using just now. */
 const SHARED = ['agent', 'agents', 'nativeProtocols', 'socket', 'client'];
-const CREDENTIAL = /^(authorization|dpop)$/i;
-const CREDENTIAL_LINES = /^(authorization|dpop):.*\r\n/gim;
+const CREDENTIAL = /^((proxy-)?authorization|dpop)$/i;
+const CREDENTIAL_LINES = /^((proxy-)?authorization|dpop):.*\r\n/gim;
 
 /**
  * Takes token and proof out of what a request shows after it was sent. Copies of its headers stand in Node's request
@@ -77,6 +82,29 @@ export function sealAgent(agent: unknown): void {
   const shown = `[${agent.constructor.name}]`;
   for (const name of ['toJSON', inspect.custom]) {
     Object.defineProperty(agent, name, { value: () => shown, configurable: true, writable: true });
+  }
+}
+
+/** A proxy that shows no credentials, to stand in configs; what is sent has the one behind it. */
+export class SealedProxy {
+  readonly host: string;
+  readonly port: number;
+  readonly protocol: string;
+  readonly #proxy: AxiosProxyConfig;
+
+  private constructor(proxy: AxiosProxyConfig) {
+    ({ host: this.host, port: this.port, protocol: this.protocol = 'http' } = proxy);
+    this.#proxy = proxy;
+  }
+
+  static seal(config: { proxy?: AxiosProxyConfig | false }): void {
+    const { proxy } = config;
+    if (proxy && !(proxy instanceof SealedProxy)) config.proxy = new SealedProxy(proxy);
+  }
+
+  static open<C extends { proxy?: AxiosProxyConfig | false }>(config: C): C {
+    if (config.proxy instanceof SealedProxy) config.proxy = config.proxy.#proxy;
+    return config;
   }
 }
 

@@ -4,7 +4,7 @@ import {
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
-import { defer, type Observable } from 'rxjs';
+import { throwError, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
 import type { OAuthClientEvent, OAuthClientStatus } from '../core/events.js';
 import type { OAuthClient } from '../core/oauth-client.js';
@@ -41,7 +41,11 @@ export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap, 
 
   /** The same as an observable: one token, then it completes. */
   token$(name: string, request?: TokenRequest): Observable<AccessToken> {
-    return defer(() => this.client(name).token$(request));
+    try {
+      return this.client(name).token$(request);
+    } catch (error) {
+      return throwError(() => error);
+    }
   }
 
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of the client. */

@@ -3,8 +3,8 @@ import {
   TokenRequestError,
   TokenResponseError,
 } from '../core/errors.js';
+import { redacted, serverText } from '../core/server-text.js';
 import type { AccessTokenType, StoredToken } from '../core/token-store.js';
-import { formEncode } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
 
 export type Members = Record<string, unknown>;
@@ -21,11 +21,12 @@ interface SentForm {
 
 const MAX_RETRY_AFTER_MS = 3_600_000;
 const YEAR_MS = 365 * 24 * 3_600_000;
-const MAX_TEXT = 256;
+/** The longest scope that is recorded. */
+const MAX_SCOPE = 4_096;
 
 /** Reads the token endpoint's answer. The one place that decides which failures are worth another try. */
 export async function tokenOf(parts: ProtocolParts, sent: SentForm, answer: Response): Promise<StoredToken> {
-  requireAnswer(parts, 'authorization server', sent.url, answer);
+  requireAnswer(parts, 'authorization server', sent.url, answer, sent.secrets);
   const body = parseObject(await answer.text());
   const code = body?.['error'];
   if (code === 'temporarily_unavailable') throw unavailableNow(parts, 'authorization server', answer);
@@ -46,8 +47,7 @@ function successful(parts: ProtocolParts, sent: SentForm, body: Members): Stored
   if (named === undefined) throw invalid(client, 'has a token_type other than Bearer and DPoP', false);
   if (named !== tokenType)
     throw invalid(client, `holds a ${named} token where a ${tokenType} token was asked for`, false);
-  // What was asked for is granted unless the server says otherwise (RFC 6749 §5.1).
-  const scope = typeof body['scope'] === 'string' ? body['scope'] : form.get('scope');
+  const scope = scopeOf(parts, sent, body['scope']);
   // One that comes with another grant is ignored (RFC 6749 §4.4.3).
   const used = form.get('refresh_token');
   return {
@@ -58,6 +58,15 @@ function successful(parts: ProtocolParts, sent: SentForm, body: Members): Stored
     ...(scope !== null && { scope }),
     ...(used !== null && { refreshToken: (typeof next === 'string' && next) || used }),
   };
+}
+
+/** What was asked for is granted unless the server says otherwise (RFC 6749 §5.1); characters by §3.3. */
+function scopeOf(parts: ProtocolParts, { form, secrets }: SentForm, granted: unknown): string | null {
+  if (typeof granted !== 'string') return form.get('scope');
+  if (granted.length <= MAX_SCOPE && /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(granted))
+    return redacted(granted, secrets);
+  hint(parts, 'a scope with other characters than RFC 6749 allows, or too many; it is not recorded');
+  return null;
 }
 
 /** `token_type` is case-insensitive (RFC 6749 §5.1); that of an exchanged token may be `N_A` (RFC 8693 §2.2.1). */
@@ -114,38 +123,20 @@ function invalid(client: string, what: string, retryable = true): TokenResponseE
   return new TokenResponseError(message, { client, retryable });
 }
 
-/** A server's text is untrusted: secrets it repeats are taken out, control characters become spaces, and it is cut. */
-function serverText(text: unknown, secrets: readonly string[]): string | undefined {
-  if (typeof text !== 'string' || text === '') return undefined;
-  return secrets
-    .flatMap(spellings)
-    .filter(isTelling)
-    .reduce((kept, secret) => kept.replaceAll(secret, '[redacted]'), text)
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
-    .slice(0, MAX_TEXT)
-    .replace(/[\ud800-\udbff]$/, '')
-    .trim();
-}
-
-/** A secret as it may come back: plain, in JSON, in a form, and in a form by our own rules. */
-function spellings(secret: string): string[] {
-  const inForm = new URLSearchParams([['', secret]]).toString().slice(1);
-  return [secret, JSON.stringify(secret).slice(1, -1), inForm, formEncode(secret)];
-}
-
-/** A secret that is a plain short word says nothing where it stands in a sentence, and is in many. */
-function isTelling(secret: string): boolean {
-  return secret.length >= 8 || (secret.length >= 4 && /[^a-z]/i.test(secret));
-}
-
 /** Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4). */
-export function requireAnswer(parts: ProtocolParts, what: string, url: string, answer: Response): void {
+export function requireAnswer(
+  parts: ProtocolParts,
+  what: string,
+  url: string,
+  answer: Response,
+  secrets: readonly string[] = [],
+): void {
   const { client } = parts;
   const { status, headers } = answer;
   if (status === 408 || status === 429 || status >= 500) throw unavailableNow(parts, what, answer);
   if (status < 300 || status >= 400) return;
   const location = headers.get('location') ?? '';
-  const target = URL.canParse(location, url) ? new URL(location, url).origin : 'nowhere';
+  const target = URL.canParse(location, url) ? serverText(new URL(location, url).origin, secrets) : 'nowhere';
   const message = `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`;
   throw new TokenResponseError(message, { client });
 }
