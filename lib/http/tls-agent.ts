@@ -15,6 +15,11 @@ export class TlsAgent extends Agent {
     super({ keepAlive: true, scheduling: 'lifo', timeout: 5_000 }); // as Node's own agent
   }
 
+  /** What new connections use. */
+  get material(): SecureContextOptions {
+    return this.#material;
+  }
+
   /** Takes over certificate, key and authorities, for new connections. */
   use(material: SecureContextOptions): void {
     this.#material = material;

@@ -1,6 +1,7 @@
 import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
 import axios, { type AxiosInstance } from 'axios';
+import type { OAuthClientName } from '../core/client-names.js';
 import { interceptTokens } from '../http/axios-binding.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
@@ -25,7 +26,7 @@ export class OAuthAxiosInterceptor {
    * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` when it sends another client's tokens already
    * @example const detach = interceptor.attach(this.http, 'buoy');
    */
-  attach(http: HttpService | AxiosInstance, client?: string): () => void {
+  attach(http: HttpService | AxiosInstance, client?: OAuthClientName): () => void {
     const instance = http instanceof HttpService ? http.axiosRef : http;
     const present = this.#attached.get(instance);
     if (present !== undefined) {

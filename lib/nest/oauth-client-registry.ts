@@ -1,5 +1,6 @@
 import { AllowedOrigins } from '../http/allowed-origins.js';
 import type { ApiClient } from '../http/authorized-call.js';
+import type { TlsAgent } from '../http/tls-agent.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient, TokenRuntime } from '../core/oauth-client.js';
@@ -16,6 +17,7 @@ import { problemsOf } from '../options/problems.js';
 /** A client with everything that belongs to it. */
 export interface RegisteredClient extends ApiClient {
   readonly options: ResolvedClientOptions;
+  readonly tlsAgent: TlsAgent | undefined;
 }
 
 /** All clients of one module instance, built once from valid options, and what they share. */
