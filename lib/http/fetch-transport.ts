@@ -1,10 +1,10 @@
-import axios, { AxiosHeaders, type AxiosAdapter, type InternalAxiosRequestConfig } from 'axios';
+import { AxiosHeaders, type AxiosAdapter } from 'axios';
 import { OAuthConfigurationError } from '../core/errors.js';
 import type { AllowedOrigins } from './allowed-origins.js';
 import type { TlsAgent } from './tls-agent.js';
 
 /** Sends one request of fetch, without looking at what it says. */
-export type FetchTransport = (input: URL | Request, init: RequestInit) => Promise<Response>;
+export type FetchTransport = (url: URL, init: RequestInit) => Promise<Response>;
 
 /** What decides how a client's requests travel. */
 export interface FetchRoute {
@@ -42,7 +42,7 @@ export async function fetchTransport(route: FetchRoute): Promise<FetchTransport>
     ]);
   }
   const proxy = (http['proxy'] || undefined) as Proxy | undefined;
-  if (tlsAgent === undefined && proxy === undefined) return (input, init) => globalThis.fetch(input, init);
+  if (tlsAgent === undefined && proxy === undefined) return (url, init) => globalThis.fetch(url, init);
   const undici = await import('./undici-fetch.js').catch(() => undefined);
   if (undici !== undefined) return undici.fetchByUndici(route, proxy);
   throw new OAuthConfigurationError([
@@ -50,33 +50,17 @@ export async function fetchTransport(route: FetchRoute): Promise<FetchTransport>
   ]);
 }
 
-/** Lets an adapter answer that is a function, as those of tests are. */
+/** Lets an adapter answer that is a function, as those of tests are: with a text, or with what becomes JSON. */
 function byAdapter(adapter: AxiosAdapter, baseURL = ''): FetchTransport {
-  return async (input, init) => {
-    const request = new Request(input, init);
-    const below = request.url.startsWith(`${baseURL}/`);
-    const config = {
-      ...(below && { baseURL }),
-      url: below ? request.url.slice(baseURL.length) : request.url,
-      method: request.method.toLowerCase(),
-      headers: AxiosHeaders.from(Object.fromEntries(request.headers)),
-      data: (await request.text()) || undefined,
-      signal: request.signal,
-    } as InternalAxiosRequestConfig;
-    const { data, status, statusText, headers } = await adapter(config).catch((error: unknown) => {
-      if (axios.isAxiosError(error) && error.response) return error.response;
-      throw error;
-    });
-    const isJson = typeof data === 'object' && !(data instanceof ArrayBuffer || ArrayBuffer.isView(data));
-    const known = new Headers({
-      ...(isJson && { 'content-type': 'application/json' }),
-      ...AxiosHeaders.from(headers as AxiosHeaders).toJSON(true),
-    });
-    const body = [204, 205, 304].includes(status) ? null : isJson ? JSON.stringify(data) : data;
-    return new Response(body as ConstructorParameters<typeof Response>[0], {
-      status,
-      statusText,
-      headers: known,
-    });
+  return async ({ href }, { method = 'GET', headers: given, body }) => {
+    const path = href.startsWith(`${baseURL}/`) && { baseURL, url: href.slice(baseURL.length) };
+    const headers = AxiosHeaders.from(Object.fromEntries(new Headers(given)));
+    const asked = { url: href, ...path, method: method.toLowerCase(), headers };
+    const sent = body ? { ...asked, data: await new Response(body).text() } : asked;
+    const { data, status, statusText, headers: answered } = await adapter(sent);
+    const known = { 'content-type': 'application/json', ...(answered as Record<string, string>) };
+    const isEmpty = [204, 205, 304].includes(status);
+    const text = typeof data === 'string' ? data : JSON.stringify(data);
+    return new Response(isEmpty ? null : text, { status, statusText, headers: known });
   };
 }

@@ -53,7 +53,7 @@ export interface Hop {
   readonly url: URL;
   readonly method: string;
   readonly headers: Headers;
-  readonly body: unknown;
+  readonly body: NonNullable<RequestInit['body']> | null;
 }
 
 /** As many as fetch follows. */
@@ -85,7 +85,7 @@ export function nextHop(hop: Hop, answer: Response, followed: number): Hop | und
     const dropped = becomesGet && ABOUT_THE_BODY.test(name);
     if (dropped || (url.origin !== hop.url.origin && FOR_THE_ORIGIN.test(name))) headers.delete(name);
   }
-  return becomesGet ? { url, method: 'GET', headers, body: undefined } : { ...hop, url, headers };
+  return becomesGet ? { url, method: 'GET', headers, body: null } : { ...hop, url, headers };
 }
 
 /** What fetch rejects with when there is no answer. */

@@ -26,11 +26,17 @@ export function fetchByUndici(route: FetchRoute, proxy: Proxy | undefined): Fetc
     }
     return own;
   };
-  return async (input, init) => {
-    const { url, ...more } = input instanceof Request ? await partsOf(input) : { url: input };
-    const all: object = { ...more, ...init, headers: [...new Headers(init.headers)] };
-    const response = await fetch(url, { dispatcher: dispatcherFor(url), ...all });
-    return asOwn(response);
+  return async (target, init) => {
+    const given: object = { ...init, headers: [...new Headers(init.headers)] };
+    const answer = await fetch(target, { dispatcher: dispatcherFor(target), ...given });
+    const { url, status, statusText, headers, body } = answer;
+    // As an instance of the global class, which libraries ask for.
+    const response = new Response(body as ReadableStream | null, {
+      status,
+      statusText,
+      headers: [...headers],
+    });
+    return Object.defineProperty(response, 'url', { value: url });
   };
 }
 
@@ -38,16 +44,4 @@ function addressOf({ protocol = 'http', host, port, auth }: Proxy): { uri: strin
   const uri = `${protocol.replace(/:?$/, ':')}//${host}${port === undefined ? '' : `:${port}`}`;
   if (auth === undefined) return { uri };
   return { uri, token: `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}` };
-}
-
-/** A `Request` for a fetch that knows another class of that name. */
-async function partsOf(request: Request): Promise<RequestInit & { url: URL }> {
-  const { url, method, signal, redirect } = request;
-  return { url: new URL(url), method, signal, redirect, body: request.body && (await request.arrayBuffer()) };
-}
-
-/** The same as an instance of the global class. */
-function asOwn({ url, status, statusText, headers, body }: Awaited<ReturnType<typeof fetch>>): Response {
-  const response = new Response(body as ReadableStream | null, { status, statusText, headers: [...headers] });
-  return Object.defineProperty(response, 'url', { value: url });
 }
