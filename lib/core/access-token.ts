@@ -12,14 +12,12 @@ export class AccessToken {
   /** The granted scope, or `undefined` when the server named none and none was asked for. */
   readonly scope: string | undefined;
   readonly #value: string;
-  readonly #authorization: string;
   readonly #expiresAt: number;
 
   constructor(token: Pick<StoredToken, 'value' | 'tokenType' | 'scope' | 'expiresAt'>) {
     this.tokenType = token.tokenType;
     this.scope = token.scope;
     this.#value = token.value;
-    this.#authorization = `${token.tokenType} ${token.value}`;
     this.#expiresAt = token.expiresAt;
     Object.freeze(this);
   }
@@ -31,7 +29,7 @@ export class AccessToken {
 
   /** The `Authorization` header's value (RFC 6750 §2.1, RFC 9449 §7.1). */
   get authorization(): string {
-    return this.#authorization;
+    return `${this.tokenType} ${this.#value}`; // joined at each use: kept, it would take as much memory as the token
   }
 
   /** When the token expires, counted from the start of the token request. */
