@@ -1,4 +1,3 @@
-import type { Agent } from 'node:https';
 import { defer, firstValueFrom, merge, mergeMap, throwError, timer, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
 import type { Clock } from '../core/clock.js';
@@ -7,6 +6,7 @@ import type { OAuthClient } from '../core/oauth-client.js';
 import type { TokenLife } from '../core/token-life.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { targetOf, type AllowedOrigins, type RequestTarget } from './allowed-origins.js';
+import type { Routes } from './routes.js';
 
 /** Makes DPoP proofs for API requests and keeps the APIs' nonces (RFC 9449). */
 export interface ProofMaker {
@@ -22,8 +22,8 @@ export interface ApiClient {
   readonly unauthorizedRetry: boolean;
   readonly dpop: ProofMaker | undefined;
   readonly clock: Clock;
-  /** Presents the client's certificate (RFC 8705), if it has one. */
-  readonly tlsAgent: Agent | undefined;
+  /** Present the client's certificate (RFC 8705), if it has one. */
+  readonly routes: Routes;
 }
 
 /** An API request, whatever sends it. */
@@ -102,6 +102,8 @@ class AuthorizedCall<R> {
   readonly #request: OutgoingRequest<R>;
   readonly #api: ApiClient;
   readonly #life: TokenLife;
+  /** When the request last went out, on the monotonic clock. */
+  #sentAt = 0;
 
   constructor(request: OutgoingRequest<R>, api: ApiClient, life: TokenLife) {
     this.#request = request;
@@ -119,6 +121,7 @@ class AuthorizedCall<R> {
         .then((newest) => this.#send(newest))
         .then(([credentials, answer]) => this.#conclude(credentials, answer));
     const credentials = new Credentials(token, undefined, origins);
+    this.#sentAt = this.#api.clock.monotonic();
     return this.#request.send(credentials).then((answer) => this.#conclude(credentials, answer));
   }
 
@@ -128,6 +131,7 @@ class AuthorizedCall<R> {
     const proof = dpop && (await dpop.proof(method, this.#target, token));
     this.#checkTarget(); // it may have changed meanwhile
     const credentials = new Credentials(token, proof, origins);
+    this.#sentAt = this.#api.clock.monotonic();
     return [credentials, await this.#request.send(credentials)];
   }
 
@@ -175,7 +179,7 @@ class AuthorizedCall<R> {
   /** What to send after `rejected`; nothing when it is too soon for another token, or there is none. */
   async #after(rejected: AccessToken, pauseMs: number): Promise<AccessToken | undefined> {
     const { clock } = this.#api;
-    switch (this.#life.reject(rejected)) {
+    switch (this.#life.reject(rejected, this.#sentAt)) {
       case 'limited':
         return undefined;
       case 'lagging':
@@ -192,7 +196,7 @@ class AuthorizedCall<R> {
   /** The caller gets this 401 and does not wait for what comes of it. */
   #report(credentials: Credentials, answer: ApiAnswer<R>): void {
     if (this.#noteNonce(credentials, answer)) return; // it says nothing about the token
-    const rejection = this.#life.reject(credentials.token);
+    const rejection = this.#life.reject(credentials.token, this.#sentAt);
     if (rejection === 'superseded' || rejection === 'replaceable')
       this.#life.get(false).catch(() => undefined); // an event reports it
   }

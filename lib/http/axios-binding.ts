@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
 import axios, {
   AxiosHeaders,
@@ -14,7 +15,7 @@ import { clientFor, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { followRedirect } from './redirects.js';
 import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
-import { markRefused, sealAgent, sealError, sealRequest } from './sealing.js';
+import { markRefused, refuseProxyAnswer, sealAgent, sealError, sealRequest } from './sealing.js';
 
 type Config = InternalAxiosRequestConfig & { [CARRIED]?: Credentials };
 type Adapter = InternalAxiosRequestConfig['adapter'];
@@ -83,7 +84,7 @@ function authorize(
     if (api === undefined) return sendAsItIs(config, below);
     const request = new AxiosRequest(config, below, api);
     if (oauth !== false && own === undefined) return sendAuthorized(request, api, oauth);
-    if (api.tlsAgent === undefined || !api.origins.allow(config)) return sendAsItIs(config, below);
+    if (!api.origins.allow(config)) return sendAsItIs(config, below);
     return request.send().then((answer) => answer.surface());
   } catch (error) {
     return Promise.reject(error);
@@ -139,6 +140,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     const answered = (response: AxiosResponse, error?: unknown) => {
       sealRequest(response.request);
       response.config = config;
+      refuseProxyAnswer(response.request);
       if (credentials && response.status === 401) markRefused(response, this.#api.client.name);
       if (response.data instanceof Readable) {
         sealRequest(response.data);
@@ -161,7 +163,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   /** A copy to send, so that the credentials stand in no config that anybody else can see. */
   #carrying(credentials: Credentials | undefined): Config {
     const { config } = this;
-    const { tlsAgent } = this.#api;
+    const { origins, routes } = this.#api;
     const copy = copyOf(config);
     const headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {
@@ -171,13 +173,14 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     }
     if (config.data instanceof FormData) this.#fixBoundary(headers);
     copy.headers = headers;
+    let outside = config.httpsAgent as Agent | undefined;
+    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.#adapter);
+    const reach = { origins, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
-      followRedirect(this.#api, credentials, config.beforeRedirect, ...redirect);
+      followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
     // The fetch adapter asks nobody before it follows.
-    copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
-    if (tlsAgent) copy.httpsAgent ??= tlsAgent;
-    sealAgent(copy.httpAgent);
-    sealAgent(copy.httpsAgent);
+    if (credentials) copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
+    for (const agent of [copy.httpAgent, copy.httpsAgent, outside]) sealAgent(agent);
     return copy;
   }
 

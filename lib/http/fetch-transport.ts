@@ -1,7 +1,8 @@
-import { AxiosHeaders, type AxiosAdapter } from 'axios';
+import { AxiosHeaders, type AxiosAdapter, type AxiosRequestConfig } from 'axios';
 import { OAuthConfigurationError } from '../core/errors.js';
 import type { AllowedOrigins } from './allowed-origins.js';
-import type { TlsAgent } from './tls-agent.js';
+import type { TlsMaterial } from './tls-agent.js';
+import { proxyOf } from './tunnel.js';
 
 /** Sends one request of fetch, without looking at what it says. */
 export type FetchTransport = (url: URL, init: RequestInit) => Promise<Response>;
@@ -12,16 +13,8 @@ export interface FetchRoute {
   readonly baseURL: string | undefined;
   /** Axios defaults, of which fetch takes `proxy` and an `adapter` that is a function. */
   readonly http: Record<string, unknown>;
-  readonly tlsAgent: TlsAgent | undefined;
+  readonly material: TlsMaterial | undefined;
   readonly origins: AllowedOrigins;
-}
-
-/** A proxy as Axios takes it. */
-export interface Proxy {
-  protocol?: string;
-  host: string;
-  port?: number;
-  auth?: { username: string; password: string };
 }
 
 /** What Axios takes and fetch cannot: to ignore it could send a request past a proxy or a check. */
@@ -33,7 +26,7 @@ const UNUSABLE = ['httpAgent', 'httpsAgent', 'socketPath', 'transport', 'lookup'
  * @throws {OAuthConfigurationError} when undici is needed and missing, or `http` holds what fetch cannot use
  */
 export async function fetchTransport(route: FetchRoute): Promise<FetchTransport> {
-  const { client, http, baseURL, tlsAgent } = route;
+  const { client, http, baseURL, material } = route;
   if (typeof http['adapter'] === 'function') return byAdapter(http['adapter'] as AxiosAdapter, baseURL);
   for (const name of UNUSABLE) {
     if (http[name] === undefined) continue;
@@ -41,8 +34,9 @@ export async function fetchTransport(route: FetchRoute): Promise<FetchTransport>
       `Client "${client}": http.${name} does not work with fetch; use tls or http.proxy, or send its requests by @InjectOAuthHttp.`,
     ]);
   }
-  const proxy = (http['proxy'] || undefined) as Proxy | undefined;
-  if (tlsAgent === undefined && proxy === undefined) return (url, init) => globalThis.fetch(url, init);
+  const given = http['proxy'] as AxiosRequestConfig['proxy'];
+  const proxy = given ? proxyOf(given) : undefined;
+  if (material === undefined && proxy === undefined) return (url, init) => globalThis.fetch(url, init);
   const undici = await import('./undici-fetch.js').catch(() => undefined);
   if (undici !== undefined) return undici.fetchByUndici(route, proxy);
   throw new OAuthConfigurationError([

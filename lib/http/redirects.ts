@@ -1,9 +1,17 @@
 import type { InternalAxiosRequestConfig } from 'axios';
 import type { Agent } from 'node:https';
-import { isReplayable, type ApiClient, type Credentials } from './authorized-call.js';
+import type { AllowedOrigins } from './allowed-origins.js';
+import { isReplayable, type Credentials } from './authorized-call.js';
 
 type BeforeRedirect = NonNullable<InternalAxiosRequestConfig['beforeRedirect']>;
 type Options = Parameters<BeforeRedirect>[0];
+
+/** How far the client's certificate may go, and the agents that have it and that have it not. */
+export interface Reach {
+  origins: AllowedOrigins;
+  inside: Agent | undefined;
+  outside: Agent | undefined;
+}
 
 /** What says where a redirected request goes. */
 const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketPath'];
@@ -17,7 +25,7 @@ const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketP
  * @param own the caller's own, which runs first
  */
 export function followRedirect(
-  { origins, tlsAgent }: ApiClient,
+  { origins, inside, outside }: Reach,
   credentials: Credentials | undefined,
   own: BeforeRedirect | undefined,
   ...[options, ...rest]: Parameters<BeforeRedirect>
@@ -29,7 +37,9 @@ export function followRedirect(
   if (credentials) credentials.astray ||= moved;
   const mayFollow = !moved && (credentials?.mayFollow(new URL(href)) ?? origins.reach(new URL(href)) > 0);
   if (credentials) setCredentials(options, mayFollow ? credentials.token.authorization : undefined);
-  if (!mayFollow && tlsAgent) leaveBehind(options, tlsAgent);
+  const agents = options['agents'] as { https?: Agent | undefined } | undefined;
+  // Axios may have put in one that tunnels without the certificate.
+  if (agents && inside !== outside) agents.https = mayFollow ? inside : outside;
 }
 
 function targetIn(options: Options): string {
@@ -40,12 +50,6 @@ function setCredentials(options: Options, authorization: string | undefined): vo
   const headers = (options['headers'] ??= {}) as Record<string, string>;
   for (const name of Object.keys(headers)) if (/^(authorization|dpop)$/i.test(name)) delete headers[name];
   if (authorization !== undefined) headers['Authorization'] = authorization;
-}
-
-function leaveBehind(options: Options, tlsAgent: Agent): void {
-  const agents = options['agents'] as { https?: Agent | undefined } | undefined;
-  if (agents?.https === tlsAgent) agents.https = undefined;
-  if (options['agent'] === tlsAgent) options['agent'] = undefined;
 }
 
 /** What a redirect may change about a request of fetch. */

@@ -1,5 +1,8 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
 import { inspect } from 'node:util';
 import axios, { type AxiosError, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
+import { proxyError } from './tunnel.js';
 
 type Part = Record<PropertyKey, unknown>;
 
@@ -43,6 +46,18 @@ export function sealError(error: unknown, config: InternalAxiosRequestConfig): A
   if (response) response.config = config;
   if (axios.isAxiosError(cause)) sealError(cause, config);
   return response;
+}
+
+/**
+ * Agents of other libraries hand on what a proxy answers in place of a tunnel as if it were the server's answer.
+ *
+ * @param request what an answer says that it belongs to
+ * @throws if that was sent over https, and the answer came without TLS
+ */
+export function refuseProxyAnswer(request: unknown): void {
+  const { protocol, host, res } = (request ?? {}) as Partial<ClientRequest & { res: IncomingMessage }>;
+  if (protocol !== 'https:' || !(res?.socket instanceof Socket) || 'encrypted' in res.socket) return;
+  throw proxyError('', `opened no tunnel to ${host}: it answered ${res.statusCode}`);
 }
 
 /** Notes on a 401 whose token it refused; an error that anybody makes of that response keeps the note. */

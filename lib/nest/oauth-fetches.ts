@@ -34,9 +34,9 @@ export class OAuthFetches implements OnModuleInit {
   async #make(name: string): Promise<Fetch> {
     const api = this.#registry.get(name);
     const { http = {}, baseURL } = api.options;
-    const { origins, tlsAgent } = api;
+    const { origins, material } = api;
     try {
-      const transport = await fetchTransport({ client: name, http, baseURL, origins, tlsAgent });
+      const transport = await fetchTransport({ client: name, http, baseURL, origins, material });
       const other = (client: string) => this.fetch(client);
       return authorizedFetch({ api, baseURL, headers: http['headers'], transport, other });
     } catch (error) {

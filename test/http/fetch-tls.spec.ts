@@ -124,7 +124,7 @@ describe('A fetch and a proxy', () => {
   const credentials = { username: 'proxy-user', password: 'proxy-password-91' };
 
   it('83. 77. https goes through a tunnel, in which the client certificate holds for the target', async () => {
-    const proxy = closing(await ConnectProxy.start(credentials));
+    const proxy = closing(await ConnectProxy.start({ credentials }));
     const { host, port } = proxy.address;
     const http = { proxy: { host, port, auth: credentials } };
     const app = await Application.client(client({ http }), { store: new Stocked() });
@@ -137,7 +137,7 @@ describe('A fetch and a proxy', () => {
   });
 
   it('83. 77. A proxy that refuses is an error that shows neither its password nor a token', async () => {
-    const proxy = closing(await ConnectProxy.start(credentials));
+    const proxy = closing(await ConnectProxy.start({ credentials }));
     const { host, port } = proxy.address;
     const auth = { ...credentials, password: 'another-password-17' };
     const app = await Application.client(client({ http: { proxy: { host, port, auth } } }), {
