@@ -66,7 +66,7 @@ export function refuseProxyAnswer(request: unknown): void {
 }
 
 /** Notes on a 401 whose token it refused; an error that anybody makes of that response keeps the note. */
-export function markRefused(response: AxiosResponse, client: string): void {
+export function markRefused(response: object, client: string): void {
   Object.defineProperty(response, REFUSED, { value: client });
 }
 

@@ -9,6 +9,7 @@ import { isLoopback } from '../options/option-schema.js';
 export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
   readonly endpoint: OAuthTokenEndpoint;
   readonly routes: Routes;
+  readonly material: TlsMaterial | undefined;
 }
 
 /** What a connection is made of. */
@@ -32,5 +33,5 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
     if (isReplaced) onCertificateReplaced?.();
   };
   const endpoint = new OAuthTokenEndpoint({ ...parts, client, transport, useCertificate });
-  return { endpoint, dpop: endpoint.dpop, routes };
+  return { endpoint, dpop: endpoint.dpop, routes, material };
 }

@@ -1,6 +1,7 @@
 import { globalAgent } from 'node:https';
 import { AllowedOrigins } from '../http/allowed-origins.js';
 import type { ApiClient } from '../http/authorized-call.js';
+import type { TlsMaterial } from '../http/tls-agent.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient, TokenRuntime } from '../core/oauth-client.js';
@@ -17,6 +18,8 @@ import { problemsOf } from '../options/problems.js';
 /** A client with everything that belongs to it. */
 export interface RegisteredClient extends ApiClient {
   readonly options: ResolvedClientOptions;
+  /** What fetch presents. */
+  readonly material: TlsMaterial | undefined;
 }
 
 /** All clients of one module instance, built once from valid options, and what they share. */
@@ -59,7 +62,7 @@ export class OAuthClientRegistry {
         name,
         `Client "${name}" accepts any server, so that its credentials and tokens can be read on the way: unset NODE_TLS_REJECT_UNAUTHORIZED and rejectUnauthorized, and trust the server's authority with tls.ca.`,
       );
-    const { endpoint, dpop, routes } = connectClient({
+    const { endpoint, dpop, routes, material } = connectClient({
       name,
       options,
       clock,
@@ -68,7 +71,16 @@ export class OAuthClientRegistry {
     });
     const client = OAuthClient.create({ name, endpoint, options, runtime: this.runtime });
     const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
-    return { client, origins, unauthorizedRetry: options.unauthorized.retry, dpop, clock, options, routes };
+    return {
+      client,
+      origins,
+      unauthorizedRetry: options.unauthorized.retry,
+      dpop,
+      clock,
+      options,
+      routes,
+      material,
+    };
   }
 }
 
