@@ -139,7 +139,7 @@ export class TokenLife {
     const held = force ? states.COLD.held : this.#state.held;
     if (states.decide({ ...this.#state, held }, now, pause) === 'fail' && pause) {
       const failed$ = throwError(() => errorDuring(pause, now));
-      return force ? failed$ : this.#found(failed$);
+      return !force && this.#context.fleet.shared ? this.#found(failed$) : failed$;
     }
     if (held.kind === 'none') return this.#join(force ? 'forced' : held.because, now).token$;
     return this.#spared(held.token, this.#join('refresh_ahead', now), now);
