@@ -1,6 +1,8 @@
 import type { InternalAxiosRequestConfig } from 'axios';
 import type { Agent } from 'node:https';
+import type { AccessToken } from '../core/access-token.js';
 import type { ApiClient, Credentials } from './authorized-call.js';
+import { isCredential, type TokenHeader } from './token-header.js';
 
 type BeforeRedirect = NonNullable<InternalAxiosRequestConfig['beforeRedirect']>;
 type Options = Parameters<BeforeRedirect>[0];
@@ -17,7 +19,7 @@ const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketP
  * @param own the caller's own, which runs first
  */
 export function followRedirect(
-  { origins, tlsAgent }: ApiClient,
+  { origins, tlsAgent, tokenHeader }: ApiClient,
   credentials: Credentials | undefined,
   own: BeforeRedirect | undefined,
   ...[options, ...rest]: Parameters<BeforeRedirect>
@@ -28,7 +30,7 @@ export function followRedirect(
   const moved = targetIn(options) !== before || !URL.canParse(href);
   if (credentials) credentials.astray ||= moved;
   const mayFollow = !moved && (credentials?.mayFollow(new URL(href)) ?? origins.reach(new URL(href)) > 0);
-  if (credentials) setCredentials(options, mayFollow ? credentials.token.authorization : undefined);
+  if (credentials) setCredentials(options, tokenHeader, mayFollow ? credentials.token : undefined);
   if (!mayFollow && tlsAgent) leaveBehind(options, tlsAgent);
 }
 
@@ -36,10 +38,10 @@ function targetIn(options: Options): string {
   return TARGET.map((name) => String(options[name])).join('\n');
 }
 
-function setCredentials(options: Options, authorization: string | undefined): void {
+function setCredentials(options: Options, header: TokenHeader, token: AccessToken | undefined): void {
   const headers = (options['headers'] ??= {}) as Record<string, string>;
-  for (const name of Object.keys(headers)) if (/^(authorization|dpop)$/i.test(name)) delete headers[name];
-  if (authorization !== undefined) headers['Authorization'] = authorization;
+  for (const name of Object.keys(headers)) if (isCredential(name, header.ownName)) delete headers[name];
+  if (token !== undefined) headers[header.name] = header.valueFor(token);
 }
 
 function leaveBehind(options: Options, tlsAgent: Agent): void {

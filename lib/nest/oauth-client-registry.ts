@@ -1,5 +1,7 @@
 import { AllowedOrigins } from '../http/allowed-origins.js';
 import type { ApiClient } from '../http/authorized-call.js';
+import { Refusals } from '../http/refusals.js';
+import { TokenHeader } from '../http/token-header.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient, TokenRuntime } from '../core/oauth-client.js';
@@ -50,16 +52,23 @@ export class OAuthClientRegistry {
   #register(name: string, own: OAuthClientOptions): RegisteredClient {
     const options = withDefaults(own);
     const { clock } = this.runtime;
+    const warn = (message: string) => this.logger.warn(name, message);
     const { endpoint, dpop, tlsAgent } = connectClient({
       name,
       options,
       clock,
-      warn: (message) => this.logger.warn(name, message),
+      warn,
       onCertificateReplaced: () => client.renew(),
     });
     const client = OAuthClient.create({ name, endpoint, options, runtime: this.runtime });
     const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
-    return { client, origins, unauthorizedRetry: options.unauthorized.retry, dpop, clock, options, tlsAgent };
+    const tokenHeader = new TokenHeader(options.tokenHeader);
+    const refusals = new Refusals(options.unauthorized, () =>
+      warn(
+        `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so its answers count as accepted. Have it return true or false.`,
+      ),
+    );
+    return { client, origins, tokenHeader, refusals, dpop, clock, options, tlsAgent };
   }
 }
 

@@ -112,7 +112,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     this.dpop?.rememberNonce(new URL(message.url).origin, answer.headers.get('dpop-nonce'), proof);
     const confidential = [...form].filter(([name]) => isConfidential(name)).map(([, value]) => value);
     const secrets = [...confidential, credential, proof, authorization.replace('Basic ', '')];
-    return tokenOf(this.#parts, { url: message.url, form, secrets, issuedAt }, answer);
+    return tokenOf(this.#parts, { url: message.url, form, credential, secrets, issuedAt }, answer);
   }
 }
 

@@ -10,7 +10,7 @@ import { withDefaults, type ResolvedClientOptions } from './resolved-options.js'
 interface Examined {
   /** With defaults, but without what is of the wrong kind: rules between options make no sense on that. */
   options: ResolvedClientOptions;
-  /** The client's authentication; empty when the one given does not exist, so that nobody knows what was meant. */
+  /** The client's authentication; empty when it has none, or one that does not exist, so that nobody knows what was meant. */
   method: string;
   /** What was given, of whatever kind, by path. */
   given: ReadonlyMap<string, unknown>;
@@ -26,6 +26,11 @@ type Label = (path: string) => string;
 
 const SECRET_METHODS = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt'];
 const TLS_METHODS = ['tls_client_auth', 'self_signed_tls_client_auth'];
+/** What is of no use to a client whose tokens a function requests. */
+const PROTOCOL_OPTIONS = [
+  'issuer', 'tokenEndpoint', 'clientId', 'clientSecret', 'clientSecretFile', 'tokenEndpointAuthMethod', 'basicEncoding', 'privateKey',
+  'privateKeyFile', 'keyId', 'signingAlgorithm', 'assertion', 'grant', 'requestFormat', 'tokenRequestHeaders', 'readTokenResponse', 'dpop',
+]; // prettier-ignore
 const GRANT_OF: Readonly<Record<string, GrantOptions['type']>> = {
   'grant.refreshToken': 'refresh_token', 'grant.assertion': 'jwt_bearer', 'grant.subjectTokenType': 'token_exchange',
   'grant.actorToken': 'token_exchange', 'grant.actorTokenType': 'token_exchange', 'grant.requestedTokenType': 'token_exchange',
@@ -33,8 +38,8 @@ const GRANT_OF: Readonly<Record<string, GrantOptions['type']>> = {
 
 /** Every rule: the options it is about, when it is broken, what is wrong. */
 const RULES: readonly Rule[] = [
-  missing('clientId', () => true, 'set it to the identifier the partner gave you'),
-  missing('tokenEndpoint', ({ given }) => !given.has('issuer'), 'set it, or {issuer} for discovery'),
+  missing('clientId', ({ given }) => !given.has('requestToken'), 'set it to the identifier the partner gave you'),
+  missing('tokenEndpoint', ({ given }) => !given.has('issuer') && !given.has('requestToken'), 'set it, or {issuer} for discovery'),
   missing('clientSecret', ({ method, given }) => SECRET_METHODS.includes(method) && !given.has('clientSecretFile'), '{method} needs it, or {clientSecretFile}'),
   missing('privateKey', ({ method, given }) => method === 'private_key_jwt' && !given.has('privateKeyFile'), '{method} needs it, or {privateKeyFile}'),
   missing('tls.cert', ({ method }) => TLS_METHODS.includes(method), '{method} needs a certificate'),
@@ -55,11 +60,13 @@ const RULES: readonly Rule[] = [
   unused(['basicEncoding'], ['client_secret_basic'], 'remove it'),
   [Object.keys(GRANT_OF), ({ options }, member, path) => member !== undefined && options.grant.type !== GRANT_OF[path], 'does not belong to the {grant} grant; remove it'],
   [['grant.actorTokenType'], ({ options, given }, type) => type !== undefined && options.grant.type === 'token_exchange' && !given.has('grant.actorToken'), 'needs {grant.actorToken} (RFC 8693 §2.1)'],
+  [PROTOCOL_OPTIONS, ({ given, own }, _, path) => given.has('requestToken') && own.has(path), 'is not used with {requestToken}; remove it'],
   [['tls.passphrase'], ({ given, own }, _, path) => own.has(path) && !given.has('tls.key'), 'is not used without {tls.key}; remove it'],
   [['retry.minDelayMs'], ({ options: { retry } }) => retry.minDelayMs > retry.maxDelayMs, 'may not exceed {retry.maxDelayMs}'],
   [['assertion.audience'], ({ given }, audience) => audience === 'issuer' && !given.has('issuer'), 'needs {issuer}; or give the value itself'],
   [['prefetch'], ({ options }, when) => when !== 'off' && isPerRequest(options.grant), 'needs a token that does not depend on the request; set it to off'],
   [['http'], ({ options: { http } }) => Object.keys(http?.['headers'] ?? {}).some((name) => /^(authorization|dpop)$/i.test(name)), 'may not set the Authorization or DPoP header, which this client sets; remove it from headers'],
+  [['http'], ({ options: { http, tokenHeader } }) => Object.keys(http?.['headers'] ?? {}).some((name) => name.toLowerCase() === tokenHeader?.name?.toLowerCase()), 'may not set the header that {tokenHeader.name} names, which this client sets; remove it from headers'],
   [['http'], ({ options: { http } }) => http?.['auth'] !== undefined, 'may not hold auth, which would replace the token; use {clientId} and {clientSecret}'],
   [['http'], ({ options: { http } }) => http?.['baseURL'] !== undefined, 'may not hold baseURL; set the option of that name'],
   [['http'], ({ options: { http, tls } }) => http?.['httpsAgent'] !== undefined && tls !== undefined, 'may not hold httpsAgent together with tls; keep one'],
@@ -80,7 +87,10 @@ export function problemsOf(name: string, options: OAuthClientOptions, label: Lab
   const { grant, ...others } = nest([...given].filter(([path]) => !unfit.has(path)));
   const examined: Examined = {
     options: withDefaults({ ...others, ...(grant?.type && { grant }) }),
-    method: unfit.has('tokenEndpointAuthMethod') ? '' : withDefaults(options).tokenEndpointAuthMethod,
+    method:
+      unfit.has('tokenEndpointAuthMethod') || given.has('requestToken')
+        ? ''
+        : withDefaults(options).tokenEndpointAuthMethod,
     given,
     own: flatten(own),
   };

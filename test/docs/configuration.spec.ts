@@ -76,6 +76,7 @@ function describedOptions(): Map<string, string> {
   nest('retry', membersOf('lib/core/backoff.ts', 'RetryOptions'));
   nest('assertion', membersOf('lib/options/client-options.ts', 'AssertionOptions'));
   nest('unauthorized', membersOf('lib/options/client-options.ts', 'UnauthorizedOptions'));
+  nest('tokenHeader', membersOf('lib/options/client-options.ts', 'TokenHeaderOptions'));
   nest('tls', membersOf('lib/options/client-options.ts', 'TlsOptions'));
   nest('dpop', membersOf('lib/options/client-options.ts', 'DpopOptions'));
   nest('grant', membersOf('lib/options/client-options.ts', 'GrantOptions'));
