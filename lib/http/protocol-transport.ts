@@ -3,6 +3,7 @@ import type { Agent } from 'node:https';
 import axios, {
   AxiosHeaders,
   type AxiosError,
+  type AxiosInstance,
   type AxiosRequestConfig,
   type AxiosResponse,
   type CreateAxiosDefaults,
@@ -48,6 +49,26 @@ export function httpTransport(
     }
   };
   return send;
+}
+
+/** The way of a client's own login: as {@link httpTransport}, for the user to use. */
+export function loginClient(
+  { baseURL, http }: { baseURL?: string; http?: CreateAxiosDefaults },
+  httpsAgent: Agent | undefined,
+  signal: AbortSignal,
+): AxiosInstance {
+  const defaults = {
+    maxRedirects: 0,
+    fetchOptions: { redirect: 'manual' },
+    maxContentLength: MAX_RESPONSE_BYTES,
+  };
+  return axios.create({
+    ...defaults,
+    ...http,
+    ...(httpsAgent && { httpsAgent }),
+    ...(baseURL !== undefined && { baseURL }),
+    signal,
+  });
 }
 
 /** Whether the request went into a connection that was kept alive, and that the server had closed meanwhile. */

@@ -1,11 +1,12 @@
-import { httpTransport } from '../http/protocol-transport.js';
+import { httpTransport, loginClient } from '../http/protocol-transport.js';
 import { TlsAgent } from '../http/tls-agent.js';
 import { OAuthTokenEndpoint } from '../oauth/oauth-token-endpoint.js';
 import type { ProtocolParts, ProtocolTransport } from '../oauth/protocol.js';
+import { RequestedTokenEndpoint } from '../oauth/requested-token.js';
 
 /** A client's way to its authorization server, and the keys that it shares with the way to its API. */
 export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
-  readonly endpoint: OAuthTokenEndpoint;
+  readonly endpoint: OAuthTokenEndpoint | RequestedTokenEndpoint;
   readonly tlsAgent: TlsAgent | undefined;
 }
 
@@ -28,6 +29,9 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
     tlsAgent?.use(material);
     if (isReplaced) onCertificateReplaced?.();
   };
-  const endpoint = new OAuthTokenEndpoint({ ...parts, client, transport, useCertificate });
+  const protocol = { ...parts, client, transport, useCertificate };
+  const endpoint = options.requestToken
+    ? new RequestedTokenEndpoint(protocol, (signal) => loginClient(options, tlsAgent, signal))
+    : new OAuthTokenEndpoint(protocol);
   return { endpoint, dpop: endpoint.dpop, tlsAgent };
 }

@@ -91,12 +91,14 @@ function momentOfAnswer({ clock }: ProtocolParts, { issuedAt }: SentForm, header
  * The token that the members of a response describe (RFC 6749 §5.1).
  *
  * @param now where moments of expiry count from
+ * @param others what becomes `details`
  */
 export function tokenFrom(
   parts: ProtocolParts,
   { form, issuedAt }: Pick<SentForm, 'form' | 'issuedAt'>,
   members: Members,
   now: number,
+  others = members,
 ): StoredToken {
   const { client, options } = parts;
   const { refresh_token: next } = members;
@@ -113,7 +115,7 @@ export function tokenFrom(
   const scope = typeof members['scope'] === 'string' ? members['scope'] : form.get('scope');
   // One that comes with another grant is ignored (RFC 6749 §4.4.3).
   const used = form.get('refresh_token');
-  const details = furtherMembers(parts, members, [value, next]);
+  const details = furtherMembers(parts, others, [value, next]);
   return {
     value,
     tokenType,
