@@ -14,7 +14,6 @@ export class AccessToken {
   /** The other members of the token response, such as `instance_url`, without tokens; deeply frozen. `undefined` when there are none. */
   readonly details: Readonly<Record<string, unknown>> | undefined;
   readonly #value: string;
-  readonly #authorization: string;
   readonly #expiresAt: number;
 
   constructor(token: Pick<StoredToken, 'value' | 'tokenType' | 'scope' | 'details' | 'expiresAt'>) {
@@ -22,7 +21,6 @@ export class AccessToken {
     this.scope = token.scope;
     this.details = deeplyFrozen(token.details);
     this.#value = token.value;
-    this.#authorization = `${token.tokenType} ${token.value}`;
     this.#expiresAt = token.expiresAt;
     Object.freeze(this);
   }
@@ -34,7 +32,7 @@ export class AccessToken {
 
   /** The `Authorization` header's value (RFC 6750 §2.1, RFC 9449 §7.1). */
   get authorization(): string {
-    return this.#authorization;
+    return `${this.tokenType} ${this.#value}`; // joined at each use: kept, it would take as much memory as the token
   }
 
   /** When the token expires, counted from the start of the token request. */

@@ -28,7 +28,7 @@ export class TokenLife {
   #state = states.COLD;
   #rejections: RejectionLimit | undefined;
   /** The removal of a dropped token from the store. */
-  #forgotten = Promise.resolve();
+  #forgotten: Promise<void> | undefined;
 
   constructor(context: FlightContext, details: TokenRequestDetails) {
     this.client = context.client;
@@ -203,7 +203,7 @@ export class TokenLife {
       ? { before: later(momentOf(clock), -1) }
       : states.refusing(this.#state);
     return {
-      keys: () => this.#forgotten.then(() => tokenKeys(endpoint, this.#details)),
+      keys: () => Promise.resolve(this.#forgotten).then(() => tokenKeys(endpoint, this.#details)),
       details: this.#details,
       failures,
       acceptable: (stored) => {
