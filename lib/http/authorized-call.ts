@@ -8,7 +8,7 @@ import type { TokenLife } from '../core/token-life.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { targetOf, type AllowedOrigins, type RequestTarget } from './allowed-origins.js';
 import type { Answer, Refusals } from './refusals.js';
-import type { TokenHeader } from './token-header.js';
+import type { TokenHeader } from './sealing.js';
 
 /** Makes DPoP proofs for API requests and keeps the APIs' nonces (RFC 9449). */
 export interface ProofMaker {
@@ -23,6 +23,7 @@ export interface ApiClient {
   readonly origins: AllowedOrigins;
   readonly tokenHeader: TokenHeader;
   readonly refusals: Refusals;
+  readonly unauthorizedRetry: boolean;
   readonly dpop: ProofMaker | undefined;
   readonly clock: Clock;
   /** Presents the client's certificate (RFC 8705), if it has one. */
@@ -151,12 +152,14 @@ class AuthorizedCall<R> {
   }
 
   #isRefused(credentials: Credentials, answer: ApiAnswer<R>): boolean {
-    return !credentials.astray && this.#api.refusals.includes(answer);
+    const { refusals } = this.#api;
+    const mayBe = answer.status >= 300 || refusals.readsData;
+    return mayBe && !credentials.astray && refusals.includes(answer);
   }
 
   /** An API refused the token: tries that one again where it may do, then another one. */
   async #mend(credentials: Credentials, answer: ApiAnswer<R>): Promise<R> {
-    if (!this.#api.refusals.retry || !isReplayable(this.#request.config.data)) {
+    if (!this.#api.unauthorizedRetry || !isReplayable(this.#request.config.data)) {
       this.#report(credentials, answer);
       return answer.surface(this.#api.client.name);
     }

@@ -200,7 +200,10 @@ function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<A
   return {
     status,
     header: (name) => (response.headers as Record<string, unknown>)[name],
-    headers: () => headersOf(response),
+    headers: () => {
+      const list = Object.entries(response.headers as object);
+      return Object.fromEntries(list.map(([name, value]) => [name.toLowerCase(), String(value)]));
+    },
     data: () => readable(response),
     surface: (refused) => {
       if (refused !== undefined) markRefused(response, refused);
@@ -211,11 +214,6 @@ function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<A
       if (data instanceof Readable) data.destroy();
     },
   };
-}
-
-function headersOf({ headers }: AxiosResponse): Record<string, string> {
-  const list = Object.entries(AxiosHeaders.from(headers as AxiosHeaders).toJSON());
-  return Object.fromEntries(list.map(([name, value]) => [name.toLowerCase(), String(value)]));
 }
 
 /** Data before Axios parses it: the JSON that it is, or its text; of a stream nothing. */

@@ -12,6 +12,11 @@ import { AuthorizationServerUnavailableError, TokenResponseError } from '../core
 
 /** The bound on what an authorization server may answer. */
 const MAX_RESPONSE_BYTES = 1_048_576;
+const BOUNDS = {
+  maxRedirects: 0,
+  fetchOptions: { redirect: 'manual' }, // early fetch adapters do not know maxRedirects
+  maxContentLength: MAX_RESPONSE_BYTES,
+};
 
 /**
  * The way of a client's protocol requests: over Axios, so that its proxy, agents and TLS hold for them too, but
@@ -28,9 +33,7 @@ export function httpTransport(
     baseURL: '',
     params: undefined,
     timeout: 0,
-    maxRedirects: 0,
-    fetchOptions: { redirect: 'manual' }, // early fetch adapters do not know maxRedirects
-    maxContentLength: MAX_RESPONSE_BYTES,
+    ...BOUNDS,
     responseType: 'text',
     transformRequest: (data: unknown) => data,
     transformResponse: (data: unknown) => data,
@@ -51,24 +54,9 @@ export function httpTransport(
   return send;
 }
 
-/** The way of a client's own login: as {@link httpTransport}, for the user to use. */
-export function loginClient(
-  { baseURL, http }: { baseURL?: string; http?: CreateAxiosDefaults },
-  httpsAgent: Agent | undefined,
-  signal: AbortSignal,
-): AxiosInstance {
-  const defaults = {
-    maxRedirects: 0,
-    fetchOptions: { redirect: 'manual' },
-    maxContentLength: MAX_RESPONSE_BYTES,
-  };
-  return axios.create({
-    ...defaults,
-    ...http,
-    ...(httpsAgent && { httpsAgent }),
-    ...(baseURL !== undefined && { baseURL }),
-    signal,
-  });
+/** The way of a client's own login: without redirects as well, and within the same bound. */
+export function loginClient(http: CreateAxiosDefaults, httpsAgent: Agent | undefined): AxiosInstance {
+  return axios.create({ ...http, ...(httpsAgent && { httpsAgent }), ...BOUNDS });
 }
 
 /** Whether the request went into a connection that was kept alive, and that the server had closed meanwhile. */

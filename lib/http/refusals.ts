@@ -8,58 +8,49 @@ export interface Answer {
   data(): unknown;
 }
 
-type When = (answer: { status: number; headers: Record<string, string>; data: unknown }) => boolean;
+export interface RefusalOptions {
+  readonly statuses: readonly number[];
+  readonly when?: (answer: { status: number; headers: Record<string, string>; data: unknown }) => boolean;
+}
 
 /** Which answers of an API mean that it does not accept a token. */
 export class Refusals {
-  /** Whether a refused request is sent once more. */
-  readonly retry: boolean;
-  readonly #statuses: readonly number[];
-  readonly #when: When | undefined;
-  readonly #warn: () => void;
-  #warned = false;
+  /** Whether an answer with any status may be one, so that its data is looked at. */
+  readonly readsData: boolean;
+  readonly #options: RefusalOptions;
+  #warn: (() => void) | undefined;
 
   /** @param warn called once, when `when` throws or returns no boolean */
-  constructor(
-    options: { statuses: readonly number[]; retry: boolean; when?: When | undefined },
-    warn: () => void,
-  ) {
-    this.retry = options.retry;
-    this.#statuses = options.statuses;
-    this.#when = options.when;
+  constructor(options: RefusalOptions, warn: () => void) {
+    this.readsData = options.when !== undefined;
+    this.#options = options;
     this.#warn = warn;
-  }
-
-  /** Whether `data` is looked at, beside status and headers. */
-  get readsData(): boolean {
-    return this.#when !== undefined;
   }
 
   includes(answer: Answer): boolean {
     const { status } = answer;
-    if (status >= 400 && status < 500) {
-      const challenges = [answer.header('www-authenticate')].flat();
-      const challenge = challenges.filter((one) => typeof one === 'string').join();
-      if (/\berror\s*=\s*"?invalid_token\b/i.test(challenge)) return true;
-      // Another token has the same rights (RFC 6750 §3.1). A 401 that says so is a misleading one.
-      if (status !== 401 && /\berror\s*=\s*"?insufficient_scope\b/i.test(challenge)) return false;
-    }
-    return this.#statuses.includes(status) || (this.#when !== undefined && this.#ask(this.#when, answer));
+    const { statuses } = this.#options;
+    const challenges = [answer.header('www-authenticate')].flat().filter((one) => typeof one === 'string');
+    const says = (error: string) =>
+      challenges.some((challenge) => new RegExp(`\\berror\\s*=\\s*"?${error}\\b`, 'i').test(challenge));
+    if (status >= 400 && status < 500 && says('invalid_token')) return true;
+    // Another token has the same rights (RFC 6750 §3.1). A 401 that says so is a misleading one.
+    if (status !== 401 && says('insufficient_scope')) return false;
+    return statuses.includes(status) || this.#ask(answer);
   }
 
-  #ask(when: When, answer: Answer): boolean {
+  #ask(answer: Answer): boolean {
+    const { when } = this.#options;
+    if (when === undefined) return false;
     try {
-      const verdict: unknown = when({
-        status: answer.status,
-        headers: answer.headers(),
-        data: answer.data(),
-      });
+      const { status } = answer;
+      const verdict: unknown = when({ status, headers: answer.headers(), data: answer.data() });
       if (typeof verdict === 'boolean') return verdict;
     } catch {
       // What it threw may hold the answer.
     }
-    if (!this.#warned) this.#warn();
-    this.#warned = true;
+    this.#warn?.();
+    this.#warn = undefined;
     return false;
   }
 }

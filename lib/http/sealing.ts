@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import axios, { type AxiosError, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
-import { isCredential } from './token-header.js';
+import type { AccessToken } from '../core/access-token.js';
 
 type Part = Record<PropertyKey, unknown>;
 
@@ -11,6 +11,31 @@ const PARTS = ['req', 'res', '_redirectable', '_currentRequest', '_options', 'so
 /** What leads on to connections, which other requests of ours may be using just now. */
 const SHARED = ['agent', 'agents', 'nativeProtocols', 'socket', 'client'];
 const CREDENTIAL_LINES = /^(authorization|dpop):.*\r\n/gim;
+
+/** The header that carries a client's token. */
+export class TokenHeader {
+  readonly name: string;
+  /** The same, unless it is `Authorization`. */
+  readonly ownName: string | undefined;
+  readonly #scheme: string | undefined;
+
+  /** @param scheme what precedes the token; by default its type in `Authorization`, and nothing elsewhere */
+  constructor({ name = 'Authorization', scheme }: { name?: string; scheme?: string } = {}) {
+    this.name = name;
+    this.ownName = /^authorization$/i.test(name) ? undefined : name;
+    this.#scheme = scheme ?? (this.ownName === undefined ? undefined : '');
+  }
+
+  valueFor(token: AccessToken): string {
+    if (this.#scheme === undefined) return token.authorization;
+    return this.#scheme === '' ? token.value : `${this.#scheme} ${token.value}`;
+  }
+}
+
+/** Whether a header of that name holds a token or a proof. `ownName`: a client's header for tokens, if it has its own. */
+export function isCredential(name: string, ownName: string | undefined): boolean {
+  return /^(authorization|dpop)$/i.test(name) || name.toLowerCase() === ownName?.toLowerCase();
+}
 
 /**
  * Takes token and proof out of what a request shows after it was sent. Copies of its headers stand in Node's request

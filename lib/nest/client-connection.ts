@@ -31,7 +31,7 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
   };
   const protocol = { ...parts, client, transport, useCertificate };
   const endpoint = options.requestToken
-    ? new RequestedTokenEndpoint(protocol, (signal) => loginClient(options, tlsAgent, signal))
+    ? new RequestedTokenEndpoint(protocol, (own) => loginClient({ ...options.http, ...own }, tlsAgent))
     : new OAuthTokenEndpoint(protocol);
   return { endpoint, dpop: endpoint.dpop, tlsAgent };
 }

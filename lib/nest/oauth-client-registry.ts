@@ -1,7 +1,7 @@
 import { AllowedOrigins } from '../http/allowed-origins.js';
 import type { ApiClient } from '../http/authorized-call.js';
 import { Refusals } from '../http/refusals.js';
-import { TokenHeader } from '../http/token-header.js';
+import { TokenHeader } from '../http/sealing.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient, TokenRuntime } from '../core/oauth-client.js';
@@ -63,12 +63,10 @@ export class OAuthClientRegistry {
     const client = OAuthClient.create({ name, endpoint, options, runtime: this.runtime });
     const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
     const tokenHeader = new TokenHeader(options.tokenHeader);
-    const refusals = new Refusals(options.unauthorized, () =>
-      warn(
-        `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so its answers count as accepted. Have it return true or false.`,
-      ),
-    );
-    return { client, origins, tokenHeader, refusals, dpop, clock, options, tlsAgent };
+    const distrusted = `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so that the answer counts as accepted. Have it return true or false.`;
+    const refusals = new Refusals(options.unauthorized, () => warn(distrusted));
+    const unauthorizedRetry = options.unauthorized.retry;
+    return { client, origins, tokenHeader, refusals, unauthorizedRetry, dpop, clock, options, tlsAgent };
   }
 }
 

@@ -74,6 +74,15 @@ function basic(id: string, secret: string, encoding: 'form' | 'raw'): { authoriz
   return { authorization: `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}` };
 }
 
+/** Whether the encodings of Basic credentials differ for these, so that one of the two is wrong. */
+export function isEncodingSensitive(
+  { options: { clientId, tokenEndpointAuthMethod } }: Pick<ProtocolParts, 'options'>,
+  { credential = '' }: Partial<Pick<ClientAuthentication, 'credential'>>,
+): boolean {
+  const text = clientId + credential;
+  return tokenEndpointAuthMethod === 'client_secret_basic' && formEncode(text) !== text;
+}
+
 /** `application/x-www-form-urlencoded` with `-._~` kept; `URLSearchParams` would encode `~` and keep `*`. */
 export function formEncode(value: string): string {
   return encodeURIComponent(value)

@@ -13,7 +13,7 @@ import { ClientCertificate } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
 import { requireAnswer, tokenFrom } from './token-response.js';
 
-type Http = RequestTokenContext['http'];
+type LoginClient = (own: { baseURL: string; signal: AbortSignal }) => RequestTokenContext['http'];
 /** Of an Axios error, from whichever copy of Axios; what else it holds is the request, with its credentials. */
 interface Failure {
   isAxiosError?: boolean;
@@ -21,14 +21,25 @@ interface Failure {
   response?: { status: number; headers: object };
 }
 
+const isMissing = (value: unknown) => value === undefined;
+const ACCEPTS: Record<keyof RequestedToken, (value: unknown) => boolean> = {
+  accessToken: (value) => typeof value === 'string' && value !== '',
+  tokenType: (value) => isMissing(value) || typeof value === 'string',
+  expiresInMs: (value) =>
+    isMissing(value) || (typeof value === 'number' && value > 0 && Number.isFinite(value)),
+  expiresAt: (value) => isMissing(value) || Number.isFinite(new Date(value as Date).getTime()),
+  scope: (value) => isMissing(value) || typeof value === 'string',
+  details: (value) => isMissing(value) || isRecord(value),
+};
+
 /** The tokens of a client whose own function requests them (`requestToken`). */
 export class RequestedTokenEndpoint implements TokenEndpoint {
   readonly dpop = undefined;
   readonly #parts: ProtocolParts;
-  readonly #http: (signal: AbortSignal) => Http;
+  readonly #http: LoginClient;
   readonly #certificate: ClientCertificate | undefined;
 
-  constructor(parts: ProtocolParts, http: (signal: AbortSignal) => Http) {
+  constructor(parts: ProtocolParts, http: LoginClient) {
     this.#parts = parts;
     this.#http = http;
     this.#certificate = parts.options.tls && new ClientCertificate(parts);
@@ -39,8 +50,7 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
     return JSON.stringify([this.#parts.client, 'requestToken', await this.#certificate?.read()]);
   }
 
-  async request(details: TokenRequestDetails, context: TokenRequestContext): Promise<StoredToken> {
-    const { signal, onSend } = context;
+  async request(details: TokenRequestDetails, { signal, onSend }: TokenRequestContext): Promise<StoredToken> {
     const { clock, options } = this.#parts;
     await this.#certificate?.read();
     onSend?.();
@@ -48,9 +58,10 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
     const request = structuredClone(mergeTokenRequests(details));
     let answer: unknown;
     try {
-      answer = await options.requestToken?.({ http: this.#http(signal), request, signal });
+      const http = this.#http({ baseURL: options.baseURL ?? '', signal });
+      answer = await options.requestToken?.({ http, request, signal });
     } catch (reason) {
-      throw this.#classified((reason ?? {}) as Failure);
+      throw this.#classified(reason);
     }
     const {
       accessToken,
@@ -64,49 +75,39 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
       access_token: accessToken,
       token_type: tokenType ?? 'Bearer',
       scope: scope ?? request.scope,
-      expires_in: expiresInMs === undefined ? undefined : expiresInMs / 1000,
+      expires_in: expiresInMs && expiresInMs / 1000,
       expires_at: expiresAt === undefined ? undefined : new Date(expiresAt),
     };
-    return tokenFrom(this.#parts, { form: new URLSearchParams(), issuedAt }, members, issuedAt, others);
+    return tokenFrom(this.#parts, { form: new URLSearchParams(), issuedAt }, members, new Headers(), others);
   }
 
   #checked(answer: unknown): RequestedToken {
-    const { accessToken, tokenType, expiresInMs, expiresAt, scope, details } = (answer ??
-      {}) as RequestedToken;
-    const sound = {
-      accessToken: typeof accessToken === 'string' && accessToken !== '',
-      tokenType: tokenType === undefined || typeof tokenType === 'string',
-      expiresInMs: expiresInMs === undefined || (Number.isFinite(expiresInMs) && expiresInMs > 0),
-      expiresAt: expiresAt === undefined || !Number.isNaN(new Date(expiresAt).getTime()),
-      scope: scope === undefined || typeof scope === 'string',
-      details: details === undefined || isRecord(details),
-    };
-    const wrong = Object.entries(sound).filter(([, isSound]) => !isSound);
-    if (wrong.length === 0) return answer as RequestedToken;
-    const names = wrong.map(([name]) => name).join(', ');
     const { client } = this.#parts;
-    const message = `The requestToken of OAuth client "${client}" returned no valid ${names}: have it return { accessToken } and, if known, tokenType, expiresInMs or expiresAt, scope and details.`;
+    const returned = (answer ?? {}) as Record<string, unknown>;
+    const wrong = Object.entries(ACCEPTS).flatMap(([name, accepts]) =>
+      accepts(returned[name]) ? [] : [name],
+    );
+    if (wrong.length === 0) return answer as RequestedToken;
+    const message = `The requestToken of OAuth client "${client}" returned no valid ${wrong.join(', ')}: have it return { accessToken } and, if known, tokenType, expiresInMs or expiresAt, scope and details.`;
     throw new TokenResponseError(message, { client });
   }
 
   /** A failed Axios request says what a token endpoint would have said by its status; nothing else of it is looked at. */
-  #classified({ isAxiosError, code = '', response }: Failure): Error {
+  #classified(reason: unknown): Error {
+    const { isAxiosError, code = '', response } = (reason ?? {}) as Failure;
     const { client } = this.#parts;
-    const check = 'Check what it does; what it threw is not shown, since it may hold credentials.';
-    if (isAxiosError !== true) {
-      const message = `The requestToken of OAuth client "${client}" threw. ${check}`;
-      return new OAuthClientError('credentials_unavailable', message, { client, retryable: true });
-    }
+    const failed = (what: string) =>
+      `The requestToken of OAuth client "${client}" ${what}. Check what it does; what it threw is not shown, since it may hold credentials.`;
+    if (isAxiosError !== true)
+      return new OAuthClientError('credentials_unavailable', failed('threw'), { client, retryable: true });
     if (response === undefined) {
       const why = /^E[A-Z_]+$/.test(code) ? ` (${code})` : '';
-      const message = `The requestToken of OAuth client "${client}" got no answer${why}. Check its URL, the network and the proxy.`;
       const timedOut = code === 'ECONNABORTED' || code === 'ETIMEDOUT';
-      return new AuthorizationServerUnavailableError(message, { client, timedOut });
+      return new AuthorizationServerUnavailableError(failed(`got no answer${why}`), { client, timedOut });
     }
     const { status } = response;
     const known = Object.entries(response.headers).filter(([name]) => /^(retry-after|location)$/i.test(name));
     requireAnswer(this.#parts, 'server', 'data:,', { status, headers: new Headers(known) });
-    const message = `The server rejected the request that requestToken of OAuth client "${client}" made, with status ${status}. ${check}`;
-    return new TokenRequestError(message, { client, status });
+    return new TokenRequestError(failed(`was refused with status ${status}`), { client, status });
   }
 }

@@ -1,15 +1,13 @@
 import { isRecord, recordOf } from '../options/option-schema.js';
 
-export type Members = Record<string, unknown>;
+type Members = Record<string, unknown>;
 
-/** When a token expires, in the order in which it is looked for; `expires_in` comes before them (RFC 6749 §5.1). */
-const EXPIRY_MEMBERS = ['expires_at', 'expires_on', 'expires'];
-/** Numbers below are lifetimes in seconds, as of this one moments in seconds, and as of the next in milliseconds. */
+/** Numbers below are lifetimes in seconds; as of this one moments in seconds, and as of the next in milliseconds. */
 const FIRST_EPOCH_S = 1e9;
 const FIRST_EPOCH_MS = 1e11;
+/** The Date header has whole seconds. */
+const CLOCK_TOLERANCE_MS = 2_000;
 
-/** What {@link AccessToken} has members for. */
-const TOKEN_MEMBERS = ['access_token', 'token_type', 'expires_in', 'scope'];
 const CREDENTIAL_NAME = /(token|secret|assertion|password|jwt|api_?key)s?$/i;
 const JWT = /^ey[\w-]+\.ey[\w-]+\./;
 const MAX_DETAILS = 16_384;
@@ -21,28 +19,13 @@ const TELLING = [
 ]; // prettier-ignore
 const MAX_DEPTH = 4;
 
-/** An answer's body: parsed where it is JSON or a form, else its text. */
-export function parseBody(headers: Headers, text: string): unknown {
+/** A body that is no JSON object: parsed where it is a form or other JSON, else its text. `json`: what it is as JSON. */
+export function parseBody(headers: Headers, text: string, json: unknown): unknown {
   const type = headers.get('content-type') ?? '';
-  const json = parseJson(text);
-  if ((typeof json === 'object' && json !== null) || (json !== undefined && /json/i.test(type))) return json;
+  if (Array.isArray(json) || (json !== undefined && /json/i.test(type))) return json;
   // A bare token may end in "=" as well.
   const isForm = /^application\/x-www-form-urlencoded\b/i.test(type) && /(^|&)[^=&]+=[^=&]/.test(text);
   return isForm ? recordOf(new URLSearchParams(text)) : text;
-}
-
-/** The JSON object that `text` is, if it is one. */
-export function parseObject(text: string): Members | undefined {
-  const value = parseJson(text);
-  return isRecord(value) ? value : undefined;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Names of members and of those one level below; what is too odd for a name may be a value. */
@@ -58,16 +41,10 @@ export function failureText(body: unknown, depth = 0): string | undefined {
   if (typeof body === 'string') return plainText(body) || undefined;
   if (Array.isArray(body)) return failureText(body[0], depth + 1);
   if (!isRecord(body) || depth > MAX_DEPTH) return undefined;
+  const plainName = (name: string) => name.replace(/[^a-z]/gi, '').toLowerCase();
   const members = new Map(Object.entries(body).map(([name, value]) => [plainName(name), value]));
-  for (const name of TELLING) {
-    const said = failureText(members.get(name), depth + 1);
-    if (said !== undefined) return said;
-  }
-  return undefined;
-}
-
-function plainName(name: string): string {
-  return name.replace(/[^a-z]/gi, '').toLowerCase();
+  const said = TELLING.map((name) => failureText(members.get(name), depth + 1));
+  return said.find((text) => text !== undefined);
 }
 
 function plainText(text: string): string {
@@ -77,57 +54,48 @@ function plainText(text: string): string {
 }
 
 /**
- * Milliseconds from `now` until the moment that a token response names instead of a lifetime: epoch seconds or
- * milliseconds, or a date, in UTC unless it says otherwise.
+ * How long a token lives whose response names the moment of its expiry: epoch seconds or milliseconds, or a date, in
+ * UTC unless it says otherwise. The moment is one of the server's clock, if that differs from ours.
  *
- * @returns the member as well; `undefined` where no member says anything of the kind
+ * @returns the member as well; `undefined` where none says anything of the kind
  */
-export function timeLeft(members: Members, now: number): { name: string; leftMs: number } | undefined {
-  for (const name of EXPIRY_MEMBERS) {
-    const leftMs = leftMsUntil(members[name], now);
-    if (Number.isFinite(leftMs)) return { name, leftMs };
-  }
-  return undefined;
+export function timeLeft(members: Members, issuedAt: number, now: number, headers: Headers) {
+  const date = Date.parse(headers.get('date') ?? '');
+  const from = Math.abs(date - now) > CLOCK_TOLERANCE_MS ? date : issuedAt;
+  const left = ['expires_at', 'expires_on', 'expires'].map((name) => ({
+    name,
+    ms: msUntil(members[name], from),
+  }));
+  return left.find(({ ms }) => Number.isFinite(ms));
 }
 
-function leftMsUntil(value: unknown, now: number): number {
-  if (value instanceof Date) return value.getTime() - now;
-  const number = numberIn(value);
-  if (Number.isFinite(number)) {
-    if (number <= 0) return Number.NaN; // in several dialects: never
+function msUntil(value: unknown, from: number): number {
+  if (value instanceof Date) return value.getTime() - from;
+  const text = typeof value === 'string' || typeof value === 'number' ? String(value).trim() : '';
+  if (/^\d+(\.\d+)?$/.test(text)) {
+    const number = Number(text) || Number.NaN; // 0: in several dialects, never
     if (number < FIRST_EPOCH_S) return number * 1000;
-    return (number < FIRST_EPOCH_MS ? number * 1000 : number) - now;
+    return (number < FIRST_EPOCH_MS ? number * 1000 : number) - from;
   }
-  if (typeof value !== 'string' || !/\d{4}/.test(value)) return Number.NaN;
-  const date = value.trim();
-  const isZoned = /(z|gmt|utc|[+-]\d\d:?\d\d)$/i.test(date);
-  return Date.parse(isZoned ? date : `${date}${/\dT\d/.test(date) ? '' : ' '}Z`) - now;
-}
-
-/** A number, or a text that is one; else NaN. */
-export function numberIn(value: unknown): number {
-  const isNumeric = typeof value === 'string' && /^\d+(\.\d+)?$/.test(value.trim());
-  return isNumeric || typeof value === 'number' ? Number(value) : Number.NaN;
+  const isZoned = /(z|gmt|utc|[+-]\d\d:?\d\d)$/i.test(text);
+  const zoned = isZoned ? text : `${text}${/\dT\d/.test(text) ? '' : ' '}Z`;
+  // Date.parse would read a date into almost anything with a number in it.
+  return /\d{4}/.test(text) ? Date.parse(zoned) - from : Number.NaN;
 }
 
 /**
- * The other members of a token response, without anything that is or may be a token, in a copy.
+ * A copy of `members` without anything that is or may be a token; `undefined` where nothing is left.
  *
- * @returns `undefined` where there are none; `'too_large'` beyond 16 KiB
- * @throws {TypeError} for what JSON cannot say
+ * @throws for more than 16 KiB, and for what JSON cannot say
  */
-export function detailsOf(members: Members, tokens: readonly unknown[]): Members | 'too_large' | undefined {
-  const others = Object.entries(members).filter(([name]) => !TOKEN_MEMBERS.includes(name));
-  const isToken = (value: unknown): boolean =>
-    typeof value === 'string' &&
-    (JWT.test(value) || tokens.some((token) => value === token || (isLong(token) && value.includes(token))));
-  const text = JSON.stringify(Object.fromEntries(others), (name, value: unknown) =>
+export function detailsOf(members: Members, tokens: readonly unknown[]): Members | undefined {
+  const holds = (text: string, token: unknown) =>
+    typeof token === 'string' && (text === token || (token.length >= 8 && text.includes(token)));
+  const isToken = (value: unknown) =>
+    typeof value === 'string' && (JWT.test(value) || tokens.some((token) => holds(value, token)));
+  const text = JSON.stringify(members, (name, value: unknown) =>
     CREDENTIAL_NAME.test(name) || isToken(value) ? undefined : value,
   );
-  if (text.length > MAX_DETAILS) return 'too_large';
+  if (text.length > MAX_DETAILS) throw new RangeError('too large');
   return text === '{}' ? undefined : (JSON.parse(text) as Members);
-}
-
-function isLong(token: unknown): token is string {
-  return typeof token === 'string' && token.length >= 8;
 }

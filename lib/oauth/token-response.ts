@@ -1,14 +1,11 @@
-import {
-  AuthorizationServerUnavailableError,
-  TokenRequestError,
-  TokenResponseError,
-} from '../core/errors.js';
+import { TokenRequestError, TokenResponseError } from '../core/errors.js';
 import type { AccessTokenType, StoredToken } from '../core/token-store.js';
-import { isRecord } from '../options/option-schema.js';
-import { formEncode } from './credentials.js';
+import { formEncode, isEncodingSensitive } from './credentials.js';
+import { unavailableNow } from './outage.js';
 import type { ProtocolParts } from './protocol.js';
-import { detailsOf, failureText, memberNames, numberIn, parseBody, timeLeft } from './token-members.js';
-import type { Members } from './token-members.js';
+import { detailsOf, failureText, memberNames, parseBody, timeLeft } from './token-members.js';
+
+export type Members = Record<string, unknown>;
 
 /** The token request that is answered. */
 interface SentForm {
@@ -22,82 +19,65 @@ interface SentForm {
   issuedAt: number;
 }
 
-const MAX_RETRY_AFTER_MS = 3_600_000;
 const YEAR_MS = 365 * 24 * 3_600_000;
 const MAX_TEXT = 256;
-/** The Date header has whole seconds. */
-const CLOCK_TOLERANCE_MS = 2_000;
-const TYPE_REMEDY = 'if it is sent as Bearer all the same, say so with readTokenResponse';
+/** What an {@link AccessToken} has members for. */
+const TOKEN_MEMBERS = ['access_token', 'token_type', 'expires_in', 'scope'];
 
 /** Reads the token endpoint's answer. The one place that decides which failures are worth another try. */
 export async function tokenOf(parts: ProtocolParts, sent: SentForm, answer: Response): Promise<StoredToken> {
   const { status, headers } = answer;
-  const body = parseBody(headers, await answer.text());
-  const said = serverText(failureText(body), sent.secrets);
+  const text = await answer.text();
+  const json = parseJson(text);
+  const body = asObject(json) ?? parseBody(headers, text, json);
+  const said = () => serverText(failureText(body), sent.secrets);
   requireAnswer(parts, 'authorization server', sent.url, answer, said);
-  const code = isRecord(body) ? body['error'] : undefined;
+  const code = asObject(body)?.['error'];
   if (code === 'temporarily_unavailable') throw unavailableNow(parts, 'authorization server', answer, said);
   if (status >= 300 || (typeof code === 'string' && code !== '')) throw rejection(parts, sent, status, body);
-  const members = await readMembers(parts, sent, answer, body);
-  const refused = [members, tokenIn(members) === undefined && body].find(hasError);
-  if (refused) throw rejection(parts, sent, status, refused);
-  if (tokenIn(members) === undefined) throw withoutToken(parts, sent, body);
-  return tokenFrom(parts, sent, members as Members, momentOfAnswer(parts, sent, headers));
+  const members = await readBy(parts, body, headers);
+  if (hasError(members)) throw rejection(parts, sent, status, members);
+  if (tokenIn(members) !== undefined) return tokenFrom(parts, sent, members as Members, headers);
+  throw hasError(body) ? rejection(parts, sent, status, body) : withoutToken(parts, sent, body);
 }
 
-/** The body as RFC 6749 §5.1 has it, by the user's own reading if there is one. */
-async function readMembers(parts: ProtocolParts, sent: SentForm, answer: Response, body: unknown) {
-  const { readTokenResponse: read } = parts.options;
+/** The body, or what `readTokenResponse` makes of it. */
+async function readBy({ options }: ProtocolParts, body: unknown, headers: Headers): Promise<unknown> {
   try {
-    return read ? await read(body, Object.fromEntries(answer.headers)) : body;
+    const { readTokenResponse: read } = options;
+    return read ? await read(body, Object.fromEntries(headers)) : body;
   } catch {
-    // What it threw may hold the body, and that the token.
-    if (hasError(body)) throw rejection(parts, sent, answer.status, body);
-    throw invalid(parts.client, `made readTokenResponse throw; ${theMembersOf(body, sent)}`, !isRecord(body));
+    return undefined; // what it threw may hold the token
   }
 }
 
 function hasError(body: unknown): boolean {
-  return isRecord(body) && Boolean(body['error']);
+  return Boolean(asObject(body)?.['error']);
 }
 
 function tokenIn(members: unknown): string | undefined {
-  const value = isRecord(members) ? members['access_token'] : undefined;
+  const value = asObject(members)?.['access_token'];
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
 /** A page or an empty answer may be a passing disturbance; a well-formed answer is what the server has to say. */
 function withoutToken({ client, options }: ProtocolParts, sent: SentForm, body: unknown): TokenResponseError {
+  const names = serverText(memberNames(body).join(', '), sent.secrets) ?? 'without usual names';
+  const what = asObject(body)
+    ? `has no access_token; its members are ${names}`
+    : 'is neither a JSON object nor a form';
   const remedy = options.readTokenResponse
-    ? 'have readTokenResponse return it as access_token'
+    ? 'readTokenResponse threw, or returned none'
     : 'if the token is there, say with readTokenResponse where';
-  if (!isRecord(body) && !options.readTokenResponse)
-    return invalid(client, `is neither a JSON object nor a form; ${remedy}`);
-  return invalid(client, `has no access_token; ${theMembersOf(body, sent)}; ${remedy}`, !isRecord(body));
+  return invalid(client, `${what}; ${remedy}`, !asObject(body));
 }
 
-function theMembersOf(body: unknown, { secrets }: SentForm): string {
-  const names = serverText(memberNames(body).join(', '), secrets);
-  return names === undefined ? 'it has no members' : `its members are ${names}`;
-}
-
-/** Where a moment that the server names counts from: its own clock's time, if that differs from ours. */
-function momentOfAnswer({ clock }: ProtocolParts, { issuedAt }: SentForm, headers: Headers): number {
-  const date = Date.parse(headers.get('date') ?? '');
-  return Math.abs(date - clock.now()) > CLOCK_TOLERANCE_MS ? date : issuedAt;
-}
-
-/**
- * The token that the members of a response describe (RFC 6749 §5.1).
- *
- * @param now where moments of expiry count from
- * @param others what becomes `details`
- */
+/** The token that the members of a response describe (RFC 6749 §5.1). `others` becomes `details`. */
 export function tokenFrom(
   parts: ProtocolParts,
   { form, issuedAt }: Pick<SentForm, 'form' | 'issuedAt'>,
   members: Members,
-  now: number,
+  headers: Headers,
   others = members,
 ): StoredToken {
   const { client, options } = parts;
@@ -107,8 +87,8 @@ export function tokenFrom(
   if (!/^[\x21-\x7e]+$/.test(value)) throw invalid(client, 'has an access_token that no header can carry');
   const tokenType = options.dpop ? 'DPoP' : 'Bearer';
   const named = tokenTypeOf(parts, members);
-  if (named === undefined)
-    throw invalid(client, `has a token_type other than Bearer and DPoP; ${TYPE_REMEDY}`, false);
+  const remedy = 'if it is a Bearer token, say so with readTokenResponse';
+  if (!named) throw invalid(client, `has a token_type other than Bearer and DPoP; ${remedy}`, false);
   if (named !== tokenType)
     throw invalid(client, `holds a ${named} token where a ${tokenType} token was asked for`, false);
   // What was asked for is granted unless the server says otherwise (RFC 6749 §5.1).
@@ -120,7 +100,7 @@ export function tokenFrom(
     value,
     tokenType,
     issuedAt,
-    expiresAt: issuedAt + lifetimeOf(parts, members, now),
+    expiresAt: issuedAt + lifetimeOf(parts, members, issuedAt, headers),
     ...(scope !== null && { scope }),
     ...(details && { details }),
     ...(used !== null && { refreshToken: (typeof next === 'string' && next) || used }),
@@ -128,13 +108,12 @@ export function tokenFrom(
 }
 
 function furtherMembers(parts: ProtocolParts, members: Members, tokens: unknown[]): Members | undefined {
+  const others = Object.entries(members).filter(([name]) => !TOKEN_MEMBERS.includes(name));
   try {
-    const details = detailsOf(members, tokens);
-    if (details !== 'too_large') return details;
-    hint(parts, 'more than 16 KiB of further members; details leaves them out');
-    return undefined;
+    return others.length === 0 ? undefined : detailsOf(Object.fromEntries(others), tokens);
   } catch {
-    throw invalid(parts.client, 'has members that cannot be kept as JSON', false);
+    hint(parts, 'further members that are no JSON, or more than 16 KiB; details leaves them out');
+    return undefined;
   }
 }
 
@@ -152,19 +131,20 @@ function tokenTypeOf(parts: ProtocolParts, body: Members): AccessTokenType | und
   return name === 'dpop' ? 'DPoP' : undefined;
 }
 
-function lifetimeOf(parts: ProtocolParts, members: Members, now: number): number {
-  const { defaultLifetimeMs } = parts.options;
+function lifetimeOf(parts: ProtocolParts, members: Members, issuedAt: number, headers: Headers): number {
+  const { client, clock, options } = parts;
   const { expires_in: expiresIn } = members;
-  if (expiresIn !== undefined && expiresIn !== null) {
-    const seconds = numberIn(expiresIn);
-    if (!(seconds > 0)) throw invalid(parts.client, 'has an expires_in that is not a positive number');
-    return Math.min(seconds * 1000, YEAR_MS);
+  if (expiresIn === undefined || expiresIn === null) {
+    const left = timeLeft(members, issuedAt, clock.now(), headers);
+    if (left && left.ms <= 0) throw invalid(client, `has an ${left.name} that has passed`);
+    if (left) return Math.min(left.ms, YEAR_MS);
+    hint(parts, `no expires_in; ${options.defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
+    return options.defaultLifetimeMs;
   }
-  const left = timeLeft(members, now);
-  if (left && left.leftMs <= 0) throw invalid(parts.client, `has an ${left.name} that has passed`);
-  if (left) return Math.min(left.leftMs, YEAR_MS);
-  hint(parts, `no expires_in; ${defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
-  return defaultLifetimeMs;
+  const text = typeof expiresIn === 'string' && /^\d+(\.\d+)?$/.test(expiresIn.trim());
+  const seconds = text || typeof expiresIn === 'number' ? Number(expiresIn) : Number.NaN;
+  if (!(seconds > 0)) throw invalid(client, 'has an expires_in that is not a positive number');
+  return Math.min(seconds * 1000, YEAR_MS);
 }
 
 function hint({ client, warn }: ProtocolParts, missing: string): void {
@@ -178,7 +158,7 @@ export function isNoTokenEndpoint({ error, status }: Pick<TokenRequestError, 'er
 
 function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: unknown): Error {
   const { client } = parts;
-  const members = isRecord(body) ? body : {};
+  const members = asObject(body) ?? {};
   const error = serverText(members['error'], sent.secrets);
   const others = error === undefined ? body : { ...members, error: undefined };
   const errorDescription = serverText(failureText(others), sent.secrets);
@@ -186,19 +166,13 @@ function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: u
     Boolean,
   );
   const reason = said.length === 0 ? '' : `: ${said.join(' ').replace(/\.$/, '')}`;
+  const mayBeEncoding = [undefined, 'invalid_client'].includes(error) && isEncodingSensitive(parts, sent);
+  const encoding = mayBeEncoding ? ' and basicEncoding (id or secret has characters that it changes)' : '';
   const remedy = isNoTokenEndpoint({ error, status })
     ? 'its token endpoint'
-    : `its credentials${encodingHint(parts, sent, error)}, grant, scope and audience`;
+    : `its credentials${encoding}, grant, scope and audience`;
   const message = `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check ${remedy}.`;
   return new TokenRequestError(message, { client, status, error, errorDescription });
-}
-
-/** A secret that one encoding changes and the other does not is right for half of all servers. */
-function encodingHint({ options }: ProtocolParts, { credential = '' }: SentForm, code?: string): string {
-  const { tokenEndpointAuthMethod: method, clientId } = options;
-  const isOdd = [clientId, credential].some((text) => formEncode(text) !== text);
-  const isMeant = method === 'client_secret_basic' && [undefined, 'invalid_client'].includes(code);
-  return isMeant && isOdd ? ' and basicEncoding (id or secret has characters that it changes)' : '';
 }
 
 /** The answer cannot be used; `retryable` when it looks like a passing disturbance, such as a proxy's page. */
@@ -234,14 +208,14 @@ function isTelling(secret: string): boolean {
 /**
  * Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4).
  *
- * @param said what the server says of it, cleaned
+ * @param said what the server says of an outage, cleaned
  */
 export function requireAnswer(
   parts: ProtocolParts,
   what: string,
   url: string,
   answer: Pick<Response, 'status' | 'headers'>,
-  said?: string,
+  said?: () => string | undefined,
 ): void {
   const { client } = parts;
   const { status, headers } = answer;
@@ -253,25 +227,21 @@ export function requireAnswer(
   throw new TokenResponseError(message, { client });
 }
 
-function unavailableNow(
-  { client, clock }: ProtocolParts,
-  what: string,
-  { status, headers }: Pick<Response, 'status' | 'headers'>,
-  said = '',
-): Error {
-  const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, clock.now());
-  const reason = said && ` and said: ${said.replace(/\.$/, '')}`;
-  const message = `The ${what} of OAuth client "${client}" is unavailable: it answered ${status}${reason}.`;
-  return new AuthorizationServerUnavailableError(message, { client, status, retryAfterMs });
+/** The JSON object that `text` is, if it is one. */
+export function parseObject(text: string): Members | undefined {
+  return asObject(parseJson(text));
 }
 
-/** Milliseconds to wait (RFC 9110 §10.2.3: seconds or an HTTP date), 1 hour at most; `undefined` for garbage. */
-export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
-  const value = header?.trim();
-  if (!value) return undefined;
-  if (/^\d+$/.test(value)) return Math.min(Number(value) * 1000, MAX_RETRY_AFTER_MS);
-  // Date.parse would read a date into almost anything with a number in it.
-  if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .* \d\d:\d\d:\d\d( |$)/.test(value)) return undefined;
-  const at = Date.parse(value.endsWith('GMT') ? value : `${value} GMT`); // asctime's form names no zone
-  return Number.isNaN(at) ? undefined : Math.min(Math.max(0, at - now), MAX_RETRY_AFTER_MS);
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+function asObject(value: unknown): Members | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Members)
+    : undefined;
 }

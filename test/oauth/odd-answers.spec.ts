@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
+import { MemoryTokenStore } from 'nestjs-oauth-client';
 import type { AccessToken, OAuthClientOptions, TokenRequestError } from 'nestjs-oauth-client';
 import type { FakeAnswer, FakeResponse } from 'nestjs-oauth-client/testing';
 import { Application } from '../support/application.js';
-import { CLIENT_SECRET } from '../support/server.js';
+import { CLIENT_SECRET, clientOf } from '../support/server.js';
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
 const HOUR_MS = 3_600_000;
@@ -239,7 +240,7 @@ describe('readTokenResponse', () => {
     const error = await failureAfter({ jwt: 'access-token-secret', user: {} }, { readTokenResponse: broken });
     expect(error).toMatchObject({ code: 'token_response_invalid', client: 'api', retryable: false });
     expect(error.cause).toBeUndefined();
-    expect(error.message).toMatch(/readTokenResponse throw; its members are jwt/);
+    expect(error.message).toMatch(/its members are jwt; readTokenResponse threw/);
   });
 
   it('69. Where it throws at a page, the request is made again', async () => {
@@ -262,9 +263,7 @@ describe('readTokenResponse', () => {
     async (read) => {
       const error = await failureAfter({ jwt: 'x' }, { readTokenResponse: () => read });
       expect(error).toMatchObject({ code: 'token_response_invalid', retryable: false });
-      expect(error.message).toContain(
-        'its members are jwt; have readTokenResponse return it as access_token.',
-      );
+      expect(error.message).toContain('its members are jwt; readTokenResponse threw, or returned none.');
     },
   );
 });
@@ -439,7 +438,19 @@ describe('AccessToken.details', () => {
   it('71. leaves out what is too large to keep, with a warning', async () => {
     const api = await answering({ ...TOKEN, everything: 'x'.repeat(20_000) });
     expect((await api.token()).details).toBeUndefined();
-    expect(api.log.texts.join()).toContain('more than 16 KiB of further members');
+    expect(api.log.texts.join()).toContain('or more than 16 KiB');
+  });
+
+  it('71. comes with a token that another instance put into the store', async () => {
+    const store = new MemoryTokenStore();
+    const first = await Application.withServer(once, { store });
+    first.server.alwaysRespond({ ...TOKEN, instance_url: 'https://eu1.example' });
+    const second = await Application.start({ oauth: { clients: { api: clientOf(first.server) }, store } });
+    await first.token();
+    const { details } = await second.token();
+    expect(details).toEqual({ instance_url: 'https://eu1.example' });
+    expect(Object.isFrozen(details)).toBe(true);
+    expect(first.posts).toBe(1);
   });
 
   it('71. does not show in what is logged of a token', async () => {
