@@ -57,13 +57,17 @@ export function temporaryDirectory(prefix) {
 }
 
 /**
- * Builds the library and packs it as `npm publish` would.
+ * Builds the library and packs it as `npm publish` would. With `PACKAGE_TARBALL` it takes that tarball instead, so that a
+ * release tests the one that it publishes.
  *
  * @param {string} directory
  * @returns {string} the tarball's path
  */
 export function pack(directory) {
-  run('npm', ['pack', '--pack-destination', directory]);
+  const given = process.env['PACKAGE_TARBALL'];
+  if (given !== undefined) return resolve(given);
+  run('npm', ['run', 'build']);
+  run('npm', ['pack', '--ignore-scripts', '--pack-destination', directory]);
   const tarball = readdirSync(directory).find((file) => file.endsWith('.tgz'));
   if (!tarball) throw new Error('npm pack made no tarball.');
   return join(directory, tarball);
