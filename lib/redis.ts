@@ -92,7 +92,7 @@ export class RedisTokenStore extends TokenStore {
 
   async get(key: string): Promise<StoredToken | undefined> {
     const name = this.#open(key);
-    return this.#bounded(async () => unseal(this.#keys, name, await this.#read(name)));
+    return this.#bounded(() => this.#entryOf(name, () => this.#read(name)));
   }
 
   async set(key: string, token: StoredToken): Promise<void> {
@@ -102,7 +102,9 @@ export class RedisTokenStore extends TokenStore {
     await this.#bounded(async () => {
       const entry = await seal(this.#keys, name, token);
       const newer = await this.#client.oauthSet(name, entry, token.issuedAt, ttlMs, '');
-      if (newer === null || (await unseal(this.#keys, name, newer))) return;
+      const present = newer === null ? token : await this.#entryOf(name, async () => newer);
+      // A writer whose clock is ahead only seems to be newer.
+      if (newer === null || (present && present.issuedAt > token.issuedAt)) return;
       await this.#client.oauthSet(name, entry, token.issuedAt, ttlMs, newer);
     });
   }
@@ -163,6 +165,13 @@ export class RedisTokenStore extends TokenStore {
     return `${this.#keyPrefix}{${key}}`; // in braces, so that all keys of one operation share a slot of a Cluster
   }
 
+  /** The entry that `read` answers, which is asked for after its remaining time. */
+  async #entryOf(name: string, read: () => Promise<string>): Promise<StoredToken | undefined> {
+    const askedAt = Date.now();
+    const [leftMs, text] = await Promise.all([this.#client.pttl(name), read()]);
+    return byOurClock(await unseal(this.#keys, name, text), leftMs, askedAt, this.#timeoutMs);
+  }
+
   async #read(name: string): Promise<string> {
     const text = await this.#client.get(name).catch((error: Error) => {
       if (!error.message.startsWith('WRONGTYPE')) throw error;
@@ -195,4 +204,26 @@ export class RedisTokenStore extends TokenStore {
       })
       .finally(() => clearInterval(timer));
   }
+}
+
+/** What a writer's clock may be ahead of ours before that counts. */
+const AHEAD_MS = 50;
+
+/**
+ * The entry with its times by our clock. How long it lives is Redis's to say: its writer's clock may be off by hours.
+ *
+ * @param leftMs its remaining time in Redis at some point between `askedAt` and now; negative when there is none
+ * @param delayMs how much later than meant a write may have begun to count down
+ */
+function byOurClock(
+  token: StoredToken | undefined,
+  leftMs: number,
+  askedAt: number,
+  delayMs: number,
+): StoredToken | undefined {
+  if (token === undefined || token.refreshToken !== undefined || leftMs < 0) return token;
+  const behindMs = askedAt + leftMs - token.expiresAt;
+  const isPlausible = behindMs < delayMs && token.expiresAt <= Date.now() + leftMs + AHEAD_MS;
+  if (isPlausible) return token;
+  return { ...token, issuedAt: token.issuedAt + behindMs, expiresAt: token.expiresAt + behindMs };
 }

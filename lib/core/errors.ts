@@ -111,7 +111,7 @@ export class OriginNotAllowedError extends OAuthClientError {
     const remedy =
       origin === undefined
         ? 'an unknown origin: set a baseURL, or give the request an absolute URL'
-        : `${origin}: add that origin to its allowedOrigins, or send the request with oauth: false`;
+        : `${origin}, or not to that path there: add it to its allowedOrigins, or send the request with oauth: false`;
     super('origin_not_allowed', `OAuth client "${client}" may not send its token to ${remedy}.`, { client });
     this.origin = origin ?? 'unknown';
   }

@@ -28,11 +28,15 @@ export type OAuthClientEvent =
       error: OAuthClientError;
     }
   | {
-      /** An API answered 401 to a token. `limited`: too soon after the last one to ask for another. */
+      /**
+       * An API answered 401 to a token. `limited`: too soon after the last one to ask for another. `unshared`: it is one
+       * of several that had been accepted, and other instances that share no store may have displaced them.
+       */
       type: 'token_rejected';
       client: string;
       reason: 'rejected';
       limited: boolean;
+      unshared?: boolean;
       expiresAt: Date;
     }
   | { type: 'token_invalidated'; client: string; reason: 'rejected' | 'forced'; expiresAt?: Date }

@@ -30,6 +30,8 @@ export interface FlightContext {
   readonly closed$: Observable<never>;
   readonly events$: Subject<OAuthClientEvent>;
   tokenRequests: number;
+  /** This instance did not hear from the authorization server last time, or later than another one. */
+  ailing: boolean;
   /** The pause that the authorization server asked for with `Retry-After`: it holds for all tokens of the client. */
   pause: Pause | undefined;
 }

@@ -1,7 +1,7 @@
 import { retryAfterMsOf } from './backoff.js';
 import type { Moment } from './clock.js';
-import { AuthorizationServerUnavailableError, type OAuthClientError } from './errors.js';
-import type { StoredToken } from './token-store.js';
+import { AuthorizationServerUnavailableError, TokenRequestError, type OAuthClientError } from './errors.js';
+import type { StoredFailure, StoredToken } from './token-store.js';
 
 /** Why there is no token, since when, and for how long no other flight should start. */
 export class FlightFailure extends Error {
@@ -9,28 +9,43 @@ export class FlightFailure extends Error {
     readonly error: OAuthClientError,
     readonly at: Moment,
     readonly pauseMs: number,
+    /** Fingerprint of the credentials that the last request presented, if one went out. */
+    readonly credentials?: string,
   ) {
     super(error.message);
   }
 }
 
 /**
- * The failure as an entry for the store, if it is what the server told everybody: to come back later. What an instance
- * could not reach or understand, or what its own credentials were refused for, holds for itself.
+ * The failure as an entry for the store, if it is what the server told everybody, to come back later, or those with
+ * these credentials, that they are wrong. What an instance could not reach or understand holds for itself.
  */
-export function failureEntry({ error, at, pauseMs }: FlightFailure): StoredToken | undefined {
-  if (!(error instanceof AuthorizationServerUnavailableError) || !retryAfterMsOf(error)) return undefined;
-  const { client, message, status } = error;
-  const failure = { client, message, status };
+export function failureEntry({ error, at, pauseMs, credentials }: FlightFailure): StoredToken | undefined {
+  const { client, message } = error;
+  let failure: StoredFailure;
+  if (error instanceof AuthorizationServerUnavailableError && retryAfterMsOf(error)) {
+    failure = { client, message, status: error.status };
+  } else if (error instanceof TokenRequestError && credentials !== undefined && isVerdict(error)) {
+    const { status, error: code, errorDescription } = error;
+    failure = { client, message, status, error: code, errorDescription, credentials };
+  } else return undefined;
   return { value: '', tokenType: 'Bearer', issuedAt: at.wall, expiresAt: at.wall + pauseMs, failure };
+}
+
+/** A refusal without a code may come from a proxy in between, and that of a proof concerns one instance's proofs. */
+function isVerdict({ error }: TokenRequestError): boolean {
+  return error !== undefined && !error.includes('dpop');
 }
 
 /** The failure that {@link failureEntry} kept, as long as it lasts. */
 export function failureOf(entry: StoredToken, now: Moment): FlightFailure | undefined {
   // Another machine's clock may be off by hours.
-  const retryAfterMs = Math.min(entry.expiresAt - now.wall, entry.expiresAt - entry.issuedAt);
-  if (!entry.failure || retryAfterMs <= 0) return undefined;
-  const { message, ...about } = entry.failure;
-  const error = new AuthorizationServerUnavailableError(message, { ...about, retryAfterMs });
-  return new FlightFailure(error, now, retryAfterMs);
+  const leftMs = Math.min(entry.expiresAt - now.wall, entry.expiresAt - entry.issuedAt);
+  if (!entry.failure || leftMs <= 0) return undefined;
+  const { message, credentials, ...about } = entry.failure;
+  const error =
+    credentials === undefined
+      ? new AuthorizationServerUnavailableError(message, { ...about, retryAfterMs: leftMs })
+      : new TokenRequestError(message, { ...about, status: about.status ?? 0 });
+  return new FlightFailure(error, now, leftMs, credentials);
 }

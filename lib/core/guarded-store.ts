@@ -1,5 +1,6 @@
 import { EMPTY, type Subscription, catchError, defer, exhaustMap, filter, take, timer } from 'rxjs';
 import type { Clock } from './clock.js';
+import { MemoryTokenStore } from './memory-token-store.js';
 import type { LockOutcome, StoredToken, TokenStore } from './token-store.js';
 
 const PROBE_INTERVAL_MS = 1_000;
@@ -28,6 +29,11 @@ export class GuardedStore {
     this.#store = store;
     this.#clock = clock;
     this.#onChange = onChange;
+  }
+
+  /** Whether it is more than this process's memory. */
+  get shared(): boolean {
+    return !(this.#store instanceof MemoryTokenStore);
   }
 
   get down(): boolean {

@@ -38,7 +38,8 @@ export class OAuthClient {
     this.#details = mergeTokenRequests(options);
     const { clock, fleet, tracers, closed$, events$ } = runtime;
     const shared = { clock, fleet, tracers, closed$, events$ };
-    this.#context = { client: name, endpoint, options, ...shared, tokenRequests: 0, pause: undefined };
+    const fresh = { tokenRequests: 0, ailing: false, pause: undefined };
+    this.#context = { client: name, endpoint, options, ...shared, ...fresh };
     this.#default = this.#recent = new TokenLife(this.#context, this.#details);
     this.#defaultKey = tokenKey(name, this.#details);
   }

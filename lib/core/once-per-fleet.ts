@@ -1,4 +1,4 @@
-import { firstValueFrom, race, timer, type Observable } from 'rxjs';
+import { NEVER, exhaustMap, filter, firstValueFrom, map, race, timer, type Observable } from 'rxjs';
 import { momentOf, type Clock, type Moment } from './clock.js';
 import type { TokenSource } from './events.js';
 import type { GuardedStore } from './guarded-store.js';
@@ -23,6 +23,15 @@ export interface KeptGrant {
   keep(answer: StoredToken): Promise<void>;
 }
 
+/** What holds when it is this instance's turn to ask. */
+export interface Turn {
+  readonly grant: KeptGrant | undefined;
+  /** When the wait for it began. */
+  readonly since: Moment;
+  /** What another instance was told about its credentials, which may be the same. */
+  readonly rejection: FlightFailure | undefined;
+}
+
 /** What a flight asks of the fleet. */
 export interface FleetTask {
   readonly keys: TokenKeys;
@@ -30,13 +39,17 @@ export interface FleetTask {
   readonly leaseMs: number;
   /** Whether a token found in the store is as good as a new one. */
   readonly acceptable: (stored: StoredToken) => boolean;
-  /** Asks for the token. `since`: when the wait for its turn began. Rejects with a {@link FlightFailure} to be shared. */
-  readonly work: (grant: KeptGrant | undefined, since: Moment) => Promise<AcquiredToken>;
+  /** Whether those that are well should not wait for this instance. */
+  readonly apart: boolean;
+  /** Asks for the token; is ended when another instance has one first. Fails with a {@link FlightFailure} to be shared. */
+  readonly work: (turn: Turn) => Observable<AcquiredToken>;
 }
 
 const POLL_MIN_MS = 20;
 const POLL_MAX_MS = 50;
 const POLL_BUSY_MAX_MS = 250;
+/** How often an instance looks before it asks beside the one that holds the lock: after about 1.5 s, 5 s, 13 s. */
+const PATIENCE = 40;
 
 /** What the instances of a fleet share of a flight: the lock, its result, its failure, and the grant. */
 export class OncePerFleet {
@@ -56,12 +69,12 @@ export class OncePerFleet {
   /** The token of a key: from the store, from the instance that holds the lock, or by the task's work under it. */
   async once(task: FleetTask): Promise<AcquiredToken> {
     const clock = this.#clock;
-    const lockKey = task.keys.grantKey ?? task.keys.key;
     const startedAt = clock.monotonic();
     let lookMs = 0;
-    for (;;) {
+    for (let looks = 0; ; looks++) {
       const since = momentOf(clock);
-      const locked = await this.#store.withLock(lockKey, task.leaseMs, () => this.#readOrWork(task, since));
+      const lock = lockOf(task, looks);
+      const locked = await this.#store.withLock(lock, task.leaseMs, () => this.#readOrWork(task, since));
       if (locked.outcome === 'acquired') return locked.result;
       // Another instance is asking. After a whole lease this one asks as well, even if the next one holds the lock by
       // then; but no grant is ever used by two at once.
@@ -76,6 +89,11 @@ export class OncePerFleet {
     }
   }
 
+  /** What the store holds for a key. Asks nobody else. */
+  look(key: string): Promise<StoredToken | undefined> {
+    return this.#store.get(key);
+  }
+
   /** Takes note of a flight, so that a shutdown can wait for it. */
   track<T>(flight: Promise<T>): Promise<T> {
     const tracked = flight.finally(() => this.#running.delete(tracked));
@@ -86,6 +104,11 @@ export class OncePerFleet {
   /** Whether the store is down, so that each instance asks for itself. */
   get alone(): boolean {
     return this.#store.down;
+  }
+
+  /** Whether other processes may use the same tokens. */
+  get shared(): boolean {
+    return this.#store.shared;
   }
 
   /** Resolves when everything that runs now has ended, or after `limitMs`. */
@@ -107,8 +130,11 @@ export class OncePerFleet {
     const { key, grantKey } = task.keys;
     const entry = await this.#read(task);
     if (entry && acceptable(entry)) return { stored: entry, source: 'store' };
+    const rejection = await this.#failure(`${key}.rejection`);
     try {
-      const issued = await work(grantKey === undefined ? undefined : await this.#grant(grantKey), since);
+      const grant = grantKey === undefined ? undefined : await this.#grant(grantKey);
+      const issued = await firstValueFrom(race(work({ grant, since, rejection }), this.#others(task)));
+      if (issued.source === 'store') return issued;
       const { refreshToken: _, ...token } = issued.stored;
       await this.#store.set(key, newerThan(entry, token));
       return issued;
@@ -117,25 +143,43 @@ export class OncePerFleet {
       // An instance that was held up for longer than its lease may find that another one had more luck.
       const late = await this.#store.get(key);
       if (late && acceptable(late)) return { stored: late, source: 'store' };
-      const shared = failureEntry(reason);
+      const shared = reason === rejection ? undefined : failureEntry(reason);
       if (shared) {
-        this.#ownFailures.set(key, shared.issuedAt);
-        await this.#store.set(failureKey(key), shared);
+        const name = `${key}.${shared.failure?.credentials === undefined ? 'failure' : 'rejection'}`;
+        this.#ownFailures.set(name, shared.issuedAt);
+        await this.#store.set(name, shared);
       }
       throw reason;
     }
+  }
+
+  /** Who asks does not hold the others up for long, and takes what one of them gets meanwhile. */
+  #others({ keys, acceptable }: FleetTask): Observable<AcquiredToken> {
+    if (keys.grantKey !== undefined) return NEVER; // nobody else may ask, and an answer that is lost is a grant that is lost
+    return timer(POLL_BUSY_MAX_MS, POLL_BUSY_MAX_MS, this.#clock.scheduler).pipe(
+      exhaustMap(() => this.look(keys.key)),
+      filter((stored): stored is StoredToken => stored !== undefined && acceptable(stored)),
+      map((stored) => ({ stored, source: 'store' })),
+    );
   }
 
   /** What the store holds. Unless that will do, it rejects as long as the server asked the fleet to wait. */
   async #read({ keys: { key }, acceptable }: FleetTask): Promise<StoredToken | undefined> {
     const entry = await this.#store.get(key);
     if (entry && acceptable(entry)) return entry;
-    const failed = await this.#store.get(failureKey(key));
-    const failure = failed && failureOf(failed, momentOf(this.#clock));
-    // This instance's own pause is over, or it would not ask; a clock set back since must not revive it.
-    if (failed && failed.issuedAt === this.#ownFailures.get(key)) await this.#store.delete(failureKey(key));
-    else if (failure) throw failure;
+    const failure = await this.#failure(`${key}.failure`);
+    if (failure) throw failure;
     return entry;
+  }
+
+  /** What another instance shared under `name`, as long as it lasts. */
+  async #failure(name: string): Promise<FlightFailure | undefined> {
+    const entry = await this.#store.get(name);
+    // This instance's own pause is over, or it would not ask; a clock set back since must not revive it.
+    if (!entry || entry.issuedAt !== this.#ownFailures.get(name))
+      return entry && failureOf(entry, momentOf(this.#clock));
+    await this.#store.delete(name);
+    return undefined;
   }
 
   async #grant(key: string): Promise<KeptGrant> {
@@ -163,6 +207,11 @@ function pollPauseMs(waitedMs: number, lookMs: number): number {
   return Math.max(pauseMs, Math.min(10 * lookMs, POLL_BUSY_MAX_MS));
 }
 
-function failureKey(key: string): string {
-  return `${key}.failure`;
+/**
+ * The lock to wait for: that of the key; for an instance that is not well one that only its like wait for; another one
+ * each time the wait gets twice as long. Of a grant there is one, since no two may use it at once.
+ */
+function lockOf({ keys: { key, grantKey }, apart }: FleetTask, looks: number): string {
+  const lane = Math.floor(Math.log2(looks / PATIENCE + 1));
+  return grantKey ?? [key, ...(apart ? ['apart'] : []), ...(lane > 0 ? [lane] : [])].join('.');
 }

@@ -31,4 +31,14 @@ export class RejectionLimit {
     this.#until = now + holdMs(this.#inARow, this.#clock.random());
     return true;
   }
+
+  /** Whether this is about the third within seconds. */
+  get repeated(): boolean {
+    return this.#burst < BURST - 2;
+  }
+
+  /** The replacement came from another instance, so that it cost no token request. */
+  refund(): void {
+    this.#burst++;
+  }
 }

@@ -1,13 +1,17 @@
-import { ReplaySubject, connectable, defer, finalize, firstValueFrom, from, race, retry, timer } from 'rxjs';
-import type { Observable } from 'rxjs';
-import type { AccessToken } from './access-token.js';
+import { ReplaySubject, connectable, defer, firstValueFrom, from, race, timer } from 'rxjs';
+import { catchError, finalize, retry, share, tap, type Observable } from 'rxjs';
+import { HeldToken, acquiredAt, type AccessToken, type TokenPhase } from './access-token.js';
 import { backoffSlotMs, errorDuring, pauseMsAfter, retryAfterMsOf } from './backoff.js';
 import { SleptError, elapsedMs, later, momentOf, remainingMs, whileAwake, type Moment } from './clock.js';
-import { AuthorizationServerUnavailableError, OAuthClientError } from './errors.js';
+import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from './errors.js';
 import type { FlightContext } from './flight-context.js';
 import { FlightFailure } from './flight-failure.js';
-import type { AcquiredToken, FleetTask, KeptGrant } from './once-per-fleet.js';
-import type { TokenKeys, TokenRequestDetails } from './token-request.js';
+import type { AcquiredToken, FleetTask, Turn } from './once-per-fleet.js';
+import { tokenKeys, type TokenKeys } from './token-request.js';
+import type { TokenRequestContext, TokenRequestDetails } from './token-request.js';
+import type { StoredToken } from './token-store.js';
+
+type OnSend = NonNullable<TokenRequestContext['onSend']>;
 
 /** One shared wait for a token. */
 export interface Flight {
@@ -47,36 +51,54 @@ export function sharedWait(token$: Observable<AccessToken>): Flight & { start():
 }
 
 async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredToken> {
-  const { client, clock, fleet } = context;
-  const failed = (reason: unknown): FlightFailure => {
-    const error = asOAuthClientError(reason, client);
-    return new FlightFailure(error, momentOf(clock), pauseMsAfter(error, plan.failures + 1, clock.random()));
-  };
   const keys = await plan.keys().catch((reason: unknown) => {
-    throw failed(reason);
+    throw failed(context, plan, reason);
   });
-  const leaseMs = leaseMsOf(context);
-  const work: FleetTask['work'] = async (grant, since) => {
-    // Nobody waits that long for a turn while awake.
-    if (elapsedMs(momentOf(clock), since) > leaseMs || !plan.onBegin()) throw new SleptError();
-    const { pause } = context;
-    const now = momentOf(clock);
-    const error = pause && errorDuring(pause, now);
-    const leftMs = pause ? remainingMs(now, pause.until) : 0;
-    if (error && leftMs > 0) throw new FlightFailure(error, now, leftMs); // it began during the wait for this turn
-    return firstValueFrom(askForToken(context, plan, grant, since)).catch((reason: unknown) => {
-      const failure = failed(reason);
-      throw reason instanceof SleptError || failure.error.code === 'closed' ? reason : failure;
-    });
-  };
+  const work = (turn: Turn) => takeTurn(context, plan, turn);
+  const task = { keys, leaseMs: leaseMsOf(context), acceptable: plan.acceptable, work };
   for (;;) {
     try {
-      return await fleet.once({ keys, leaseMs, acceptable: plan.acceptable, work });
+      return await context.fleet.once({ ...task, apart: context.ailing });
     } catch (reason) {
       // Another instance may have had its turn meanwhile, so that all begins again.
       if (!(reason instanceof SleptError) || !plan.onBegin()) throw reason;
     }
   }
+}
+
+/** Asks the authorization server, unless something speaks against that by now. */
+function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observable<AcquiredToken> {
+  const { pause, clock } = context;
+  const now = momentOf(clock);
+  // Nobody waits that long for a turn while awake.
+  if (elapsedMs(now, turn.since) > leaseMsOf(context) || !plan.onBegin()) throw new SleptError();
+  const error = pause && errorDuring(pause, now);
+  const leftMs = pause ? remainingMs(now, pause.until) : 0;
+  if (error && leftMs > 0) throw new FlightFailure(error, now, leftMs); // it began during the wait for this turn
+  let credentials: string | undefined;
+  const onSend: OnSend = (presented) => {
+    const { rejection } = turn;
+    if (rejection && rejection.credentials === presented) throw rejection;
+    context.tokenRequests++;
+    credentials = presented;
+  };
+  return askForToken(context, plan, turn, onSend).pipe(
+    catchError((reason: unknown) => {
+      throw isFinal(reason) ? reason : failed(context, plan, reason, credentials);
+    }),
+  );
+}
+
+function failed({ client, clock }: FlightContext, plan: FlightPlan, reason: unknown, credentials?: string) {
+  const error = asOAuthClientError(reason, client);
+  const pauseMs = pauseMsAfter(error, plan.failures + 1, clock.random());
+  return new FlightFailure(error, momentOf(clock), pauseMs, credentials);
+}
+
+/** Whether a flight ends with just this: a sleep, what another instance was told, the end of the application. */
+function isFinal(reason: unknown): boolean {
+  if (reason instanceof OAuthClientError) return reason.code === 'closed';
+  return reason instanceof SleptError || reason instanceof FlightFailure;
 }
 
 /** The server's word holds for all tokens of the client at once; of two pauses the longer one. */
@@ -95,17 +117,17 @@ export function leaseMsOf({ options: { retry: limits, timeoutMs } }: FlightConte
  * A token from the authorization server: up to `retry.attempts` requests, each within `timeoutMs`, all of them with
  * their pauses within `retry.totalMs`. Only time in which the process is awake counts.
  *
- * @param since when the flight began to wait for its turn; counts towards `retry.totalMs`
+ * @param turn the wait for which counts towards `retry.totalMs`
  * @throws {SleptError} when the process slept meanwhile
  */
-function askForToken(context: FlightContext, plan: FlightPlan, grant: KeptGrant | undefined, since: Moment) {
+function askForToken(context: FlightContext, plan: FlightPlan, turn: Turn, onSend: OnSend) {
   const { client, clock, closed$ } = context;
   const { timeoutMs, retry: limits } = context.options;
-  const leftMs = () => limits.totalMs - (clock.monotonic() - since.monotonic);
+  const leftMs = () => limits.totalMs - (clock.monotonic() - turn.since.monotonic);
   const requestIsLate = () => tooLate(client, `did not complete a token request within ${timeoutMs} ms`);
   const flightIsLate = () => tooLate(client, `did not complete the flight within ${limits.totalMs} ms`);
   const pause$ = (reason: unknown, failures: number): Observable<unknown> => {
-    if (reason instanceof SleptError) throw reason;
+    if (isFinal(reason)) throw reason;
     const error = asOAuthClientError(reason, client);
     pauseClient(context, error);
     plan.onFailing();
@@ -114,7 +136,7 @@ function askForToken(context: FlightContext, plan: FlightPlan, grant: KeptGrant 
     if (!error.retryable || failures >= limits.attempts || pauseMs >= leftMs()) throw error;
     return timer(pauseMs, clock.scheduler);
   };
-  const flight$ = oneRequest(context, plan.details, grant).pipe(
+  const flight$ = oneRequest(context, plan.details, turn, onSend).pipe(
     whileAwake(timeoutMs, clock, requestIsLate, isAnswer),
     retry({ delay: pause$ }),
   );
@@ -122,13 +144,17 @@ function askForToken(context: FlightContext, plan: FlightPlan, grant: KeptGrant 
     if (leftMs() <= 0) throw flightIsLate();
     return flight$.pipe(whileAwake(leftMs(), clock, flightIsLate));
   });
-  return race(closed$, inTime$); // the closing first, so that nothing is sent once the module is closed
+  let heard = false;
+  const heard$ = inTime$.pipe(
+    tap({ next: () => (heard = true), error: (reason: unknown) => (heard = isWord(reason)) }),
+    finalize(() => (context.ailing = !heard)),
+  );
+  return race(closed$, heard$); // the closing first, so that nothing is sent once the module is closed
 }
 
 /** One token request; aborted when nobody wants it any more. */
-function oneRequest(context: FlightContext, details: TokenRequestDetails, grant: KeptGrant | undefined) {
+function oneRequest(context: FlightContext, details: TokenRequestDetails, { grant }: Turn, onSend: OnSend) {
   const { client, clock, endpoint, tracers } = context;
-  const onSend = () => void context.tokenRequests++;
   const request = async (signal: AbortSignal): Promise<AcquiredToken> => {
     const started = momentOf(clock);
     const send = () => endpoint.request(details, { signal, refreshToken: grant?.refreshToken, onSend });
@@ -156,9 +182,69 @@ function isAnswer(error: unknown): boolean {
   return error instanceof AuthorizationServerUnavailableError && error.status !== undefined;
 }
 
+/** Whether the server said anything at all. */
+function isWord(error: unknown): boolean {
+  return isAnswer(error) || error instanceof TokenRequestError;
+}
+
 /** What a flight failed with, as an error that callers can tell from others. */
 export function asOAuthClientError(reason: unknown, client: string): OAuthClientError {
   if (reason instanceof OAuthClientError) return reason;
   const message = `A token request of OAuth client "${client}" failed unexpectedly.`;
   return new AuthorizationServerUnavailableError(message, { client, cause: reason });
+}
+
+/** How long one look at the store serves all callers. */
+const LOOK_MS = 50;
+
+/** One key as the fleet shares it: its place in the store, and what is found there as this instance counts its life. */
+export class SharedKey {
+  readonly details: TokenRequestDetails;
+  readonly #context: FlightContext;
+  readonly #jitter: number;
+  /** The removal of a dropped token from the store. */
+  #forgotten: Promise<void> | undefined;
+  #stored$: Observable<StoredToken | undefined> | undefined;
+
+  constructor(context: FlightContext, details: TokenRequestDetails) {
+    this.details = details;
+    this.#context = context;
+    this.#jitter = 0.9 + 0.2 * context.clock.random();
+  }
+
+  /** The keys, once what was dropped is gone from the store. */
+  async keys(): Promise<TokenKeys> {
+    await this.#forgotten;
+    return tokenKeys(this.#context.endpoint, this.details);
+  }
+
+  /** Removes the token of that value, or any, from the store. */
+  forget(value: string | undefined): void {
+    this.#forgotten = tokenKeys(this.#context.endpoint, this.details)
+      .then(({ key }) => this.#context.fleet.forget(key, value))
+      .catch(() => undefined); // the next flight makes the keys again, and tells what is wrong with them
+  }
+
+  /** What the store holds, now or a moment ago. Asks nobody for a token. */
+  get stored$(): Observable<StoredToken | undefined> {
+    const { clock, fleet } = this.#context;
+    return (this.#stored$ ??= defer(() => this.keys().then(({ key }) => fleet.look(key))).pipe(
+      share({
+        connector: () => new ReplaySubject(1),
+        resetOnComplete: () => timer(LOOK_MS, clock.scheduler),
+        resetOnRefCountZero: false,
+      }),
+    ));
+  }
+
+  /** Where a token out of the store is in its life. */
+  phaseOf(stored: StoredToken): TokenPhase {
+    return this.hold(stored).phaseAt(momentOf(this.#context.clock));
+  }
+
+  /** @param started when its request began, if this instance made it */
+  hold(stored: StoredToken, started?: Moment): HeldToken {
+    const acquired = acquiredAt(stored, momentOf(this.#context.clock), started);
+    return new HeldToken(stored, acquired, this.#context.options.refreshAhead, this.#jitter);
+  }
 }

@@ -1,5 +1,6 @@
-import { catchError, defer, firstValueFrom, map, of, throwError, timeout, type Observable } from 'rxjs';
-import { type AccessToken, HeldToken, acquiredAt } from './access-token.js';
+import { catchError, defer, firstValueFrom, map, mergeMap, of, throwError, timeout } from 'rxjs';
+import type { Observable } from 'rxjs';
+import type { AccessToken, HeldToken } from './access-token.js';
 import { SleptError, elapsedMs, later, momentOf, type Moment } from './clock.js';
 import { errorDuring, type Pause } from './backoff.js';
 import type { TokenRequestReason, TokenStatus } from './events.js';
@@ -7,11 +8,10 @@ import type { FlightContext } from './flight-context.js';
 import { FlightFailure } from './flight-failure.js';
 import type { AcquiredToken } from './once-per-fleet.js';
 import { RejectionLimit } from './rejection-limit.js';
-import { tokenKeys, type TokenRequestDetails } from './token-request.js';
-import { acquireToken, asOAuthClientError, leaseMsOf, sharedWait } from './token-flight.js';
+import type { TokenRequestDetails } from './token-request.js';
+import { SharedKey, acquireToken, asOAuthClientError, leaseMsOf, sharedWait } from './token-flight.js';
 import type { Flight, FlightPlan } from './token-flight.js';
 import * as states from './token-state.js';
-import type { StoredToken } from './token-store.js';
 
 /** A token younger than this, and not yet accepted, may be unknown to an API that accepted the one before. */
 const LAG_MS = 5_000;
@@ -23,18 +23,16 @@ export type Rejection = 'lagging' | 'superseded' | 'limited' | 'replaceable';
 export class TokenLife {
   readonly client: string;
   readonly #context: FlightContext;
-  readonly #details: TokenRequestDetails;
-  readonly #jitter: number;
+  readonly #key: SharedKey;
   #state = states.COLD;
   #rejections: RejectionLimit | undefined;
-  /** The removal of a dropped token from the store. */
-  #forgotten: Promise<void> | undefined;
+  /** When an API first accepted a token, the last time that happened; on the monotonic clock. */
+  #acceptedAt = Number.NEGATIVE_INFINITY;
 
   constructor(context: FlightContext, details: TokenRequestDetails) {
     this.client = context.client;
     this.#context = context;
-    this.#details = details;
-    this.#jitter = 0.9 + 0.2 * context.clock.random();
+    this.#key = new SharedKey(context, details);
   }
 
   /** Whether a token was ever asked for. */
@@ -75,20 +73,27 @@ export class TokenLife {
   /** An API accepted the token: what was held against its predecessors is over. */
   accept(token: AccessToken): void {
     const { held } = this.#state;
-    if (held.kind === 'token' && held.standing !== 'accepted' && held.token.token === token)
-      this.#apply({ type: 'accepted' });
+    if (held.kind === 'none' || held.standing === 'accepted' || held.token.token !== token) return;
+    this.#acceptedAt = this.#context.clock.monotonic();
+    this.#apply({ type: 'accepted' });
   }
 
-  /** An API answered 401 to `rejected`. Forgets exactly that token, unless that is too soon. */
-  reject(rejected: AccessToken): Rejection {
+  /**
+   * An API answered 401 to `rejected`. Forgets exactly that token, unless that is too soon, or the API may have learnt
+   * of it only since the request went out (`sentAt`, monotonic).
+   */
+  reject(rejected: AccessToken, sentAt = Number.POSITIVE_INFINITY): Rejection {
     const { held } = this.#state;
     if (held.kind === 'none' || held.token.token.value !== rejected.value) return 'superseded';
-    const { client, clock, events$ } = this.#context;
+    const { client, clock, events$, fleet } = this.#context;
     const ageMs = elapsedMs(momentOf(clock), held.token.acquired);
-    if (held.standing === 'successor' && ageMs < LAG_MS) return 'lagging';
-    const limited = !(this.#rejections ??= new RejectionLimit(clock)).allow(held.standing === 'accepted');
+    if ((held.standing === 'successor' || sentAt < this.#acceptedAt) && ageMs < LAG_MS) return 'lagging';
+    const accepted = held.standing === 'accepted';
+    const rejections = (this.#rejections ??= new RejectionLimit(clock));
+    const limited = !rejections.allow(accepted);
+    const unshared = accepted && rejections.repeated && !fleet.shared;
     const { expiresAt } = rejected;
-    events$.next({ type: 'token_rejected', client, reason: 'rejected', limited, expiresAt });
+    events$.next({ type: 'token_rejected', client, reason: 'rejected', limited, unshared, expiresAt });
     if (limited) return 'limited';
     this.drop('rejected');
     return 'replaceable';
@@ -96,14 +101,12 @@ export class TokenLife {
 
   /** Forgets the token in hand, here and in the store; one on its way is welcome. With `only`, just that token. */
   drop(reason: 'rejected' | 'forced', only?: AccessToken): void {
-    const { client, endpoint, fleet, events$ } = this.#context;
+    const { client, events$ } = this.#context;
     const { held } = this.#state;
     const token = held.kind === 'token' ? held.token.token : undefined;
     if (only && token?.value !== only.value) return;
     this.#apply({ type: 'dropped', because: reason });
-    this.#forgotten = tokenKeys(endpoint, this.#details)
-      .then(({ key }) => fleet.forget(key, token?.value))
-      .catch(() => undefined); // the next flight makes the keys again, and tells what is wrong with them
+    this.#key.forget(token?.value);
     const about = token && { expiresAt: token.expiresAt };
     events$.next({ type: 'token_invalidated', client, reason, ...about });
   }
@@ -133,10 +136,26 @@ export class TokenLife {
     const now = momentOf(this.#context.clock);
     const pause = this.#pause(now);
     const held = force ? states.COLD.held : this.#state.held;
-    if (states.decide({ ...this.#state, held }, now, pause) === 'fail' && pause)
-      return throwError(() => errorDuring(pause, now));
+    if (states.decide({ ...this.#state, held }, now, pause) === 'fail' && pause) {
+      const failed$ = throwError(() => errorDuring(pause, now));
+      return force ? failed$ : this.#found(failed$);
+    }
     if (held.kind === 'none') return this.#join(force ? 'forced' : held.because, now).token$;
     return this.#spared(held.token, this.#join('refresh_ahead', now), now);
+  }
+
+  /** During a pause this instance lives on the tokens of the others, as long as they store some. */
+  #found(failed$: Observable<never>): Observable<AccessToken> {
+    return this.#key.stored$.pipe(
+      mergeMap((stored) => {
+        const allowed = stored && states.allows(this.#state.refused, stored);
+        if (allowed && this.#key.phaseOf(stored) !== 'expired')
+          this.#apply({ type: 'found', token: this.#key.hold(stored) });
+        const held = states.unexpired(this.#state, momentOf(this.#context.clock));
+        return held ? of(held.token.token) : failed$;
+      }),
+      catchError(() => failed$),
+    );
   }
 
   /** In its last moments the token in hand still beats an error, and a wait that would outlast it. */
@@ -170,6 +189,7 @@ export class TokenLife {
     const acquired$ = defer(() => acquireToken(this.#context, this.#plan(flight, reason)));
     const token$: Observable<AccessToken> = acquired$.pipe(
       map((acquired) => {
+        if (reason === 'rejected' && acquired.source === 'store') this.#rejections?.refund();
         const token = this.#land(flight, acquired);
         const { expiresAt, scope } = token;
         events$.next({ type: 'token_acquired', ...about(), source: acquired.source, expiresAt, scope });
@@ -195,22 +215,20 @@ export class TokenLife {
   }
 
   #plan(flight: Flight, reason: TokenRequestReason): FlightPlan {
-    const { clock, endpoint } = this.#context;
+    const { clock } = this.#context;
     const { held, failures } = this.#state;
     // A forced refresh is for a token that is newer than what there is, here or in the store.
     const anew = reason === 'forced' && held.kind === 'none';
     const replaced: states.Refused = anew
-      ? { before: later(momentOf(clock), -1) }
+      ? { values: [], before: later(momentOf(clock), -1) }
       : states.refusing(this.#state);
     return {
-      keys: () => Promise.resolve(this.#forgotten).then(() => tokenKeys(endpoint, this.#details)),
-      details: this.#details,
+      keys: () => this.#key.keys(),
+      details: this.#key.details,
       failures,
-      acceptable: (stored) => {
-        if (!states.allows(this.#state.refused, stored) || !states.allows(replaced, stored)) return false;
-        const phase = this.#hold(stored, undefined).phaseAt(momentOf(clock));
-        return phase === 'fresh' || phase === 'refresh_due';
-      },
+      acceptable: (stored) =>
+        [replaced, this.#state.refused].every((refused) => states.allows(refused, stored)) &&
+        ['fresh', 'refresh_due'].includes(this.#key.phaseOf(stored)),
       onBegin: () => {
         this.#apply({ type: 'flies_on', flight, since: momentOf(clock) });
         return states.isPresent(this.#state, flight);
@@ -222,15 +240,10 @@ export class TokenLife {
   #land(flight: Flight, { stored, started }: AcquiredToken): AccessToken {
     const { clock } = this.#context;
     const current = states.isPresent(this.#state, flight);
-    const token = this.#hold(stored, started);
+    const token = this.#key.hold(stored, started);
     this.#apply({ type: 'landed', flight, token, now: momentOf(clock), chance: clock.random() });
     const { held } = this.#state;
     // What was asked for before it was given up serves the callers who wait for it, and no others.
     return current && held.kind === 'token' ? held.token.token : token.token;
-  }
-
-  #hold(stored: StoredToken, started: Moment | undefined): HeldToken {
-    const acquired = acquiredAt(stored, momentOf(this.#context.clock), started);
-    return new HeldToken(stored, acquired, this.#context.options.refreshAhead, this.#jitter);
   }
 }

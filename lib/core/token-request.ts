@@ -81,8 +81,11 @@ export interface TokenRequestContext {
   signal: AbortSignal;
   /** What the store keeps for a grant that rotates; `undefined` before the first request. */
   refreshToken: string | undefined;
-  /** Called before each request that goes out; it may take more than one. */
-  onSend?: () => void;
+  /**
+   * Called before each request that goes out, of which it may take more than one, with a keyed fingerprint of the
+   * credentials in it. What this throws ends the token request, and nothing is sent.
+   */
+  onSend?: (credentials?: string) => void;
 }
 
 export interface TokenKeys {

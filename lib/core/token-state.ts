@@ -29,9 +29,9 @@ interface Flying {
   readonly course: 'awaited' | 'in_background' | 'failing';
 }
 
-/** Tokens that no store may bring back: the one an API rejected, and all that were requested before a moment. */
+/** Tokens that no store may bring back: the last ones that were dropped, and all that were requested before a moment. */
 export interface Refused {
-  readonly value?: string;
+  readonly values: readonly string[];
   readonly before: Moment;
   /** One that was given up is on its way, and the store will hold it some time from now. */
   readonly onItsWay?: boolean | undefined;
@@ -56,9 +56,11 @@ export const COLD: TokenState = {
   failures: 0,
   failure: undefined,
   trusted: false,
-  refused: { before: { wall: Number.NEGATIVE_INFINITY, monotonic: Number.NEGATIVE_INFINITY } },
+  refused: { values: [], before: { wall: Number.NEGATIVE_INFINITY, monotonic: Number.NEGATIVE_INFINITY } },
 };
 const IDLE: Refresh = { kind: 'idle' };
+/** How many dropped tokens are remembered. A store that was away may still hold what was rejected before the last one. */
+const REFUSED = 10;
 
 /** What changes a state. The middle three tell how a flight goes on, and concern the present one only. */
 export type TokenEvent =
@@ -67,6 +69,7 @@ export type TokenEvent =
   | { readonly type: 'landed'; readonly flight: Flight; readonly token: HeldToken; readonly now: Moment; readonly chance: number }
   | { readonly type: 'crashed'; readonly flight: Flight; readonly failure: FlightFailure }
   | { readonly type: 'abandoned'; readonly flight: Flight }
+  | { readonly type: 'found'; readonly token: HeldToken }
   | { readonly type: 'accepted' }
   | { readonly type: 'dropped'; readonly because: 'expired' | 'rejected' | 'forced' }
   | { readonly type: 'given_up'; readonly now: Moment }; // prettier-ignore
@@ -116,17 +119,23 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
       const course = inNoHurry ? 'in_background' : 'awaited';
       return { ...state, refresh: { kind: 'flying', flight, since: now, course } };
     }
+    case 'found': // another instance's token, which ends neither the pause nor the trouble
+      return held.kind === 'token' ? state : { ...state, held: taken(state, event.token) };
     case 'accepted':
       if (held.kind === 'none') return state;
       return { ...state, held: { ...held, standing: 'accepted' }, trusted: true };
     case 'dropped':
       // For good, whatever the clocks say later.
-      return { ...state, held: { kind: 'none', because: event.because }, refused: refusing(state) };
+      return {
+        ...state,
+        held: { kind: 'none', because: event.because },
+        refused: dropping(state, event.because),
+      };
     case 'given_up': {
       // A flight under way serves the callers who wait for it, and no others.
       const flying = refresh.kind === 'flying';
       const onItsWay = flying || state.refused.onItsWay;
-      const refused = { ...refusing(state), before: event.now, onItsWay };
+      const refused = { ...dropping(state, 'forced'), before: event.now, onItsWay };
       const none: Held = { kind: 'none', because: 'forced' };
       return { ...state, held: none, refresh: flying ? IDLE : refresh, refused };
     }
@@ -159,8 +168,7 @@ function landed(state: TokenState, event: Extract<TokenEvent, { type: 'landed' }
   const previous = unexpired(state, now);
   const fresher = previous === undefined || token.token.expiresAt > previous.token.token.expiresAt;
   const same = previous?.token.token.value === token.token.value;
-  const standing = same ? previous.standing : state.trusted ? 'successor' : 'new';
-  const held = previous && same && !fresher ? previous : ({ kind: 'token', token, standing } as const);
+  const held = !same ? taken(state, token) : fresher ? { ...previous, token } : previous;
   const refused = state.refused.onItsWay ? { ...state.refused, onItsWay: false } : state.refused;
   if (fresher || held.token.phaseAt(now) === 'fresh')
     return { ...state, held, refused, refresh: IDLE, failures: 0, failure: undefined };
@@ -169,18 +177,27 @@ function landed(state: TokenState, event: Extract<TokenEvent, { type: 'landed' }
   return { ...state, held, refused, refresh, failures, failure: undefined };
 }
 
-/** What `state` refuses already, and its own token. */
+function taken({ trusted }: TokenState, token: HeldToken) {
+  return { kind: 'token', token, standing: trusted ? 'successor' : 'new' } as const;
+}
+
+/** What `state` refuses without its token, by value: clocks of several machines do not say which one is older. */
+function dropping({ held, refused }: TokenState, because: 'expired' | 'rejected' | 'forced'): Refused {
+  if (held.kind === 'none') return refused;
+  const earlier = because === 'expired' ? [] : refused.values.slice(1 - REFUSED); // those have expired as well
+  return { ...refused, values: [...earlier, held.token.token.value] };
+}
+
+/** What cannot take the place of the token in hand: itself, and what is older. */
 export function refusing({ held, refused }: TokenState): Refused {
   if (held.kind === 'none') return refused;
   const { token, acquired } = held.token;
-  // A store that was away may still hold what was rejected before this one.
-  const before = { ...refused.before, wall: Math.max(refused.before.wall, acquired.wall - 1) };
-  return { ...refused, value: token.value, before };
+  return { values: [token.value], before: { ...refused.before, wall: acquired.wall - 1 } };
 }
 
 /** Whether a token out of a store may be used. */
 export function allows(refused: Refused, { value, issuedAt, failure }: StoredToken): boolean {
-  return !failure && !refused.onItsWay && value !== refused.value && issuedAt > refused.before.wall;
+  return !failure && !refused.onItsWay && !refused.values.includes(value) && issuedAt > refused.before.wall;
 }
 
 /** What there is to use, if it has not expired. */

@@ -14,16 +14,21 @@ export interface StoredToken {
   expiresAt: number;
   /** The refresh token the grant's next request needs, on an entry of its own; such an entry outlives `expiresAt`. */
   refreshToken?: string;
-  /** Set on entries that hold no token: the server asked everybody not to come back before `expiresAt`. */
+  /** Set on entries that hold no token: until `expiresAt` nobody whom it concerns should ask the server again. */
   failure?: StoredFailure;
 }
 
-/** What an instance learnt from the server that holds for the whole fleet. */
+/** What an instance learnt from the server that holds for the whole fleet, or for those with the same credentials. */
 export interface StoredFailure {
   client?: string | undefined;
   message: string;
   /** HTTP status of the answer. */
   status?: number | undefined;
+  /** Of a rejection (RFC 6749 §5.2): the server's code. */
+  error?: string | undefined;
+  errorDescription?: string | undefined;
+  /** Of a rejection: a keyed fingerprint of the credentials that were rejected. */
+  credentials?: string | undefined;
 }
 
 /**

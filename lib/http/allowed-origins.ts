@@ -5,28 +5,42 @@ export type RequestTarget = Pick<AxiosRequestConfig, 'baseURL' | 'url' | 'allowA
 
 const ABSOLUTE = /^([a-z][a-z\d+\-.]*:)?\/\//i;
 
+/** How often a path may be encoded over and over; nobody means to send more. */
+const MAX_ENCODINGS = 8;
+
 /** The origins, with an optional path prefix each, that may receive a client's token. */
 export class AllowedOrigins {
   readonly #baseURL: string | undefined;
+  readonly #base: URL | undefined;
+  readonly #isWhole: boolean;
   readonly #allowed: { origin: string; path: string }[];
 
-  /** @param allowedOrigins origins beside that of `baseURL`; a path, if any, limits them to what lies below. */
+  /**
+   * @param allowedOrigins origins beside that of `baseURL`; a path, if any, limits them to what lies below. Those on
+   * baseURL's own origin take its place.
+   */
   constructor(baseURL: string | undefined, allowedOrigins: readonly string[] = []) {
     this.#baseURL = baseURL;
+    this.#base = baseURL === undefined ? undefined : new URL(baseURL);
     this.#allowed = allowedOrigins.map((allowed) => {
       const { origin, pathname } = new URL(allowed);
       return { origin, path: pathname.endsWith('/') ? pathname : `${pathname}/` };
     });
-    if (baseURL !== undefined) this.#allowed.push({ origin: new URL(baseURL).origin, path: '/' });
+    const own = this.#allowed.filter(({ origin }) => origin === this.#base?.origin);
+    this.#isWhole = own.every(({ path }) => path === '/');
+    if (this.#base && own.length === 0) this.#allowed.push({ origin: this.#base.origin, path: '/' });
   }
 
   /** Whether `request` stays within them, as Axios will resolve it. */
   allow(request: RequestTarget): boolean {
-    const { baseURL, url = '' } = request;
-    // A relative path below our own baseURL cannot leave its origin, and needs no parsing.
-    if (baseURL !== undefined && baseURL === this.#baseURL && !ABSOLUTE.test(url)) return true;
+    if (this.#isWhole && this.#isRelative(request)) return true;
     const target = targetOf(request);
     return target !== undefined && this.reach(target) > 0;
+  }
+
+  /** A URL on the server that `request` goes to; `undefined` when that cannot be told. */
+  siteOf(request: RequestTarget): URL | undefined {
+    return this.#isRelative(request) ? this.#base : targetOf(request);
   }
 
   /** How much of `target` an allowed origin covers, to tell the better of two matches; 0 when none does. */
@@ -35,12 +49,35 @@ export class AllowedOrigins {
     const below = target.pathname.endsWith('/') ? target.pathname : `${target.pathname}/`;
     let reach = 0;
     for (const { origin, path } of this.#allowed) {
-      // Some servers decode %2F and %5C before they resolve dots, so a prefix would not hold them.
-      const covered = path === '/' || (below.startsWith(path) && !/%2f|%5c/i.test(below));
+      const covered = path === '/' || (below.startsWith(path) && isPlain(below.slice(path.length)));
       if (origin === target.origin && covered) reach = Math.max(reach, path.length);
     }
     return reach;
   }
+
+  /** A relative path below our own baseURL cannot leave its origin, and needs no parsing. */
+  #isRelative({ baseURL, url = '' }: RequestTarget): boolean {
+    return baseURL !== undefined && baseURL === this.#baseURL && !ABSOLUTE.test(url);
+  }
+}
+
+/**
+ * Whether every server takes a path, which ends in a slash, for the same segments. Some decode it once more, or
+ * slashes and backslashes too, before they resolve dots, cut off what follows a semicolon, or merge slashes; a prefix
+ * would not hold what they then leave.
+ */
+function isPlain(path: string): boolean {
+  let text = path;
+  for (let i = 0, before = ''; text !== before; i++) {
+    if (i > MAX_ENCODINGS) return false;
+    before = text;
+    text = text.replace(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+  }
+  // What is no UTF-8 may be dots and slashes in disguise, and so may the wide forms of those.
+  const plain = Buffer.from(text, 'latin1').toString().normalize('NFKC');
+  const segments = plain.split('/').slice(0, -1);
+  if (segments.length !== path.split('/').length - 1 || /[\p{Cc}\ufffd\\]|%u/iu.test(plain)) return false;
+  return segments.every((segment) => !/^[.\s]*(;|$)/.test(segment));
 }
 
 /** The URL that Axios will ask for, without its query; `undefined` when that cannot be told. */

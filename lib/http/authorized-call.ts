@@ -1,4 +1,3 @@
-import type { Agent } from 'node:https';
 import { defer, firstValueFrom, merge, mergeMap, throwError, timer, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
 import type { Clock } from '../core/clock.js';
@@ -8,6 +7,7 @@ import type { TokenLife } from '../core/token-life.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { targetOf, type AllowedOrigins, type RequestTarget } from './allowed-origins.js';
 import type { Answer, Refusals } from './refusals.js';
+import type { Routes } from './routes.js';
 import type { TokenHeader } from './sealing.js';
 
 /** Makes DPoP proofs for API requests and keeps the APIs' nonces (RFC 9449). */
@@ -26,8 +26,8 @@ export interface ApiClient {
   readonly unauthorizedRetry: boolean;
   readonly dpop: ProofMaker | undefined;
   readonly clock: Clock;
-  /** Presents the client's certificate (RFC 8705), if it has one. */
-  readonly tlsAgent: Agent | undefined;
+  /** Present the client's certificate (RFC 8705), if it has one. */
+  readonly routes: Routes;
 }
 
 /** An API request, whatever sends it. */
@@ -104,6 +104,8 @@ class AuthorizedCall<R> {
   readonly #request: OutgoingRequest<R>;
   readonly #api: ApiClient;
   readonly #life: TokenLife;
+  /** When the request last went out, on the monotonic clock. */
+  #sentAt = 0;
 
   constructor(request: OutgoingRequest<R>, api: ApiClient, life: TokenLife) {
     this.#request = request;
@@ -121,6 +123,7 @@ class AuthorizedCall<R> {
         .then((newest) => this.#send(newest))
         .then(([credentials, answer]) => this.#conclude(credentials, answer));
     const credentials = new Credentials(token, undefined, origins);
+    this.#sentAt = this.#api.clock.monotonic();
     return this.#request.send(credentials).then((answer) => this.#conclude(credentials, answer));
   }
 
@@ -130,6 +133,7 @@ class AuthorizedCall<R> {
     const proof = dpop && (await dpop.proof(method, this.#target, token));
     this.#checkTarget(); // it may have changed meanwhile
     const credentials = new Credentials(token, proof, origins);
+    this.#sentAt = this.#api.clock.monotonic();
     return [credentials, await this.#request.send(credentials)];
   }
 
@@ -184,7 +188,7 @@ class AuthorizedCall<R> {
   /** What to send after `rejected`; nothing when it is too soon for another token, or there is none. */
   async #after(rejected: AccessToken, pauseMs: number): Promise<AccessToken | undefined> {
     const { clock } = this.#api;
-    switch (this.#life.reject(rejected)) {
+    switch (this.#life.reject(rejected, this.#sentAt)) {
       case 'limited':
         return undefined;
       case 'lagging':
@@ -201,7 +205,7 @@ class AuthorizedCall<R> {
   /** The caller gets this answer and does not wait for what comes of it. */
   #report(credentials: Credentials, answer: ApiAnswer<R>): void {
     if (this.#noteNonce(credentials, answer)) return; // it says nothing about the token
-    const rejection = this.#life.reject(credentials.token);
+    const rejection = this.#life.reject(credentials.token, this.#sentAt);
     if (rejection === 'superseded' || rejection === 'replaceable')
       this.#life.get(false).catch(() => undefined); // an event reports it
   }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
 import axios, {
   AxiosHeaders,
@@ -13,8 +14,9 @@ import { targetOf } from './allowed-origins.js';
 import { clientFor, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { followRedirect } from './redirects.js';
+import { readable } from './refusals.js';
 import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
-import { markRefused, sealAgent, sealError, sealRequest } from './sealing.js';
+import { markRefused, refuseProxyAnswer, sealAgent, sealError, sealRequest } from './sealing.js';
 
 type Config = InternalAxiosRequestConfig & { [CARRIED]?: Carried };
 type Adapter = InternalAxiosRequestConfig['adapter'];
@@ -86,7 +88,7 @@ function authorize(
     const own = ownName === undefined ? (config.auth ?? given) : given;
     const request = new AxiosRequest(config, below, api);
     if (oauth !== false && own === undefined) return sendAuthorized(request, api, oauth);
-    if (api.tlsAgent === undefined || !api.origins.allow(config)) return sendAsItIs(config, below, ownName);
+    if (!api.origins.allow(config)) return sendAsItIs(config, below, ownName);
     return request.send().then((answer) => answer.surface());
   } catch (error) {
     return Promise.reject(error);
@@ -144,6 +146,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     const answered = (response: AxiosResponse, error?: unknown) => {
       sealRequest(response.request, ownName);
       response.config = config;
+      refuseProxyAnswer(response.request);
       if (response.data instanceof Readable) {
         sealRequest(response.data, ownName);
         takeOff(copy, name); // the stream's own errors show it
@@ -165,7 +168,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   /** A copy to send, so that the credentials stand in no config that anybody else can see. */
   #carrying(credentials: Credentials | undefined): Config {
     const { config } = this;
-    const { tlsAgent, tokenHeader } = this.#api;
+    const { origins, routes, tokenHeader } = this.#api;
     const copy = copyOf(config);
     const headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {
@@ -175,13 +178,14 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     }
     if (config.data instanceof FormData) this.#fixBoundary(headers);
     copy.headers = headers;
+    let outside = config.httpsAgent as Agent | undefined;
+    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.#adapter);
+    const reach = { origins, header: tokenHeader, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
-      followRedirect(this.#api, credentials, config.beforeRedirect, ...redirect);
+      followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
     // The fetch adapter asks nobody before it follows.
-    copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
-    if (tlsAgent) copy.httpsAgent ??= tlsAgent;
-    sealAgent(copy.httpAgent);
-    sealAgent(copy.httpsAgent);
+    if (credentials) copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
+    for (const agent of [copy.httpAgent, copy.httpsAgent, outside]) sealAgent(agent);
     return copy;
   }
 
@@ -214,20 +218,6 @@ function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<A
       if (data instanceof Readable) data.destroy();
     },
   };
-}
-
-/** Data before Axios parses it: the JSON that it is, or its text; of a stream nothing. */
-function readable({ data, headers }: AxiosResponse<unknown>): unknown {
-  if (data instanceof Readable || data instanceof ReadableStream || data instanceof Blob) return undefined;
-  const isBytes = data instanceof ArrayBuffer || ArrayBuffer.isView(data);
-  const text = isBytes ? new TextDecoder().decode(data as ArrayBuffer) : data;
-  if (typeof text !== 'string') return text;
-  try {
-    const json: unknown = JSON.parse(text);
-    return typeof json === 'object' || /json/i.test(String(headers['content-type'])) ? json : text;
-  } catch {
-    return text;
-  }
 }
 
 function resolve(adapter: Adapter, config: Config): AxiosAdapter {

@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http';
-import type { Agent } from 'node:https';
 import axios, {
   AxiosHeaders,
   type AxiosError,
@@ -9,6 +8,10 @@ import axios, {
   type CreateAxiosDefaults,
 } from 'axios';
 import { AuthorizationServerUnavailableError, TokenResponseError } from '../core/errors.js';
+import { targetOf } from './allowed-origins.js';
+import type { Routes } from './routes.js';
+import { refuseProxyAnswer } from './sealing.js';
+import { PROXY_FAILED } from './tunnel.js';
 
 /** The bound on what an authorization server may answer. */
 const MAX_RESPONSE_BYTES = 1_048_576;
@@ -25,11 +28,10 @@ const BOUNDS = {
 export function httpTransport(
   client: string,
   http: CreateAxiosDefaults,
-  httpsAgent: Agent | undefined,
+  routes: Routes,
 ): (request: AxiosRequestConfig<string>) => Promise<Response> {
   const instance = axios.create({
     ...http,
-    ...(httpsAgent && { httpsAgent }),
     baseURL: '',
     params: undefined,
     timeout: 0,
@@ -40,8 +42,13 @@ export function httpTransport(
     validateStatus: () => true,
   });
   const send = async (request: AxiosRequestConfig<string>): Promise<Response> => {
+    const { proxy, httpsAgent, httpVersion, adapter } = http as AxiosRequestConfig;
+    const route = { proxy, httpsAgent, httpVersion, adapter } as AxiosRequestConfig;
+    if (routes.areNeeded || proxy) routes.lay(route, new URL(request.url ?? ''));
     try {
-      return toResponse(await instance.request<string>(request));
+      const response = await instance.request<string>({ ...request, ...route });
+      refuseProxyAnswer(response.request);
+      return toResponse(response);
     } catch (reason) {
       const error = reason as AxiosError;
       const head = headOf(error);
@@ -55,8 +62,17 @@ export function httpTransport(
 }
 
 /** The way of a client's own login: without redirects as well, and within the same bound. */
-export function loginClient(http: CreateAxiosDefaults, httpsAgent: Agent | undefined): AxiosInstance {
-  return axios.create({ ...http, ...(httpsAgent && { httpsAgent }), ...BOUNDS });
+export function loginClient(http: CreateAxiosDefaults, routes: Routes): AxiosInstance {
+  const instance = axios.create({ ...http, ...BOUNDS });
+  instance.interceptors.request.use((config) => {
+    if (routes.areNeeded || config.proxy) routes.lay(config, targetOf(config));
+    return config;
+  });
+  instance.interceptors.response.use((response) => {
+    refuseProxyAnswer(response.request);
+    return response;
+  });
+  return instance;
 }
 
 /** Whether the request went into a connection that was kept alive, and that the server had closed meanwhile. */
@@ -91,8 +107,9 @@ function typed(client: string, { code, message }: AxiosError): Error {
       { client, retryable: true },
     );
   }
+  const why = code === PROXY_FAILED ? `: ${message}` : `${code === undefined ? '' : ` (${code})`}.`;
   return new AuthorizationServerUnavailableError(
-    `The authorization server of OAuth client "${client}" could not be reached${code === undefined ? '' : ` (${code})`}. Check its URL, the network and the proxy.`,
+    `The authorization server of OAuth client "${client}" could not be reached${why} Check its URL, the network and the proxy.`,
     { client, cause: Object.assign(new Error(message), { code }) },
   );
 }

@@ -1,11 +1,21 @@
 import type { InternalAxiosRequestConfig } from 'axios';
 import type { Agent } from 'node:https';
 import type { AccessToken } from '../core/access-token.js';
-import type { ApiClient, Credentials } from './authorized-call.js';
+import type { AllowedOrigins } from './allowed-origins.js';
+import type { Credentials } from './authorized-call.js';
 import { isCredential, type TokenHeader } from './sealing.js';
 
 type BeforeRedirect = NonNullable<InternalAxiosRequestConfig['beforeRedirect']>;
 type Options = Parameters<BeforeRedirect>[0];
+
+/** How far token and certificate of a client may go, and the agents that have the certificate and that have it not. */
+export interface Reach {
+  origins: AllowedOrigins;
+  /** The header of the token. */
+  header: TokenHeader;
+  inside: Agent | undefined;
+  outside: Agent | undefined;
+}
 
 /** What says where a redirected request goes. */
 const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketPath'];
@@ -19,7 +29,7 @@ const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketP
  * @param own the caller's own, which runs first
  */
 export function followRedirect(
-  { origins, tlsAgent, tokenHeader }: ApiClient,
+  { origins, header, inside, outside }: Reach,
   credentials: Credentials | undefined,
   own: BeforeRedirect | undefined,
   ...[options, ...rest]: Parameters<BeforeRedirect>
@@ -30,8 +40,10 @@ export function followRedirect(
   const moved = targetIn(options) !== before || !URL.canParse(href);
   if (credentials) credentials.astray ||= moved;
   const mayFollow = !moved && (credentials?.mayFollow(new URL(href)) ?? origins.reach(new URL(href)) > 0);
-  if (credentials) setCredentials(options, tokenHeader, mayFollow ? credentials.token : undefined);
-  if (!mayFollow && tlsAgent) leaveBehind(options, tlsAgent);
+  if (credentials) setCredentials(options, header, mayFollow ? credentials.token : undefined);
+  const agents = options['agents'] as { https?: Agent | undefined } | undefined;
+  // Axios may have put in one that tunnels without the certificate.
+  if (agents && inside !== outside) agents.https = mayFollow ? inside : outside;
 }
 
 function targetIn(options: Options): string {
@@ -42,10 +54,4 @@ function setCredentials(options: Options, header: TokenHeader, token: AccessToke
   const headers = (options['headers'] ??= {}) as Record<string, string>;
   for (const name of Object.keys(headers)) if (isCredential(name, header.ownName)) delete headers[name];
   if (token !== undefined) headers[header.name] = header.valueFor(token);
-}
-
-function leaveBehind(options: Options, tlsAgent: Agent): void {
-  const agents = options['agents'] as { https?: Agent | undefined } | undefined;
-  if (agents?.https === tlsAgent) agents.https = undefined;
-  if (options['agent'] === tlsAgent) options['agent'] = undefined;
 }

@@ -1,3 +1,6 @@
+import { Readable } from 'node:stream';
+import type { AxiosResponse } from 'axios';
+
 /** An API's answer, as far as it may show that its token is not accepted. */
 export interface Answer {
   readonly status: number;
@@ -52,5 +55,19 @@ export class Refusals {
     this.#warn?.();
     this.#warn = undefined;
     return false;
+  }
+}
+
+/** Data before Axios parses it: the JSON that it is, or its text; of a stream nothing. */
+export function readable({ data, headers }: AxiosResponse<unknown>): unknown {
+  if (data instanceof Readable || data instanceof ReadableStream || data instanceof Blob) return undefined;
+  const isBytes = data instanceof ArrayBuffer || ArrayBuffer.isView(data);
+  const text = isBytes ? new TextDecoder().decode(data as ArrayBuffer) : data;
+  if (typeof text !== 'string') return text;
+  try {
+    const json: unknown = JSON.parse(text);
+    return typeof json === 'object' || /json/i.test(String(headers['content-type'])) ? json : text;
+  } catch {
+    return text;
   }
 }

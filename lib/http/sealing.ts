@@ -1,6 +1,9 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
 import { inspect } from 'node:util';
 import axios, { type AxiosError, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
 import type { AccessToken } from '../core/access-token.js';
+import { proxyError } from './tunnel.js';
 
 type Part = Record<PropertyKey, unknown>;
 
@@ -74,6 +77,18 @@ export function sealError(
   if (response) response.config = config;
   if (axios.isAxiosError(cause)) sealError(cause, config, ownName);
   return response;
+}
+
+/**
+ * Agents of other libraries hand on what a proxy answers in place of a tunnel as if it were the server's answer.
+ *
+ * @param request what an answer says that it belongs to
+ * @throws if that was sent over https, and the answer came without TLS
+ */
+export function refuseProxyAnswer(request: unknown): void {
+  const { protocol, host, res } = (request ?? {}) as Partial<ClientRequest & { res: IncomingMessage }>;
+  if (protocol !== 'https:' || !(res?.socket instanceof Socket) || 'encrypted' in res.socket) return;
+  throw proxyError('', `opened no tunnel to ${host}: it answered ${res.statusCode}`);
 }
 
 /** Notes on an answer whose token it refused; an error that anybody makes of that response keeps the note. */

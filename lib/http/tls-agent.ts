@@ -1,34 +1,58 @@
-import { Agent } from 'node:https';
+import { Agent, globalAgent } from 'node:https';
 import type { SecureContextOptions } from 'node:tls';
+import { isExempt, openTunnel } from './tunnel.js';
+
+type Connect = Parameters<Agent['createConnection']>;
+
+/** A client's certificate, key and authorities. Whoever replaces them counts the generation up. */
+export interface TlsMaterial {
+  options: SecureContextOptions;
+  generation: number;
+}
+
+/** How an agent connects. */
+export interface Route {
+  /** What the client presents and trusts; without it, what the agent in `given` or Node's own has. */
+  material: TlsMaterial | undefined;
+  given: Agent | undefined;
+  /** In which a tunnel to the server is opened; the server alone sees anything of the material. */
+  proxy: URL | undefined;
+  /** Whether `NO_PROXY` holds. */
+  isFromEnvironment: boolean;
+}
 
 /**
- * An agent whose certificate can be replaced: new connections use the new one, and never an old one's connection or
- * session; requests under way are left alone.
+ * An agent that goes through a proxy where there is one, and whose certificate can be replaced: new connections use
+ * the new one, and never an old one's connection or session; requests under way are left alone.
  */
 export class TlsAgent extends Agent {
-  #material: SecureContextOptions = {};
-  #generation = 0;
+  readonly #route: Route;
   /** By the options of a connection: when it is set free, it still belongs to the certificate it was made with. */
   readonly #generations = new WeakMap<object, number>();
 
-  constructor() {
-    super({ keepAlive: true, scheduling: 'lifo', timeout: 5_000 }); // as Node's own agent
+  constructor(route: Route) {
+    const plain = { keepAlive: true, scheduling: 'lifo', timeout: 5_000 } as const; // as Node's own agent
+    const { options } = route.given ?? (route.material ? { options: plain } : globalAgent);
+    super(Object.assign({}, options, { proxyEnv: undefined }));
+    this.#route = route;
   }
 
-  /** Takes over certificate, key and authorities, for new connections. */
-  use(material: SecureContextOptions): void {
-    this.#material = material;
-    this.#generation++;
-  }
-
-  override createConnection(
-    ...[options, callback]: Parameters<Agent['createConnection']>
-  ): ReturnType<Agent['createConnection']> {
-    this.#generations.set(options, this.#generation);
-    return super.createConnection({ ...options, ...this.#material }, callback);
+  override createConnection(...[options, callback]: Connect): ReturnType<Agent['createConnection']> {
+    const { material, given, proxy, isFromEnvironment } = this.#route;
+    if (material) this.#generations.set(options, material.generation);
+    const all = { ...options, ...material?.options };
+    if (!proxy || options.socketPath || (isFromEnvironment && isExempt(options)))
+      return super.createConnection(all, callback);
+    const { ca } = (material ? globalAgent : (given ?? globalAgent)).options;
+    openTunnel(proxy, options, ca, (error, socket) => {
+      if (error) return callback?.(error, undefined as never);
+      callback?.(null, super.createConnection(Object.assign({ socket }, all)) as never);
+    });
+    return undefined;
   }
 
   override getName(options: object = {}): string {
-    return `${super.getName(options)}:${this.#generations.get(options) ?? this.#generation}`;
+    const generation = this.#generations.get(options) ?? this.#route.material?.generation;
+    return `${super.getName(options)}:${generation}`;
   }
 }

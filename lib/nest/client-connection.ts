@@ -1,13 +1,15 @@
 import { httpTransport, loginClient } from '../http/protocol-transport.js';
-import { TlsAgent } from '../http/tls-agent.js';
+import { Routes } from '../http/routes.js';
+import type { TlsMaterial } from '../http/tls-agent.js';
 import { OAuthTokenEndpoint } from '../oauth/oauth-token-endpoint.js';
 import type { ProtocolParts, ProtocolTransport } from '../oauth/protocol.js';
 import { RequestedTokenEndpoint } from '../oauth/requested-token.js';
+import { isLoopback } from '../options/option-schema.js';
 
 /** A client's way to its authorization server, and the keys that it shares with the way to its API. */
 export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
   readonly endpoint: OAuthTokenEndpoint | RequestedTokenEndpoint;
-  readonly tlsAgent: TlsAgent | undefined;
+  readonly routes: Routes;
 }
 
 /** What a connection is made of. */
@@ -22,16 +24,17 @@ export interface ConnectionParts extends Pick<ProtocolParts, 'options' | 'clock'
 /** Connects the protocol to its transport. */
 export function connectClient(parts: ConnectionParts): ClientConnection {
   const { name: client, options, onCertificateReplaced, observe } = parts;
-  const tlsAgent = options.tls && new TlsAgent();
-  const direct = httpTransport(client, options.http ?? {}, tlsAgent);
+  const material = options.tls && ({ options: {}, generation: 0 } satisfies TlsMaterial);
+  const routes = new Routes(client, material, isLoopback);
+  const direct = httpTransport(client, options.http ?? {}, routes);
   const transport = observe?.(direct) ?? direct;
-  const useCertificate: ProtocolParts['useCertificate'] = (material, isReplaced) => {
-    tlsAgent?.use(material);
+  const useCertificate: ProtocolParts['useCertificate'] = (replacement, isReplaced) => {
+    if (material) Object.assign(material, { options: replacement, generation: material.generation + 1 });
     if (isReplaced) onCertificateReplaced?.();
   };
   const protocol = { ...parts, client, transport, useCertificate };
   const endpoint = options.requestToken
-    ? new RequestedTokenEndpoint(protocol, (own) => loginClient({ ...options.http, ...own }, tlsAgent))
+    ? new RequestedTokenEndpoint(protocol, (own) => loginClient({ ...options.http, ...own }, routes))
     : new OAuthTokenEndpoint(protocol);
-  return { endpoint, dpop: endpoint.dpop, tlsAgent };
+  return { endpoint, dpop: endpoint.dpop, routes };
 }

@@ -1,3 +1,4 @@
+import type { Agent } from 'node:https';
 import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
 import axios, { type AxiosInstance } from 'axios';
@@ -39,6 +40,12 @@ export class OAuthAxiosInterceptor {
       this.#registry.logger.warn(
         client,
         "OAuthAxiosInterceptor.attach() was given Axios's process-wide instance, which a bare HttpModule and new HttpService() share with everybody; give it one of HttpModule.register() or axios.create().",
+      );
+    const { options } = (instance.defaults.httpsAgent ?? {}) as Partial<Agent>;
+    if (options?.rejectUnauthorized === false)
+      this.#registry.logger.warn(
+        client,
+        `OAuthAxiosInterceptor.attach() was given an Axios instance whose httpsAgent accepts any server (rejectUnauthorized: false)${client === undefined ? '' : `, for client "${client}"`}; trust the server's authority with its ca instead.`,
       );
     const off = interceptTokens(instance, this.#registry, client);
     const detach = () => {

@@ -1,3 +1,4 @@
+import { globalAgent } from 'node:https';
 import { AllowedOrigins } from '../http/allowed-origins.js';
 import type { ApiClient } from '../http/authorized-call.js';
 import { Refusals } from '../http/refusals.js';
@@ -53,7 +54,14 @@ export class OAuthClientRegistry {
     const options = withDefaults(own);
     const { clock } = this.runtime;
     const warn = (message: string) => this.logger.warn(name, message);
-    const { endpoint, dpop, tlsAgent } = connectClient({
+    if (
+      process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' ||
+      globalAgent.options.rejectUnauthorized === false
+    )
+      warn(
+        `Client "${name}" accepts any server, so that its credentials and tokens can be read on the way: unset NODE_TLS_REJECT_UNAUTHORIZED and rejectUnauthorized, and trust the server's authority with tls.ca.`,
+      );
+    const { endpoint, dpop, routes } = connectClient({
       name,
       options,
       clock,
@@ -66,7 +74,7 @@ export class OAuthClientRegistry {
     const distrusted = `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so that the answer counts as accepted. Have it return true or false.`;
     const refusals = new Refusals(options.unauthorized, () => warn(distrusted));
     const unauthorizedRetry = options.unauthorized.retry;
-    return { client, origins, tokenHeader, refusals, unauthorizedRetry, dpop, clock, options, tlsAgent };
+    return { client, origins, tokenHeader, refusals, unauthorizedRetry, dpop, clock, options, routes };
   }
 }
 

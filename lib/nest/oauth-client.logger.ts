@@ -90,8 +90,10 @@ export class OAuthClientLogger {
     this.#write(known ? 'debug' : 'warn', line, parts);
   }
 
-  #rejected({ client, limited }: Extract<OAuthClientEvent, { type: 'token_rejected' }>): void {
+  #rejected(event: Extract<OAuthClientEvent, { type: 'token_rejected' }>): void {
+    const { client, limited, unshared } = event;
     const parts = { client, code: 'token_rejected' };
+    if (unshared && this.#isNews(client, 'unshared')) this.#write('warn', displaced(client), parts);
     const replaced = `An API rejected the token of client "${client}" with 401; a new one is requested.`;
     if (!limited) return this.#write('warn', replaced, parts);
     const line = `An API keeps rejecting new tokens of client "${client}" with 401; they are replaced at a limited rate only. Check the token's audience and scope.`;
@@ -110,4 +112,8 @@ export class OAuthClientLogger {
   #isOver(client: string, trouble: string): boolean {
     return this.#reported.delete(`${trouble} ${client}`);
   }
+}
+
+function displaced(client: string): string {
+  return `An API rejects tokens of client "${client}" that it accepted before. If the authorization server keeps only one valid token per client, instances replace each other's tokens: share one among them with a store, such as RedisTokenStore.`;
 }

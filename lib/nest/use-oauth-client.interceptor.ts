@@ -3,6 +3,7 @@ import { HttpAdapterHost } from '@nestjs/core';
 import { catchError, defer, mergeMap, type Observable } from 'rxjs';
 import type { PreparedClients } from '../core/ambient-requests.js';
 import type { TokenRequest } from '../core/token-request.js';
+import { readInPresentContext } from './later-reads.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 import { OAuthTokenService } from './oauth-token.service.js';
 import { PartnerFailure, RpcPartnerFailure } from './partner-failure.js';
@@ -61,7 +62,7 @@ class UseOAuthClientInterceptor implements NestInterceptor {
     if (ambient.prepared(context)) return next.handle();
     const scope = { call: context, handler: context.getHandler() };
     return defer(() => this.#prepare(context)).pipe(
-      mergeMap((clients) => ambient.run(scope, clients, () => next.handle())),
+      mergeMap((clients) => ambient.run(scope, clients, () => next.handle().pipe(readInPresentContext()))),
       catchError((error: unknown) => this.#fail(context, error)),
     );
   }

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { TokenRequestError } from '../core/errors.js';
 import type { TokenEndpoint, TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
@@ -60,7 +61,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     const renewed = new Set<Renewable>();
     let prepared = await this.#prepare(details, signal, refreshToken);
     for (;;) {
-      context.onSend?.();
+      context.onSend?.(this.#fingerprint(prepared));
       try {
         return await this.#send(prepared);
       } catch (error) {
@@ -103,6 +104,18 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     };
     const message = { url: server.tokenEndpoint, method: 'POST' as const, headers, data, signal };
     return { message, form, nonce, credential, refreshToken: form.get('refresh_token') ?? undefined };
+  }
+
+  /** Only who has the credential can make it. What is signed at every request depends on the clock as well. */
+  #fingerprint({ credential = '', form, message }: PreparedRequest): string {
+    const isSigned = form.has('client_assertion') || message.headers['dpop'] !== undefined;
+    const minute = isSigned ? Math.floor(this.#parts.clock.now() / 60_000) : undefined;
+    const others = ['refresh_token', 'assertion', 'subject_token', 'actor_token'].map((name) =>
+      form.get(name),
+    );
+    return createHmac('sha256', credential)
+      .update(JSON.stringify([minute, ...others]))
+      .digest('base64url');
   }
 
   async #send({ message, form, credential = '' }: PreparedRequest): Promise<StoredToken> {

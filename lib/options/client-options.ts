@@ -167,7 +167,7 @@ export interface OAuthClientOptions {
   signingAlgorithm?: SigningAlgorithm;
   /** Client assertions, for `private_key_jwt` and `client_secret_jwt`. */
   assertion?: AssertionOptions;
-  /** Mutual TLS, to the authorization server and to the API. */
+  /** Mutual TLS, to the authorization server and to the API, through a proxy too. An `adapter` function has to use the `httpsAgent` that it gets. */
   tls?: TlsOptions;
   /** Default `{ type: 'client_credentials' }`. */
   grant?: GrantOptions;
@@ -198,7 +198,7 @@ export interface OAuthClientOptions {
   dpop?: boolean | DpopOptions;
   /** Where the API is; its origin may receive the token. */
   baseURL?: string;
-  /** Further origins that may receive the token, each with an optional path prefix. */
+  /** Further origins that may receive the token, each with an optional path prefix. Entries on the origin of `baseURL` take its place, so that a path there limits it. */
   allowedOrigins?: string[];
   /** Plain http outside loopback. Default false. */
   allowInsecureRequests?: boolean;
@@ -214,6 +214,6 @@ export interface OAuthClientOptions {
   unauthorized?: UnauthorizedOptions;
   /** Whether a token is fetched at application bootstrap; with `required` the boot fails without one. Default `off`. */
   prefetch?: 'off' | 'background' | 'required';
-  /** Axios defaults for token and API requests. */
+  /** Axios defaults for token and API requests: proxy, agents, headers and the like. An `httpsAgent` has to verify servers. */
   http?: HttpOptions;
 }

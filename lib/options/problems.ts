@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
-import type { GrantOptions, OAuthClientOptions, PrivateJwk } from './client-options.js';
+import type { Agent } from 'node:https';
+import type { GrantOptions, HttpOptions, OAuthClientOptions, PrivateJwk } from './client-options.js';
 import { certificateFingerprint, parseSigningKey } from './keys.js';
 import { LONGEST_TIMER_MS } from './module-options.js';
 import { nearest } from './nearest.js';
@@ -70,6 +71,9 @@ const RULES: readonly Rule[] = [
   [['http'], ({ options: { http } }) => http?.['auth'] !== undefined, 'may not hold auth, which would replace the token; use {clientId} and {clientSecret}'],
   [['http'], ({ options: { http } }) => http?.['baseURL'] !== undefined, 'may not hold baseURL; set the option of that name'],
   [['http'], ({ options: { http, tls } }) => http?.['httpsAgent'] !== undefined && tls !== undefined, 'may not hold httpsAgent together with tls; keep one'],
+  [['http'], ({ options: { http, tls } }) => (tls !== undefined || Boolean(http?.['proxy'])) && ignoresAgents(http), 'may not choose the fetch adapter or HTTP/2 together with tls or a proxy, which they ignore; remove adapter and httpVersion'],
+  [['http'], ({ options: { http } }) => isUnfitProxy(http?.['proxy']), 'may hold a proxy only with its host and port, or false; correct it'],
+  [['http'], ({ options: { http } }) => (http?.['httpsAgent'] as Partial<Agent> | undefined)?.options?.rejectUnauthorized === false, 'may not hold an httpsAgent that accepts any server (rejectUnauthorized: false); trust its authority with {tls.ca} instead'],
   [['timeoutMs', 'retry.minDelayMs', 'retry.maxDelayMs', 'retry.totalMs'], (_, ms) => Number(ms) > LONGEST_TIMER_MS, 'is longer than a timer can wait; use 24 days at most'],
   [['privateKey', 'dpop.privateKey'], isUnfitKey, 'is not a private key in PEM or JWK that fits its algorithm'],
   [['tls.cert'], isMisfitPair, 'and {tls.key} must be a certificate and its own private key in PEM; check them, and {tls.passphrase}'],
@@ -144,6 +148,17 @@ function isMisfitPair({ options: { tls = {} } }: Examined): boolean {
   const { cert, key, passphrase } = tls;
   if (typeof cert !== 'string' || typeof key !== 'string' || typeof passphrase === 'function') return false;
   return fails(() => certificateFingerprint({ cert, key, ...(passphrase !== undefined && { passphrase }) }));
+}
+
+/** Whether Axios will choose its fetch adapter or HTTP/2, which take neither a certificate nor a proxy from it. */
+function ignoresAgents(http: HttpOptions = {}): boolean {
+  const adapter = [http['adapter']].flat().find((name) => name !== 'xhr');
+  return adapter === 'fetch' || Number(http['httpVersion'] ?? 1) !== 1;
+}
+
+function isUnfitProxy(proxy: unknown): boolean {
+  const { host } = (proxy || { host: 'none' }) as { host?: unknown };
+  return typeof host !== 'string' || !URL.canParse(`http://${host}`);
 }
 
 function fails(work: () => unknown): boolean {

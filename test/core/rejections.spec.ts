@@ -262,4 +262,16 @@ describe('Tokens that an API rejects', () => {
     life.accept(second);
     expect(life.reject(second)).toBe('replaceable');
   });
+
+  it('88. A request that went out before the API learnt of the token says nothing about it', async () => {
+    const scenario = new Scenario({ latencyMs: 0 });
+    const { clock, client } = scenario;
+    const life = client.life();
+    life.accept(await scenario.token());
+    const token = await scenario.token({ forceRefresh: true });
+    const [sentAt] = [clock.monotonic(), await clock.advance(2_000)];
+    life.accept(token);
+    expect(life.reject(token, sentAt)).toBe('lagging');
+    expect(life.reject(token, clock.monotonic())).toBe('replaceable');
+  });
 });

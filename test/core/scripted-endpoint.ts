@@ -48,6 +48,10 @@ export class ScriptedEndpoint implements TokenEndpoint {
   identities = 0;
   /** With `true` each answer has the refresh token `r1`, `r2`, … in the order of requests. */
   rotates = false;
+  /** What the names of its tokens begin with. */
+  prefix = 't';
+  /** Fingerprint of what each request presents. */
+  credentials: string | undefined;
   /** Rejects {@link identity} as long as it is set. */
   identityError: unknown;
   /** Told of each request as it begins, and of its end unless it was aborted. */
@@ -108,11 +112,11 @@ export class ScriptedEndpoint implements TokenEndpoint {
     return this.rotates ? this.#identity : undefined;
   }
 
-  request(
+  async request(
     details: TokenRequestDetails,
     { signal, refreshToken, onSend }: TokenRequestContext,
   ): Promise<StoredToken> {
-    onSend?.();
+    onSend?.(this.credentials);
     const answer = this.#script.shift() ?? this.otherwise;
     const seen: SeenRequest = { details, refreshToken, at: this.#clock.elapsed, state: 'open' };
     const stored = this.#issue(details, answer, this.requests.push(seen));
@@ -143,7 +147,7 @@ export class ScriptedEndpoint implements TokenEndpoint {
   ): StoredToken {
     const issuedAt = this.#clock.now();
     const stored: StoredToken = {
-      value: `t${number}`,
+      value: `${this.prefix}${number}`,
       tokenType: 'Bearer',
       issuedAt,
       expiresAt: issuedAt + lifetimeMs,

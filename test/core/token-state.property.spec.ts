@@ -26,6 +26,7 @@ type Step =
   | { do: 'call' }
   | { do: 'land' | 'crash' | 'fail' | 'slow' | 'begin'; flight: number; ms: number }
   | { do: 'accept' | 'expire' | 'give_up' }
+  | { do: 'find'; ms: number }
   | { do: 'drop'; because: 'rejected' | 'forced' }
   | { do: 'pass' | 'set_back' | 'sleep'; ms: number };
 
@@ -56,6 +57,12 @@ class Life {
       case 'expire':
         if (before.held.kind === 'token' && !this.#valid(before))
           this.#apply({ type: 'dropped', because: 'expired' });
+        return;
+      case 'find':
+        this.#apply({ type: 'found', token: this.#token(step.ms) });
+        if (before.held.kind === 'token' && this.state !== before)
+          this.broken.push('what was found displaced a token');
+        if (this.state.refresh !== before.refresh) this.broken.push('what was found changed the refresh');
         return;
       case 'drop':
         return this.#apply({ type: 'dropped', because: step.because });
@@ -170,6 +177,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       ms,
     }),
   },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('find' as const), ms }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('pass', 'pass', 'set_back', 'sleep'), ms }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('accept', 'expire', 'give_up') }) },
   {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import axios, { type AxiosInstance, type AxiosRequestConfig } from 'axios';
 import { OAuthConfigurationError, type OAuthClientOptions } from 'nestjs-oauth-client';
 import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
@@ -225,10 +226,13 @@ describe('Path prefixes of an allowed origin', () => {
     '/partner',
     '/partner/',
     '/partner/x',
-    '/partner//x',
     '/partner/./x',
     '/partner/y/../x',
+    '/partner//../x', // goes out as /partner/x
     '/partner/x%20y',
+    '/partner/x;v=1/y',
+    '/partner/100%25/%C3%A9t%C3%A9',
+    '/partner/a..b/.well-known/c...',
   ];
   const outside = [
     '/',
@@ -245,6 +249,28 @@ describe('Path prefixes of an allowed origin', () => {
     '/partner/..\\admin',
     '/partner/..%5cadmin',
     '/partner/\t../admin',
+    '/partner//x',
+
+    '/partner/x//',
+    '/partner/..;/admin',
+    '/partner/..;v=1/admin',
+    '/partner/.;/admin',
+    '/partner/;/admin',
+    '/partner/..%3b/admin',
+    '/partner/%252e%252e%252fadmin',
+    '/partner/%252e%252e/admin',
+    '/partner/%25252e%25252e/admin',
+    '/partner/..%255cadmin',
+    '/partner/..%252fadmin',
+    '/partner/..%09/admin',
+    '/partner/..%00/admin',
+    '/partner/..%20/admin',
+    '/partner/.../admin',
+    '/partner/%c0%ae%c0%ae/admin',
+    '/partner/%u002e%u002e/admin',
+    '/partner/\uff0e\uff0e/admin',
+    '/partner/..\uff0fadmin',
+    '/partner;v=1/x',
     '/admin#/partner/',
     '/admin?/partner/',
   ];
@@ -263,6 +289,67 @@ describe('Path prefixes of an allowed origin', () => {
       else await answer;
     }
     expect(partner.credentials).toHaveLength(covered.length);
+  });
+
+  it('43. It holds on the origin of baseURL too, whose place it takes, for relative paths as for absolute ones', async () => {
+    const api = await Application.withServer(({ url }) => ({
+      baseURL: `${url}/api`,
+      allowedOrigins: [`${url}/api/one`],
+    }));
+    await api.axios.get('/one/x');
+    await api.axios.get(`${api.server.url}/api/one/x`);
+    for (const path of ['/two', '/one/../two', '/one/..;/two', '/onetwo', '', `${api.server.url}/api/two`]) {
+      expect(await api.failure(api.axios.get(path))).toMatchObject({ code: 'origin_not_allowed' });
+    }
+    expect(api.server.apiRequests.map(({ url }) => url)).toEqual(['/api/one/x', '/api/one/x']);
+  });
+
+  it('43. An entry that is the whole origin of baseURL, or another origin, leaves baseURL as it is', () => {
+    const request = { baseURL: 'https://gw.test/one', url: '/x' };
+    for (const entries of [
+      ['https://gw.test'],
+      ['https://gw.test/two', 'https://gw.test/'],
+      ['https://other.test/two'],
+    ])
+      expect(new AllowedOrigins('https://gw.test/one', entries).allow(request)).toBe(true);
+    expect(new AllowedOrigins('https://gw.test/one', ['https://gw.test/two']).allow(request)).toBe(false);
+  });
+
+  it('43. However often a path out of the limit is encoded, and whatever stands before it, it stays out', () => {
+    const origins = new AllowedOrigins('https://gw.test', ['https://gw.test/one']);
+    const encode = (text: string, times: number): string =>
+      times === 0
+        ? text
+        : encode(
+            text.replace(/[%./\\;]/g, (one) => `%${one.charCodeAt(0).toString(16).padStart(2, '0')}`),
+            times - 1,
+          );
+    const part = fc.constantFrom('..', '..;', '..;a=b', '..\\', '../', '.. ', '..\t');
+    const below = fc.array(fc.constantFrom('a', 'b.c', '.well-known', 'v;x=1'), { maxLength: 3 });
+    fc.assert(
+      fc.property(below, part, fc.nat(12), (before, out, times) => {
+        const up = [...before.map(() => out), out].map((one) => encode(one, times));
+        const url = `https://gw.test/one/${[...before, ...up, 'two'].join('/')}`;
+        expect([url, origins.reach(new URL(url))]).toEqual([url, 0]);
+      }),
+    );
+  });
+
+  it('43. What is encoded once, as encodeURIComponent does it, stays within unless it holds a slash or dots alone', () => {
+    const origins = new AllowedOrigins('https://gw.test', ['https://gw.test/one']);
+    const segment = fc.string({ minLength: 1, unit: fc.constantFrom(...'abcXYZ019-_~!,=:@ äñ€') });
+    fc.assert(
+      fc.property(
+        fc.array(
+          segment.filter((text) => text.trim() !== ''),
+          { minLength: 1, maxLength: 4 },
+        ),
+        (parts) => {
+          const url = `https://gw.test/one/${parts.map(encodeURIComponent).join('/')}`;
+          expect([url, origins.reach(new URL(url)) > 0]).toEqual([url, true]);
+        },
+      ),
+    );
   });
 
   it('43. It holds for redirects', async () => {

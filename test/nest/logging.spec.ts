@@ -127,6 +127,15 @@ describe('the log', () => {
     ]);
   });
 
+  it('90. Accepted tokens that are rejected again and again: once that a shared store may be needed', () => {
+    const displaced = { ...apiRejected, unshared: true };
+    const lines = linesOf(apiRejected, displaced, displaced);
+    expect(lines.filter((line) => line !== `warn: ${REJECTED}`)).toEqual([
+      expect.stringMatching(/^warn: .*"buoy".*one valid token per client.*RedisTokenStore/),
+    ]);
+    expect(lines).toHaveLength(4);
+  });
+
   it('invalidated tokens are debug; the store tells of its end and its return', () => {
     expect(linesOf({ type: 'token_invalidated', client: 'buoy', reason: 'forced' })).toEqual([
       'debug: The token of client "buoy" was invalidated (forced).',

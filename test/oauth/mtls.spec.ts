@@ -150,6 +150,33 @@ describe('49. the client certificate', () => {
     expect(certificatesAt(api)).toEqual([fingerprintOf(first), fingerprintOf(first), fingerprintOf(first)]);
   });
 
+  it('49. goes to allowed origins only, from an instance of the user’s own too, and no further than a path limit', async () => {
+    const elsewhere = closing(
+      await TlsServer.start(authority, () => ({ status: 200, body: {} }), { demanding: false }),
+    );
+    const app = await Application.client(client({ allowedOrigins: [`${api.url}/things`] }));
+    globalAgent.options.ca = authority.ca;
+    try {
+      for (const name of ['partner', undefined]) {
+        const instance = axios.create({ baseURL: api.url });
+        app.interceptor.attach(instance, name);
+        await instance.get('/things');
+        await instance.get(`${elsewhere.url}/x`, { oauth: false });
+        await instance.get(`${elsewhere.url}/x`, { headers: { Authorization: 'Bearer own' } });
+        redirectTo = `${elsewhere.url}/x`;
+        await instance.get('/things');
+        redirectTo = undefined;
+        const outside = instance.get('/things/..;/other', { oauth: false });
+        await expect(outside).rejects.toThrow(/certificate required|ECONNRESET|socket hang up/i);
+      }
+    } finally {
+      delete globalAgent.options.ca;
+      globalAgent.destroy();
+    }
+    expect(certificatesAt(elsewhere)).toEqual(Array.from({ length: 6 }, () => undefined));
+    expect(certificatesAt(api)).toEqual(Array.from({ length: 4 }, () => fingerprintOf(first)));
+  });
+
   it('49. beside another method: private certificate and Basic credentials on the same request', async () => {
     const app = await Application.client(
       client({ tokenEndpointAuthMethod: 'client_secret_basic', clientSecret: 'my secret' }),
@@ -382,3 +409,51 @@ describe('49. a replaced certificate', () => {
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
+
+describe('49. an agent or a process that accepts any server', () => {
+  const insecure = { rejectUnauthorized: false };
+
+  it('49. as http.httpsAgent it is a problem at boot', async () => {
+    const { tls: _, ...options } = client({ http: { httpsAgent: new Agent(insecure) }, clientSecret: 's' });
+    const app = Application.client({ ...options, tokenEndpointAuthMethod: 'client_secret_post' });
+    await expect(app).rejects.toMatchObject({
+      problems: [
+        'Client "partner": http may not hold an httpsAgent that accepts any server (rejectUnauthorized: false); trust its authority with tls.ca instead.',
+      ],
+    });
+  });
+
+  it('49. on an instance of the user’s own it is a warning that names the client', async () => {
+    const app = await Application.client(client());
+    const warnings = () => app.log.lines.filter(({ level }) => level === 'warn').map(String);
+    app.interceptor.attach(axios.create({ httpsAgent: new Agent() }), 'partner');
+    const before = warnings().length;
+    app.interceptor.attach(axios.create({ httpsAgent: new Agent(insecure) }), 'partner');
+    expect(warnings()).toHaveLength(before + 1);
+    const lines = app.log.lines.map(({ message }) => String(message));
+    expect(lines.at(-1)).toMatch(/accepts any server.*client "partner"/);
+  });
+
+  it.each(['NODE_TLS_REJECT_UNAUTHORIZED=0', 'the global agent'])(
+    '49. by %s it is a warning that names each client',
+    async (kind) => {
+      if (kind === 'the global agent') globalAgent.options.rejectUnauthorized = false;
+      else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+      try {
+        const app = await Application.client(client());
+        const warnings = app.log.lines.filter(({ level }) => level === 'warn');
+        expect(warnings.map(({ message }) => String(message))).toEqual([
+          expect.stringContaining('Client "partner" accepts any server'),
+        ]);
+      } finally {
+        delete globalAgent.options.rejectUnauthorized;
+        delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
+      }
+    },
+  );
+
+  it('49. otherwise nothing is said', async () => {
+    const app = await Application.client(client());
+    expect(app.log.lines.filter(({ level }) => level === 'warn')).toEqual([]);
+  });
+});

@@ -1,12 +1,25 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import type { Authority } from './certificates.js';
 
 /** User name and password that a proxy asks for (RFC 9110 §11.7). */
 export interface ProxyCredentials {
   username: string;
   password: string;
+}
+
+/** What a proxy is like. */
+export interface ProxyKind {
+  /** Without them a request is refused with 407. */
+  credentials?: ProxyCredentials | undefined;
+  /** Talks TLS itself, and would take a client's certificate. */
+  authority?: Authority | undefined;
+  /** What it does to a CONNECT in place of opening a tunnel: answers with that status, or drops the connection. */
+  instead?: number | 'drop';
 }
 
 /**
@@ -18,13 +31,15 @@ export class ConnectProxy {
   readonly requestLines: string[] = [];
   readonly port: number;
   readonly #server: Server;
-  readonly #credentials: ProxyCredentials | undefined;
+  readonly #kind: ProxyKind;
+  /** The certificate that the client presented for each tunnel, if any. */
+  readonly certificates: (string | undefined)[] = [];
   readonly #sockets = new Set<Duplex>();
   readonly #read: (string | Buffer)[] = [];
 
-  private constructor(server: Server, credentials: ProxyCredentials | undefined) {
+  private constructor(server: Server, kind: ProxyKind) {
     this.#server = server;
-    this.#credentials = credentials;
+    this.#kind = kind;
     this.port = (server.address() as AddressInfo).port;
     server.on('connect', (request: IncomingMessage, socket: Duplex) => this.#tunnel(request, socket));
     server.on('request', (request, response) => {
@@ -34,27 +49,33 @@ export class ConnectProxy {
     });
   }
 
-  /** @param credentials without them a request is refused with 407 */
-  static async start(credentials?: ProxyCredentials): Promise<ConnectProxy> {
-    const server = createServer();
+  static async start(kind: ProxyKind = {}): Promise<ConnectProxy> {
+    const { authority } = kind;
+    const server = authority
+      ? createTlsServer({ ...authority.server(), requestCert: true, rejectUnauthorized: false })
+      : createServer();
     await once(server.listen(0, '127.0.0.1'), 'listening');
-    return new ConnectProxy(server, credentials);
+    return new ConnectProxy(server, kind);
   }
 
   /** As Axios takes it in `proxy`, without credentials. */
   get address(): { protocol: string; host: string; port: number } {
-    return { protocol: 'http', host: '127.0.0.1', port: this.port };
+    return { protocol: this.#scheme, host: '127.0.0.1', port: this.port };
   }
 
   /** As environment variables name it. */
   urlFor(credentials?: ProxyCredentials): string {
     const user = credentials === undefined ? '' : `${credentials.username}:${credentials.password}@`;
-    return `http://${user}127.0.0.1:${this.port}`;
+    return `${this.#scheme}://${user}127.0.0.1:${this.port}`;
   }
 
   /** Everything that the proxy, and whoever listens on the way to it, could read: heads, bodies and tunnels. */
   get seen(): string {
     return this.#read.map((part) => part.toString('latin1')).join('\n');
+  }
+
+  get #scheme(): string {
+    return this.#kind.authority === undefined ? 'http' : 'https';
   }
 
   async close(): Promise<void> {
@@ -74,6 +95,15 @@ export class ConnectProxy {
     this.#record(request);
     this.#sockets.add(client);
     client.on('error', () => client.destroy());
+    this.certificates.push((client as Partial<TLSSocket>).getPeerCertificate?.().fingerprint256);
+    const { instead } = this.#kind;
+    if (instead === 'drop') return void client.destroy();
+    if (instead !== undefined) {
+      const body = '{"error":"of the proxy"}';
+      const head = `HTTP/1.1 ${instead} No\r\nwww-authenticate: Bearer error="invalid_token"\r\n`;
+      client.end(`${head}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+      return;
+    }
     if (!this.#admits(request)) {
       client.end('HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n\r\n');
       return;
@@ -90,8 +120,8 @@ export class ConnectProxy {
   }
 
   #admits({ headers }: IncomingMessage): boolean {
-    if (this.#credentials === undefined) return true;
-    const { username, password } = this.#credentials;
+    if (this.#kind.credentials === undefined) return true;
+    const { username, password } = this.#kind.credentials;
     const expected = Buffer.from(`${username}:${password}`).toString('base64');
     return headers['proxy-authorization'] === `Basic ${expected}`;
   }

@@ -68,6 +68,30 @@ async function listen(listener: RequestListener): Promise<Server> {
   return server;
 }
 
+/** Through a proxy https is tunnelled with this Axios, or fails: the proxy never sees the request itself. */
+async function tunnelsOrRefuses(): Promise<void> {
+  const seen: string[] = [];
+  const proxy = await listen((request, response) => {
+    seen.push(`${request.method} in the clear`);
+    response.end();
+  });
+  proxy.on('connect', (request, socket) => {
+    seen.push(`${request.method} ${request.url}`);
+    socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n');
+  });
+  process.env['HTTPS_PROXY'] = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const app = await NestFactory.createApplicationContext(appModule('https://partner.test'), {
+    logger: false,
+  });
+  await assert.rejects(app.get(OAuthTokenService).getToken('api'), {
+    code: 'authorization_server_unavailable',
+  });
+  delete process.env['HTTPS_PROXY'];
+  await app.close();
+  proxy.close();
+  assert.deepEqual([...new Set(seen)], ['CONNECT partner.test:443']);
+}
+
 /** Boots the application on an HTTP adapter and makes authorised calls through it. */
 export async function run(adapter: AbstractHttpAdapter): Promise<void> {
   let tokenRequests = 0;
@@ -110,6 +134,7 @@ export async function run(adapter: AbstractHttpAdapter): Promise<void> {
   assert.equal(authorised, 3);
   assert.equal(tokenRequests, 1, 'one token request');
 
+  await tunnelsOrRefuses();
   await app.close();
   partner.close();
   partner.closeAllConnections();

@@ -1,0 +1,73 @@
+import { Agent, globalAgent } from 'node:https';
+import axios, { type AxiosRequestConfig } from 'axios';
+import { OAuthConfigurationError } from '../core/errors.js';
+import { LruMap } from '../core/memory-token-store.js';
+import { TlsAgent, type Route, type TlsMaterial } from './tls-agent.js';
+import { environmentProxy, proxyOf } from './tunnel.js';
+
+/** How many agents are kept, with their idle connections, for proxies that change from request to request. */
+const MAX_AGENTS = 16;
+
+/** How a client's requests reach their servers: with its certificate or without, directly or through a proxy. */
+export class Routes {
+  readonly #client: string;
+  readonly #material: TlsMaterial | undefined;
+  readonly #staysHere: (url: string) => boolean;
+  readonly #environment = environmentProxy('https');
+  /** Whether requests that name no proxy themselves have to be looked at. */
+  readonly areNeeded: boolean;
+  readonly #agents = new WeakMap<object, LruMap<TlsAgent>>();
+
+  /** @param staysHere whether a URL is http that does not leave this machine, and so goes through no proxy */
+  constructor(client: string, material: TlsMaterial | undefined, staysHere: (url: string) => boolean) {
+    this.#client = client;
+    this.#material = material;
+    this.#staysHere = staysHere;
+    this.areNeeded = Boolean(material ?? this.#environment ?? environmentProxy('http'));
+  }
+
+  /**
+   * Gives a request that is about to be sent to `site` its agent and its proxy.
+   *
+   * @returns the agent to go on with where the client's certificate must not go
+   * @throws {OAuthConfigurationError} if the certificate could not be presented
+   */
+  lay(config: AxiosRequestConfig, site: URL | undefined, adapter = config.adapter): Agent | undefined {
+    const { proxy, httpVersion } = config;
+    const given = config.httpsAgent as Agent | undefined;
+    const hasAgents = (httpVersion ?? 1) === 1 && !isFetch(adapter ?? axios.defaults.adapter);
+    if (this.#material && !hasAgents && site?.protocol === 'https:') this.#refuse();
+    if (site && this.#staysHere(site.href)) config.proxy = false;
+    if (!hasAgents || (given !== undefined && !(given instanceof Agent))) return given;
+    const isFromEnvironment = !proxy && proxy !== false;
+    // Node may be told to heed the environment itself.
+    const isOurs = this.#material !== undefined || !('proxyEnv' in (given ?? globalAgent).options);
+    const through = proxy ? proxyOf(proxy) : isFromEnvironment && isOurs ? this.#environment : undefined;
+    if (!this.#material && !through) return given;
+    if (site?.protocol === 'https:') config.proxy = false;
+    const route = { given, proxy: through, isFromEnvironment };
+    config.httpsAgent = this.#agent({ ...route, material: this.#material });
+    return through ? this.#agent({ ...route, material: undefined }) : given;
+  }
+
+  #agent(route: Route): TlsAgent {
+    const { given = this, proxy, isFromEnvironment, material } = route;
+    const agents = this.#agents.get(given) ?? new LruMap(MAX_AGENTS);
+    this.#agents.set(given, agents);
+    const key = JSON.stringify([proxy?.href, isFromEnvironment, material !== undefined]);
+    const agent = agents.get(key) ?? new TlsAgent(route);
+    agents.set(key, agent);
+    return agent;
+  }
+
+  #refuse(): never {
+    throw new OAuthConfigurationError([
+      `Client "${this.#client}": neither the fetch adapter nor HTTP/2 can present its tls certificate; leave adapter and httpVersion out of the request and its Axios instance.`,
+    ]);
+  }
+}
+
+/** Whether Axios will choose its fetch adapter, which knows neither agents nor proxies. */
+function isFetch(adapter: AxiosRequestConfig['adapter']): boolean {
+  return [adapter].flat().find((one) => one !== 'xhr') === 'fetch';
+}

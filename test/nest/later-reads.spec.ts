@@ -1,0 +1,172 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { Readable } from 'node:stream';
+import { ReadableStream } from 'node:stream/web';
+import { Controller, Get, Header, Res, Sse, StreamableFile, type ExecutionContext } from '@nestjs/common';
+import { OAuthTokenService, UseOAuthClient, type TokenRequest } from 'nestjs-oauth-client';
+import { concatMap, interval, lastValueFrom, of, map, take, type Observable } from 'rxjs';
+import { readInPresentContext } from '../../lib/nest/later-reads.js';
+import { Application, platformNames } from '../support/application.js';
+import { clientOf, sharedServer } from '../support/server.js';
+
+const server = await sharedServer();
+
+const tenantOf = (context: ExecutionContext): TokenRequest => {
+  const { headers } = context.switchToHttp().getRequest<{ headers: Record<string, string> }>();
+  return { parameters: { tenant: headers['tenant'] ?? '' } };
+};
+
+/** More than any stream reads ahead, and each part asks for a token of its own. */
+const PARTS = 6;
+const EXPECTED = 'acme '.repeat(PARTS);
+
+@Controller()
+@UseOAuthClient('buoy', tenantOf)
+class ExportController {
+  constructor(private readonly tokens: OAuthTokenService) {}
+
+  @Get('generator')
+  generator(): StreamableFile {
+    return new StreamableFile(Readable.from(this.#parts(), { objectMode: false, highWaterMark: 1 }));
+  }
+
+  @Get('stream')
+  stream(): StreamableFile {
+    const parts = this.#parts();
+    const push = async (stream: Readable) => {
+      const { value = null } = await parts.next();
+      stream.push(value);
+    };
+    const read = function (this: Readable) {
+      push(this).catch((error: Error) => this.destroy(error));
+    };
+    return new StreamableFile(new Readable({ highWaterMark: 1, read }));
+  }
+
+  @Get('compressed')
+  piped(): StreamableFile {
+    const source = Readable.from(this.#parts(), { objectMode: false, highWaterMark: 1 });
+    return new StreamableFile(source.map((part: Buffer) => part));
+  }
+
+  @Get('late')
+  @Header('content-type', 'text/plain')
+  async late(): Promise<StreamableFile> {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    return this.generator();
+  }
+
+  @Sse('events')
+  events(): Observable<{ data: string }> {
+    return interval(2).pipe(
+      take(PARTS),
+      concatMap(() => this.#part()),
+      map((data) => ({ data })),
+    );
+  }
+
+  @Get('own-response')
+  own(@Res() response: { raw?: NodeJS.WritableStream } & NodeJS.WritableStream): void {
+    Readable.from(this.#parts(), { highWaterMark: 1 }).pipe(response.raw ?? response);
+  }
+
+  async *#parts(): AsyncGenerator<string> {
+    for (let part = 0; part < PARTS; part++) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      yield await this.#part();
+    }
+  }
+
+  async #part(): Promise<string> {
+    const { value } = await this.tokens.getToken('buoy');
+    return `${value.replace(/^access-token-|-?\d+$/g, '') || 'default'} `;
+  }
+}
+
+/** What only Fastify sends as it is. */
+@Controller()
+@UseOAuthClient('buoy', tenantOf)
+class FastifyController extends ExportController {
+  @Get('readable')
+  readable(): Readable {
+    return this.generator().getStream();
+  }
+
+  @Get('web')
+  web(): ReadableStream {
+    const iterator = this.readable()[Symbol.asyncIterator]();
+    return new ReadableStream(
+      {
+        pull: async (controller) => {
+          const { value, done } = await iterator.next();
+          if (done) controller.close();
+          else controller.enqueue(value);
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+}
+
+describe.each(platformNames)('78. What a handler returns to be read later, on %s', (platform) => {
+  let test: Application;
+  beforeEach(async () => {
+    test = await Application.start({
+      platform,
+      oauth: { clients: { buoy: clientOf(server) } },
+      controllers: [platform === 'Fastify' ? FastifyController : ExportController],
+    });
+  });
+
+  const paths = ['generator', 'stream', 'compressed', 'late', 'events', 'own-response'];
+  const more = platform === 'Fastify' ? ['readable', 'web'] : [];
+
+  it.each([...paths, ...more])('78. has the token of its handler for all it reads: %s', async (path) => {
+    const text = await (await test.call(`/${path}`, { tenant: 'acme' })).text();
+    expect(text.match(/\w+ (?=\n|$|\w)/g)?.join('')).toBe(EXPECTED);
+    expect(server.tokenRequests.map(({ form }) => form?.get('tenant'))).toEqual(['acme']);
+  });
+
+  it('78. never mixes tenants whose streams are read at once', async () => {
+    const tenants = ['acme', 'globex', 'initech'];
+    const texts = await Promise.all(
+      tenants.map(async (tenant) => (await test.call('/generator', { tenant })).text()),
+    );
+    expect(texts).toEqual(tenants.map((tenant) => `${tenant} `.repeat(PARTS)));
+  });
+});
+
+describe('78. What a handler returns to be iterated later, such as a GraphQL subscription', () => {
+  const context = new AsyncLocalStorage<string>();
+
+  async function* untilEnded(ended: (string | undefined)[]): AsyncGenerator<string | undefined> {
+    try {
+      for (;;) yield context.getStore();
+    } finally {
+      ended.push(context.getStore());
+    }
+  }
+
+  it.each(['an iterator', 'an iterable'])(
+    '78. %s is the same object, and runs in the context of its handler',
+    async (kind) => {
+      const ended: (string | undefined)[] = [];
+      const returned =
+        kind === 'an iterator' ? untilEnded(ended) : { [Symbol.asyncIterator]: () => untilEnded(ended) };
+      const emitted = await lastValueFrom(
+        context.run('handler', () => of(returned).pipe(readInPresentContext())),
+      );
+      expect(emitted).toBe(returned);
+      const seen: (string | undefined)[] = [];
+      await context.run('elsewhere', async () => {
+        for await (const value of emitted) if (seen.push(value) === 2) break;
+      });
+      expect([seen, ended]).toEqual([['handler', 'handler'], ['handler']]);
+    },
+  );
+
+  it('78. anything else is left alone, also what is frozen', async () => {
+    for (const value of [undefined, null, 'text', 7, Object.freeze({ read: 1 }), [1], new Map()])
+      expect(await lastValueFrom(of<unknown>(value).pipe(readInPresentContext()))).toBe(value);
+  });
+});
