@@ -35,18 +35,20 @@ export class Routes {
   lay(config: AxiosRequestConfig, site: URL | undefined, adapter = config.adapter): Agent | undefined {
     const { proxy, httpVersion } = config;
     const given = config.httpsAgent as Agent | undefined;
+    // An agent with a certificate of its own was chosen for that.
+    const material = given?.options?.cert || given?.options?.pfx ? undefined : this.#material;
     const hasAgents = (httpVersion ?? 1) === 1 && !isFetch(adapter ?? axios.defaults.adapter);
-    if (this.#material && !hasAgents && site?.protocol === 'https:') this.#refuse();
+    if (material && !hasAgents && site?.protocol === 'https:') this.#refuse();
     if (site && this.#staysHere(site.href)) config.proxy = false;
     if (!hasAgents || (given !== undefined && !(given instanceof Agent))) return given;
     const isFromEnvironment = !proxy && proxy !== false;
     // Node may be told to heed the environment itself.
-    const isOurs = this.#material !== undefined || !('proxyEnv' in (given ?? globalAgent).options);
+    const isOurs = material !== undefined || !('proxyEnv' in (given ?? globalAgent).options);
     const through = proxy ? proxyOf(proxy) : isFromEnvironment && isOurs ? this.#environment : undefined;
-    if (!this.#material && !through) return given;
+    if (!material && !through) return given;
     if (site?.protocol === 'https:') config.proxy = false;
     const route = { given, proxy: through, isFromEnvironment };
-    config.httpsAgent = this.#agent({ ...route, material: this.#material });
+    config.httpsAgent = this.#agent({ ...route, material });
     return through ? this.#agent({ ...route, material: undefined }) : given;
   }
 

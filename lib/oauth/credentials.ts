@@ -1,10 +1,10 @@
-import { randomUUID, type KeyObject } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import { setTimeout } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { OAuthClientError } from '../core/errors.js';
-import type { OAuthClientOptions, PrivateJwk } from '../options/client-options.js';
-import { certificateFingerprint, parseSigningKey } from '../options/keys.js';
+import { HMAC_ALGORITHMS, type AssertionOptions, type PrivateJwk } from '../options/client-options.js';
+import { certificateFingerprint, certificateThumbprints, parseSigningKey } from '../options/keys.js';
 import { fileSource, type Source } from '../options/source.js';
 import type { KnownServer, ProtocolParts } from './protocol.js';
 
@@ -19,7 +19,7 @@ export interface ClientAuthentication {
 type Material = string | PrivateJwk;
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
-const ASSERTION_LIFETIME_S = 60;
+const ASSERTION_LIFETIME_MS = 60_000;
 /** How long a function or file behind a credential may take: not every wait for one has a deadline of its own. */
 const READ_TIMEOUT_MS = 4_000;
 
@@ -30,42 +30,89 @@ export async function clientAuthentication(
   certificate: string | undefined,
 ): Promise<ClientAuthentication> {
   const { client, options } = parts;
-  const { clientId, tokenEndpointAuthMethod: method, signingAlgorithm } = options;
+  const { clientId, tokenEndpointAuthMethod: method } = options;
   const fields = { client_id: clientId };
-  const signed = async (header: { alg: string; kid?: string | undefined }, key: KeyObject | Uint8Array) => {
-    const jwt = await assertion(parts, server, header).sign(key);
-    return { ...fields, client_assertion: jwt, client_assertion_type: ASSERTION_TYPE };
-  };
   if (method === 'none') return { fields };
   if (method === 'tls_client_auth' || method === 'self_signed_tls_client_auth')
     return { fields, credential: certificate };
-  if (method === 'private_key_jwt') {
-    const parse = (key: Material) => parseSigningKey(key, signingAlgorithm);
-    const source = sourceOf(options, 'privateKey');
-    const { key, algorithm, keyId, publicJwk } = await readCredential(client, ...source, parse);
-    const header = { alg: algorithm, kid: options.keyId ?? keyId };
-    return { fields: await signed(header, key), credential: JSON.stringify(publicJwk) };
+  if (method === 'private_key_jwt' || method === 'client_secret_jwt') {
+    const { clientAssertionType = ASSERTION_TYPE } = options.assertion ?? {};
+    const { jwt, credential } = await clientAssertion(parts, server, method === 'client_secret_jwt');
+    return {
+      fields: { ...fields, client_assertion: jwt, client_assertion_type: clientAssertionType },
+      credential,
+    };
   }
   const credential = await readText(client, ...sourceOf(options, 'clientSecret'));
-  switch (method) {
-    case 'client_secret_basic':
-      return { fields: {}, header: basic(clientId, credential, options.basicEncoding), credential };
-    case 'client_secret_post':
-      return { fields: { ...fields, client_secret: credential }, credential };
-    case 'client_secret_jwt':
-      return { fields: await signed({ alg: 'HS256' }, new TextEncoder().encode(credential)), credential };
-  }
+  if (method === 'client_secret_post')
+    return { fields: { ...fields, client_secret: credential }, credential };
+  return { fields: {}, header: basic(clientId, credential, options.basicEncoding), credential };
 }
 
-/** RFC 7523 §3 and its successor: `aud` is one plain string, and the header says what the JWT is for. */
-function assertion({ options, clock }: ProtocolParts, server: KnownServer, header: { alg: string }): SignJWT {
-  const { clientId, issuer } = options;
-  const audience = options.assertion?.audience ?? (issuer ? 'issuer' : 'token_endpoint');
+/** A JWT, and what tells whether its key has been replaced since: the secret, or the key's public part. */
+type SignedJwt = Record<'jwt' | 'credential', string>;
+
+/** What a JWT says, and the certificate of the key that signs it. */
+type JwtContent = {
+  [Member in Exclude<keyof AssertionOptions, 'token' | 'tokenFile'>]?: AssertionOptions[Member] | undefined;
+};
+
+/** RFC 7523 §3 and its successor: the header says what the JWT is for. */
+async function clientAssertion(
+  parts: ProtocolParts,
+  server: KnownServer,
+  bySecret: boolean,
+): Promise<SignedJwt> {
+  const { client, options } = parts;
+  const { clientId, assertion = {} } = options;
+  if ((assertion.token ?? assertion.tokenFile) !== undefined) {
+    const jwt = await readText(client, ...sourceOf(assertion, 'token', 'assertion.'));
+    return { jwt, credential: jwt };
+  }
+  const { typ = 'client-authentication+jwt', header, claims } = assertion;
+  return signJwt(parts, server, bySecret, {
+    ...assertion,
+    claims: { ...claims, iss: clientId, sub: clientId },
+    header: { ...header, typ },
+  });
+}
+
+/** Signs a JWT for the authorization server: `aud` is one plain string, `jti` is new each time (RFC 7523 §3). */
+export async function signJwt(
+  parts: ProtocolParts,
+  server: KnownServer,
+  bySecret: boolean,
+  content: JwtContent,
+): Promise<SignedJwt> {
+  const { key, header, credential } = await signerOf(parts, bySecret, content);
+  const { audience = parts.options.issuer ? 'issuer' : 'token_endpoint', claims } = content;
+  const { lifetimeMs = ASSERTION_LIFETIME_MS } = content;
   const named = new Map(Object.entries({ issuer: server.issuer, token_endpoint: server.tokenEndpoint }));
-  const iat = Math.floor(clock.now() / 1000);
-  const claims = { iss: clientId, sub: clientId, aud: named.get(audience) ?? audience, jti: randomUUID() };
-  const jwt = new SignJWT({ ...claims, iat, nbf: iat, exp: iat + ASSERTION_LIFETIME_S });
-  return jwt.setProtectedHeader({ ...header, typ: 'client-authentication+jwt' });
+  const iat = Math.floor(parts.clock.now() / 1000);
+  const times = { iat, nbf: iat, exp: iat + Math.ceil(lifetimeMs / 1000) };
+  const jwt = new SignJWT({ ...claims, aud: named.get(audience) ?? audience, jti: randomUUID(), ...times });
+  return { jwt: await jwt.setProtectedHeader({ ...content.header, ...header }).sign(key), credential };
+}
+
+/** What signs, and what the header says of it. */
+async function signerOf({ client, options }: ProtocolParts, bySecret: boolean, content: JwtContent) {
+  const { signingAlgorithm } = options;
+  const hmac = HMAC_ALGORITHMS.find((name) => name === signingAlgorithm);
+  const kid = options.keyId !== undefined && { kid: options.keyId };
+  if (bySecret) {
+    const secret = await readText(client, ...sourceOf(options, 'clientSecret'));
+    return { key: Buffer.from(secret), header: { alg: hmac ?? 'HS256', ...kid }, credential: secret };
+  }
+  const parse = (material: Material) => parseSigningKey(material, hmac ? undefined : signingAlgorithm);
+  const signer = await readCredential(client, ...sourceOf(options, 'privateKey'), parse);
+  const { key, algorithm, keyId, publicJwk } = signer;
+  const isCertified = (content.certificate ?? content.certificateFile) !== undefined;
+  const thumbprints = (pem: Material) => certificateThumbprints(pem, key);
+  const x5t =
+    isCertified &&
+    (await readCredential(client, ...sourceOf(content, 'certificate', 'assertion.'), thumbprints));
+  const header = { alg: algorithm, ...(keyId !== undefined && { kid: keyId }), ...kid, ...x5t };
+  return { key, header, credential: JSON.stringify(publicJwk) };
 }
 
 /** RFC 6749 §2.3.1, but most servers read Basic credentials raw: what URLs never need to escape stays as it is. */
@@ -74,13 +121,10 @@ function basic(id: string, secret: string, encoding: 'form' | 'raw'): { authoriz
   return { authorization: `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}` };
 }
 
-/** Whether the encodings of Basic credentials differ for these, so that one of the two is wrong. */
-export function isEncodingSensitive(
-  { options: { clientId, tokenEndpointAuthMethod } }: Pick<ProtocolParts, 'options'>,
-  { credential = '' }: Partial<Pick<ClientAuthentication, 'credential'>>,
-): boolean {
-  const text = clientId + credential;
-  return tokenEndpointAuthMethod === 'client_secret_basic' && formEncode(text) !== text;
+/** Whether the encodings of Basic credentials differ for those in this header, so that one of the two is wrong. */
+export function isEncodingSensitive(authorization: string): boolean {
+  const [, encoded] = /^Basic (.+)$/.exec(authorization) ?? [];
+  return encoded !== undefined && /[^\w.~:-]/.test(Buffer.from(encoded, 'base64').toString());
 }
 
 /** `application/x-www-form-urlencoded` with `-._~` kept; `URLSearchParams` would encode `~` and keep `*`. */
@@ -91,12 +135,15 @@ export function formEncode(value: string): string {
 }
 
 /** The option and its value, or those of the file that takes its place. */
-function sourceOf(
-  options: OAuthClientOptions,
-  option: 'clientSecret' | 'privateKey',
+function sourceOf<Name extends string>(
+  options: { [name in Name]?: Source<Material> | undefined } & {
+    [name in `${Name}File`]?: string | undefined;
+  },
+  option: Name,
+  group = '',
 ): [string, Source<Material>] {
-  const { [option]: own, [`${option}File` as const]: file = '' } = options;
-  return own === undefined ? [`${option}File`, fileSource(file)] : [option, own];
+  const { [option]: own, [`${option}File` as const]: file } = options;
+  return own === undefined ? [`${group}${option}File`, fileSource(String(file))] : [`${group}${option}`, own];
 }
 
 /** A client's certificate (RFC 8705), which rotates like a secret: it is read whenever the authorization server is asked. */
@@ -136,11 +183,28 @@ export class ClientCertificate {
 }
 
 /** Reads a secret, assertion or certificate from where it is kept. */
-export function readText(client: string, option: string, source: Source<Material>): Promise<string> {
+export function readText(
+  client: string,
+  option: string,
+  source: Source<Material>,
+  isFit = (_text: string): boolean => true,
+): Promise<string> {
   return readCredential(client, option, source, (text) => {
-    if (typeof text !== 'string' || text === '') throw new Error('There is no text.');
+    if (typeof text !== 'string' || text === '' || !isFit(text)) throw new Error('There is no such text.');
     return text;
   });
+}
+
+/** Reads the members of an option, such as `tokenRequestHeaders`, all at once. */
+export async function readTexts(
+  client: string,
+  option: string,
+  sources: Record<string, Source<string>> = {},
+  isFit?: (text: string) => boolean,
+): Promise<Record<string, string>> {
+  const read = async ([name, source]: [string, Source<string>]) =>
+    [name, await readText(client, `${option}.${name}`, source, isFit)] as const;
+  return Object.fromEntries(await Promise.all(Object.entries(sources).map(read)));
 }
 
 /** @throws {OAuthClientError} `credentials_unavailable`, which shows no more of the cause than a system error's code */

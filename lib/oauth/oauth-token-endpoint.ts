@@ -2,10 +2,10 @@ import { createHmac } from 'node:crypto';
 import { TokenRequestError } from '../core/errors.js';
 import type { TokenEndpoint, TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
-import { RESERVED_PARAMETERS, recordOf } from '../options/option-schema.js';
-import { ClientCertificate, clientAuthentication } from './credentials.js';
+import { isHeaderValue, recordOf } from '../options/sent-values.js';
+import { ClientCertificate, clientAuthentication, readTexts } from './credentials.js';
 import { DpopKey } from './dpop.js';
-import { grantIdentity, grantParameters } from './grants.js';
+import { askedFields, formOf, identityOf, presentGrant, type Fields } from './grants.js';
 import type { ProtocolParts, ProtocolRequest } from './protocol.js';
 import { ServerMetadataSource } from './server-metadata.js';
 import { tokenOf } from './token-response.js';
@@ -17,6 +17,8 @@ type Renewable = 'nonce' | 'credential' | 'refreshToken';
 interface PreparedRequest extends Record<Renewable, string | undefined> {
   message: ProtocolRequest;
   form: URLSearchParams;
+  /** What is sent in confidence, in case the server repeats it. */
+  secrets: readonly string[];
 }
 
 /** The token endpoint of one client: options and a request in, a token or a typed error out. */
@@ -40,7 +42,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     };
     this.#parts = { ...parts, warn };
     this.#metadata = new ServerMetadataSource(this.#parts);
-    this.#registration = [issuer, tokenEndpoint, clientId, grantIdentity(parts.client, grant)];
+    this.#registration = [issuer, tokenEndpoint, clientId, identityOf(parts.client, grant)];
     this.grant = grant.type === 'refresh_token' ? JSON.stringify(this.#registration) : undefined;
     this.dpop = dpop ? new DpopKey(parts) : undefined;
     this.#certificate = tls && new ClientCertificate(parts);
@@ -51,8 +53,11 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
    * example, so that each has tokens of its own; those of a fleet have the same name.
    */
   async identity(): Promise<string> {
+    const { client, options } = this.#parts;
+    const { tokenRequestHeaders, assertion } = options;
     const keys = [await this.dpop?.thumbprint(), await this.#certificate?.read()];
-    return JSON.stringify([this.#parts.client, ...this.#registration, ...keys]);
+    const more = identityOf(client, { tokenRequestHeaders, assertion });
+    return JSON.stringify([client, ...this.#registration, ...keys, more]);
   }
 
   /** One token request, and one more for each thing that was replaced when a refusal shows it to be out of date. */
@@ -80,7 +85,8 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
 
   /** @param kept the refresh token to use instead of the configured one */
   async #prepare(details: TokenRequestDetails, signal: AbortSignal, kept?: string): Promise<PreparedRequest> {
-    const { issuer, tokenEndpoint, requestFormat } = this.#parts.options;
+    const { client, options } = this.#parts;
+    const { issuer, tokenEndpoint, tokenRequestHeaders, requestFormat } = options;
     const certificate = await this.#certificate?.read(); // first: metadata may be served to it alone
     const server =
       tokenEndpoint === undefined
@@ -88,22 +94,29 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
         : { issuer: issuer ?? new URL(tokenEndpoint).origin, tokenEndpoint };
     const url = new URL(server.tokenEndpoint);
     const { fields, header, credential } = await clientAuthentication(this.#parts, server, certificate);
-    const form = await grantParameters(this.#parts, details, kept);
-    for (const [name, value] of Object.entries(fields)) form.append(name, value);
+    const subjectToken = details.subjectToken || undefined;
+    const { granted, ...grant } = await presentGrant(this.#parts, server, subjectToken, kept);
+    const own = await readTexts(client, 'tokenRequestHeaders', tokenRequestHeaders, isHeaderValue);
+    const form = formOf({ ...askedFields(this.#parts, details), ...granted, ...fields });
     const nonce = this.dpop?.nonce(url.origin);
     const proof = await this.dpop?.proof('POST', url);
     const [type, data] =
       requestFormat === 'json'
         ? ['application/json', JSON.stringify(recordOf(form))]
-        : ['application/x-www-form-urlencoded;charset=utf-8', form.toString()];
+        : ['application/x-www-form-urlencoded', form.toString()];
     const headers = {
       accept: 'application/json',
       'content-type': type,
       ...header,
+      ...own,
       ...(proof !== undefined && { dpop: proof }),
     };
     const message = { url: server.tokenEndpoint, method: 'POST' as const, headers, data, signal };
-    return { message, form, nonce, credential, refreshToken: form.get('refresh_token') ?? undefined };
+    const confidential = [...valuesOf({ ...granted, ...fields }), ...valuesOf({ ...header, ...own })];
+    const credentials = [credential ?? '', grant.credential ?? ''];
+    const secrets = [...confidential, ...credentials, proof ?? ''];
+    const refreshToken = form.get('refresh_token') ?? undefined;
+    return { message, form, secrets, nonce, credential: credentials.join(' '), refreshToken };
   }
 
   /** Only who has the credential can make it. What is signed at every request depends on the clock as well. */
@@ -118,20 +131,21 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
       .digest('base64url');
   }
 
-  async #send({ message, form, credential = '' }: PreparedRequest): Promise<StoredToken> {
+  async #send({ message, form, secrets }: PreparedRequest): Promise<StoredToken> {
     const issuedAt = this.#parts.clock.now();
     const answer = await this.#parts.transport(message);
     const { dpop: proof = '', authorization = '' } = message.headers;
     this.dpop?.rememberNonce(new URL(message.url).origin, answer.headers.get('dpop-nonce'), proof);
-    const confidential = [...form].filter(([name]) => isConfidential(name)).map(([, value]) => value);
-    const secrets = [...confidential, credential, proof, authorization.replace('Basic ', '')];
-    return tokenOf(this.#parts, { url: message.url, form, credential, secrets, issuedAt }, answer);
+    return tokenOf(this.#parts, { url: message.url, form, authorization, secrets, issuedAt }, answer);
   }
 }
 
-/** Of the parameters of grant and client, all but its name and the types. */
-function isConfidential(parameter: string): boolean {
-  return RESERVED_PARAMETERS.has(parameter) && !/^client_id$|_type$/.test(parameter);
+/** What is confidential of fields or headers that are sent: all but what says how to read the rest; of `Basic …` also the second word. */
+function valuesOf(sent: Fields): string[] {
+  const plain =
+    /^(client_id|(grant|client_assertion|subject_token|actor_token|requested_token)_type|accept|content-type)$/i;
+  const values = Object.entries(sent).flatMap(([name, value]) => (plain.test(name) ? [] : (value ?? [])));
+  return values.flatMap((value) => [value, value.replace(/^\w+ /, '')]);
 }
 
 /** Servers do not agree on how to say that authentication failed (RFC 6749 §5.2 asks for `invalid_client`). */

@@ -1,4 +1,5 @@
-import { isRecord, recordOf } from '../options/option-schema.js';
+import { isRecord } from '../options/option-schema.js';
+import { recordOf } from '../options/sent-values.js';
 
 type Members = Record<string, unknown>;
 

@@ -11,8 +11,7 @@ export type Members = Record<string, unknown>;
 interface SentForm {
   url: string;
   form: URLSearchParams;
-  /** The client's secret, as far as it has one. */
-  credential?: string | undefined;
+  authorization?: string;
   /** What was sent in confidence, in case the server repeats it. */
   secrets: readonly string[];
   /** When it was sent, epoch milliseconds: the lifetime counts from there. */
@@ -166,7 +165,8 @@ function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: u
     Boolean,
   );
   const reason = said.length === 0 ? '' : `: ${said.join(' ').replace(/\.$/, '')}`;
-  const mayBeEncoding = [undefined, 'invalid_client'].includes(error) && isEncodingSensitive(parts, sent);
+  const mayBeEncoding =
+    [undefined, 'invalid_client'].includes(error) && isEncodingSensitive(sent.authorization ?? '');
   const encoding = mayBeEncoding ? ' and basicEncoding (id or secret has characters that it changes)' : '';
   const remedy = isNoTokenEndpoint({ error, status })
     ? 'its token endpoint'

@@ -30,10 +30,16 @@ export const KEY_OF = {
 /** JWS algorithms for client assertions and DPoP proofs. @useDeclaredType */
 export type SigningAlgorithm = keyof typeof KEY_OF;
 
+/** The algorithms of RFC 7518 §3.2 that sign with a secret; the first is the default. */
+export const HMAC_ALGORITHMS = ['HS256', 'HS384', 'HS512'] as const;
+
+/** The grants that are built in. */
+export const GRANT_TYPES = ['client_credentials', 'refresh_token', 'jwt_bearer', 'token_exchange'] as const;
+
 /** What the client presents for a token. Tokens and assertions are strings or functions. */
 export type GrantOptions =
   | {
-      /** Default `client_credentials` (RFC 6749 §4.4). */
+      /** `client_credentials` (default, RFC 6749 §4.4), `refresh_token`, `jwt_bearer`, `token_exchange`, or the exact name of an extension grant (§4.5). */
       type: 'client_credentials';
     }
   | {
@@ -47,6 +53,19 @@ export type GrantOptions =
       assertion?: Source<string>;
     }
   | {
+      type: 'jwt_bearer';
+      /** `iss` of an assertion that is signed for each token request, with the private key or else the secret (HS256), instead of `assertion`. */
+      issuer: string;
+      /** `sub` of that assertion: whom it acts for. Left out unless given. */
+      subject?: string;
+      /** `aud` of that assertion: `issuer`, `token_endpoint` or a value. Default: the issuer of the tokens, else the token endpoint. */
+      audience?: string;
+      /** Its further claims. */
+      claims?: Record<string, unknown>;
+      /** Its lifetime, in milliseconds. Default 60,000. */
+      lifetimeMs?: number;
+    }
+  | {
       /** The subject token (RFC 8693 §2.1) comes with each `TokenRequest`. */
       type: 'token_exchange';
       /** Type of the subject token. Default `urn:ietf:params:oauth:token-type:access_token`. */
@@ -57,6 +76,11 @@ export type GrantOptions =
       actorTokenType?: string;
       /** Type of the token wanted, where the server offers several. */
       requestedTokenType?: string;
+    }
+  | {
+      type: string & {};
+      /** What an extension grant presents: texts, or functions asked at each token request. They count as credentials. */
+      parameters?: Record<string, Source<string>>;
     };
 
 /** Certificate and key for mutual TLS (RFC 8705), PEM. Functions are asked again at each token request. */
@@ -83,6 +107,24 @@ export interface DpopOptions {
 export interface AssertionOptions {
   /** `aud` of client assertions: `issuer`, `token_endpoint` or a value. Default: the issuer, else the token endpoint. */
   audience?: string;
+  /** `typ` of client assertions. Default `client-authentication+jwt`; some servers want `JWT`. */
+  typ?: string;
+  /** Further header members of client assertions. */
+  header?: Record<string, unknown>;
+  /** Further claims of client assertions. */
+  claims?: Record<string, unknown>;
+  /** Lifetime of client assertions, in milliseconds. Default 60,000. */
+  lifetimeMs?: number;
+  /** The private key's certificate, PEM or a function asked at each token request: adds `x5t` and `x5t#S256` (RFC 7515 §4.1.7, §4.1.8). */
+  certificate?: Source<string>;
+  /** Path of a PEM file with it, read at each token request. */
+  certificateFile?: string;
+  /** A client assertion that is made elsewhere, for workload identity, or a function asked at each token request. */
+  token?: Source<string>;
+  /** Path of a file with it, read at each token request. */
+  tokenFile?: string;
+  /** `client_assertion_type`. Default `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`. */
+  clientAssertionType?: string;
 }
 
 /** An API's answer, as `unauthorized.when` sees it. */
@@ -139,7 +181,11 @@ export interface RequestedToken {
 }
 
 /** Axios request defaults for token and API requests: proxy, agents, headers and the like. */
-export type HttpOptions = Record<string, unknown>;
+export interface HttpOptions {
+  /** Headers of token and API requests. Of a token request, its own Accept and Content-Type take precedence. */
+  headers?: object;
+  [option: string]: unknown;
+}
 
 /** One client: where its tokens come from and where they may go. */
 export interface OAuthClientOptions {
@@ -153,18 +199,18 @@ export interface OAuthClientOptions {
   clientSecret?: Source<string>;
   /** Path of a file that holds the secret, read at each token request: mounted secrets rotate. */
   clientSecretFile?: string;
-  /** How the client authenticates. Default `client_secret_basic`; `private_key_jwt` with a private key. */
+  /** How the client authenticates. Default `client_secret_basic`; `private_key_jwt` with a private key or an `assertion.token`. */
   tokenEndpointAuthMethod?: TokenEndpointAuthMethod;
   /** Encoding of id and secret for `client_secret_basic`: `form` (default; RFC 6749 §2.3.1, but `-._~` stay, since many servers read Basic raw) or `raw`. */
   basicEncoding?: 'form' | 'raw';
-  /** Private key for `private_key_jwt`: PEM, JWK, or a function asked at each token request. */
+  /** Private key for `private_key_jwt` and signed grants: PEM, JWK, or a function asked at each token request. */
   privateKey?: Source<string | PrivateJwk>;
   /** Path of a PEM or JWK file, read at each token request. */
   privateKeyFile?: string;
-  /** `kid` of client assertions. Default: the JWK's own. */
+  /** `kid` of client assertions and signed grants. Default: the JWK's own. */
   keyId?: string;
-  /** `alg` of client assertions. Default: from the key; `EdDSA` for Ed25519. */
-  signingAlgorithm?: SigningAlgorithm;
+  /** `alg` of client assertions and signed grants. Default: from the key; `EdDSA` for Ed25519; HS256 for a secret. */
+  signingAlgorithm?: SigningAlgorithm | 'HS256' | 'HS384' | 'HS512';
   /** Client assertions, for `private_key_jwt` and `client_secret_jwt`. */
   assertion?: AssertionOptions;
   /** Mutual TLS, to the authorization server and to the API, through a proxy too. An `adapter` function has to use the `httpsAgent` that it gets. */
@@ -177,10 +223,12 @@ export interface OAuthClientOptions {
   audience?: string | string[];
   /** Resource indicators (RFC 8707), one or several. */
   resource?: string | string[];
-  /** Further parameters of the token request. */
+  /** Further parameters of the token request. `client_id` may repeat the client's own; no other credential is accepted here. */
   parameters?: Record<string, string | string[]>;
-  /** Body of the token request. Default `form`. */
+  /** Body of the token request; the Content-Type of a form has no charset. Default `form`. */
   requestFormat?: 'form' | 'json';
+  /** Headers of the token request alone, texts or functions asked at each token request; a Content-Type given here wins. Their values count as credentials. */
+  tokenRequestHeaders?: Record<string, Source<string>>;
   /**
    * Gives the members of a token response the names of RFC 6749 §5.1, where the server has others. `body` is parsed if it is
    * JSON or a form, else its text; `headers` have lower-case names. Understood without it: form-encoded answers, the type

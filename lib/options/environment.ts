@@ -1,7 +1,7 @@
 import { OAuthConfigurationError } from '../core/errors.js';
 import type { OAuthClientOptions } from './client-options.js';
 import { nearest } from './nearest.js';
-import { OPTION_SCHEMA, nest, splitList } from './option-schema.js';
+import { OPTION_SCHEMA, nest, splitList, takesFile } from './option-schema.js';
 import { PRESETS, type PartnerOptions } from './presets.js';
 import { fileSource } from './source.js';
 
@@ -27,10 +27,9 @@ function suffixOf(path: string): string {
 
 /** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read. */
 const SUFFIXES = new Map<string, { path: string; read: (text: string) => unknown }>();
-for (const [path, { read, secret }] of Object.entries(OPTION_SCHEMA)) {
+for (const [path, { read }] of Object.entries(OPTION_SCHEMA)) {
   if (read) SUFFIXES.set(suffixOf(path), { path, read });
-  // Options on the top level say themselves whether there is a file for them.
-  if (secret && path.includes('.')) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
+  if (takesFile(path)) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
 for (const path of ['partner', 'environment']) SUFFIXES.set(suffixOf(path), { path, read: String });
 

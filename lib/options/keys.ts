@@ -1,4 +1,4 @@
-import { X509Certificate, createPrivateKey, createPublicKey } from 'node:crypto';
+import { X509Certificate, createPrivateKey, createPublicKey, hash, type KeyObject } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import { KEY_OF, type PrivateJwk, type SigningAlgorithm } from './client-options.js';
 
@@ -8,7 +8,7 @@ export type SigningKey = ReturnType<typeof parseSigningKey>;
 const RSA_MIN_BITS = 2048;
 
 /** Reads a PEM or JWK private key; its algorithm follows from it unless given. Throws what is unfit to sign (RFC 7518 §3.3). */
-export function parseSigningKey(material: string | PrivateJwk, algorithm?: SigningAlgorithm) {
+export function parseSigningKey(material: string | PrivateJwk, algorithm?: string) {
   const isJson = typeof material === 'string' && material.trimStart().startsWith('{');
   const given = isJson ? (JSON.parse(material) as PrivateJwk) : material;
   const jwk = typeof given === 'object' ? given : undefined;
@@ -31,4 +31,12 @@ export function certificateFingerprint(material: SecureContextOptions): string |
   const privateKey = createPrivateKey({ key, ...(passphrase !== undefined && { passphrase }) });
   if (!certificate.checkPrivateKey(privateKey)) throw new Error('The key is not that of the certificate.');
   return certificate.fingerprint256;
+}
+
+/** The header members that name a certificate (RFC 7515 §4.1.7, §4.1.8). Throws unless the private key is its own. */
+export function certificateThumbprints(pem: string | PrivateJwk, key: KeyObject): Record<string, string> {
+  const certificate = new X509Certificate(typeof pem === 'string' ? pem : '');
+  if (!certificate.checkPrivateKey(key)) throw new Error('The key is not that of the certificate.');
+  const { raw } = certificate;
+  return { x5t: hash('sha1', raw, 'base64url'), 'x5t#S256': hash('sha256', raw, 'base64url') };
 }

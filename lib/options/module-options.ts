@@ -8,7 +8,7 @@ import { isRecord } from './option-schema.js';
 export interface OAuthClientModuleOptions {
   /** The clients by name. Default: those that the `OAUTH_*` variables describe. */
   clients?: Record<string, OAuthClientOptions>;
-  /** Options under each client's own; `http` with its headers, `retry`, `refreshAhead`, `assertion` and `unauthorized` merge one level deep. */
+  /** Options under each client's own; `http` with its headers, `tokenRequestHeaders`, `retry`, `refreshAhead`, `assertion` and `unauthorized` merge one level deep. */
   defaults?: OAuthClientOptions;
   /** Where tokens are kept. Default: a `MemoryTokenStore`. */
   store?: TokenStore;

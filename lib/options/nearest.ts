@@ -1,8 +1,23 @@
+import { GRANT_TYPES } from './client-options.js';
+
 /** The candidate that `name` most resembles; one that contains it, if any does. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
   const containing = candidates.filter((candidate) => candidate.includes(name));
   const likely = name.length > 2 && containing.length > 0 ? containing : candidates;
   return [...likely].sort((a, b) => editDistance(name, a) - editDistance(name, b))[0];
+}
+
+/** The built-in grant that a type is a near miss of: in another case, with other separators, or by its URN. */
+export function nearGrantType(type: string): string | undefined {
+  const plain = plainName(type.replace(/^urn:ietf:params:oauth:(.*:)?/i, ''));
+  const isKnown = GRANT_TYPES.some((known) => known === type);
+  return isKnown ? undefined : GRANT_TYPES.find((known) => editDistance(plainName(known), plain) <= 2);
+}
+
+/** A name as the most forgiving server reads it: without case, look-alikes, punctuation, and what PHP, Rack or qs take for an index. */
+export function plainName(name: string): string {
+  const [base = ''] = /[^[\]]+/.exec(name.normalize('NFKD').toUpperCase().toLowerCase()) ?? [];
+  return base.replace(/[^a-z0-9]/g, '');
 }
 
 function editDistance(a: string, b: string): number {

@@ -1,10 +1,14 @@
-import { KEY_OF, TOKEN_ENDPOINT_AUTH_METHODS, type OAuthClientOptions } from './client-options.js';
+import { HMAC_ALGORITHMS, KEY_OF, TOKEN_ENDPOINT_AUTH_METHODS } from './client-options.js';
+import type { OAuthClientOptions } from './client-options.js';
+import { nearGrantType } from './nearest.js';
+import { isTaken } from './parameter-names.js';
+import { isHeader, isJson, isSource, readMembers, readQuery } from './sent-values.js';
 
 /** What an option's value must be. */
 export interface OptionKind {
   accepts: (value: unknown) => boolean;
   /** The end of the sentence about a value that is not. */
-  says: string;
+  says: string | ((value: unknown) => string);
   /** What the text of a variable means; left out where a variable cannot say it. */
   read?: (text: string) => unknown;
   /** Whether the value may also come from a function, or from a file that a variable names. */
@@ -12,12 +16,6 @@ export interface OptionKind {
   /** Every value there is, if they can be listed. */
   values?: readonly string[];
 }
-
-/** Set by the grant and the client's authentication; free parameters never replace them. */
-export const RESERVED_PARAMETERS: ReadonlySet<string> = new Set([
-  'grant_type', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type',
-  'refresh_token', 'assertion', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type',
-]); // prettier-ignore
 
 const SECRET = 'must be a text that is not empty, or a function that returns one';
 const URIS = 'must hold absolute URIs without fragments';
@@ -39,7 +37,12 @@ export const KINDS = {
   list: { accepts: (value) => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)), says: 'must be a text that is not empty, or a list of them', read: splitList },
   uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList },
   origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList },
-  parameters: { accepts: (value) => isRecord(value) && Object.entries(value).every(isParameter), says: 'must be parameter names with texts, and may not replace the grant or the credentials', read: (text) => recordOf(new URLSearchParams(text)) },
+  parameters: { accepts: (value) => isRecord(value) && Object.entries(value).every(isParameter), says: 'must be parameter names with texts, and may not replace the grant or the credentials', read: readQuery },
+  sources: { accepts: (value) => isRecord(value) && Object.entries(value).every(isSource), says: 'must be parameter names with texts, or functions that return one, and may not replace grant_type or the client’s credentials', read: readQuery },
+  headers: { accepts: (value) => isRecord(value) && Object.entries(value).every(isHeader), says: 'must be header names with texts, or functions that return one, and may not set Content-Length, Transfer-Encoding or DPoP', read: readQuery },
+  claims: jsonWithout(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'], 'which are set for each assertion'),
+  joseHeader: jsonWithout(['alg', 'kid', 'typ', 'crit', 'b64'], 'the first three of which have options of their own'),
+  grantType: { accepts: (value) => isText(value) && nearGrantType(value) === undefined, says: (value) => (isText(value) ? `is almost a grant that is built in; did you mean ${nearGrantType(value)}?` : 'must be a text that is not empty'), read: String },
   object: { accepts: isRecord, says: 'must be an object' },
   function: { accepts: (value) => typeof value === 'function', says: 'must be a function' },
   header: { accepts: (value) => isText(value) && HEADER.test(value) && !/^(dpop|host|cookie|connection|te|upgrade|content-.*|transfer-encoding)$/i.test(value), says: 'must be the name of a header, and of none that HTTP or DPoP needs', read: String },
@@ -63,24 +66,40 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   privateKey: KINDS.key,
   privateKeyFile: KINDS.path,
   keyId: KINDS.text,
-  signingAlgorithm: oneOf(Object.keys(KEY_OF)),
+  signingAlgorithm: oneOf([...Object.keys(KEY_OF), ...HMAC_ALGORITHMS]),
   'assertion.audience': KINDS.text,
+  'assertion.typ': KINDS.text,
+  'assertion.header': KINDS.joseHeader,
+  'assertion.claims': KINDS.claims,
+  'assertion.lifetimeMs': KINDS.duration,
+  'assertion.certificate': KINDS.secret,
+  'assertion.certificateFile': KINDS.path,
+  'assertion.token': KINDS.secret,
+  'assertion.tokenFile': KINDS.path,
+  'assertion.clientAssertionType': KINDS.text,
   'tls.cert': KINDS.secret,
   'tls.key': KINDS.secret,
   'tls.ca': KINDS.secret,
   'tls.passphrase': KINDS.secret,
-  'grant.type': oneOf(['client_credentials', 'refresh_token', 'jwt_bearer', 'token_exchange']),
+  'grant.type': KINDS.grantType,
   'grant.refreshToken': KINDS.secret,
   'grant.assertion': KINDS.secret,
+  'grant.issuer': KINDS.text,
+  'grant.subject': KINDS.text,
+  'grant.audience': KINDS.text,
+  'grant.claims': KINDS.claims,
+  'grant.lifetimeMs': KINDS.duration,
   'grant.subjectTokenType': KINDS.text,
   'grant.actorToken': KINDS.secret,
   'grant.actorTokenType': KINDS.text,
   'grant.requestedTokenType': KINDS.text,
+  'grant.parameters': KINDS.sources,
   scope: KINDS.scope,
   audience: KINDS.list,
   resource: KINDS.uris,
   parameters: KINDS.parameters,
   requestFormat: oneOf(['form', 'json']),
+  tokenRequestHeaders: KINDS.headers,
   readTokenResponse: KINDS.function,
   requestToken: KINDS.function,
   'tokenHeader.name': KINDS.header,
@@ -104,7 +123,13 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   'unauthorized.retry': KINDS.boolean,
   prefetch: oneOf(['off', 'background', 'required']),
   http: KINDS.object,
+  'http.headers': { ...KINDS.object, read: readQuery },
 };
+
+/** Whether a variable may name a file instead of the value. Other options have one of their own for that, or none. */
+export function takesFile(path: string): boolean {
+  return OPTION_SCHEMA[path]?.secret === true && path.includes('.') && !(`${path}File` in OPTION_SCHEMA);
+}
 
 export function groupOf(path: string): string {
   return path.replace(/\..*/, '');
@@ -181,7 +206,15 @@ function isUrl(value: unknown, protocols = /^https?:$/): value is string {
 }
 
 function isParameter([name, value]: [string, unknown]): boolean {
-  return !RESERVED_PARAMETERS.has(name) && [value].flat().every((text) => typeof text === 'string');
+  const isFree = name === 'client_id' || !isTaken(name);
+  return isFree && [value].flat().every((text) => typeof text === 'string');
+}
+
+function jsonWithout(names: readonly string[], why: string): OptionKind {
+  const accepts = (value: unknown) =>
+    isRecord(value) && isJson(value) && !names.some((name) => Object.hasOwn(value, name));
+  const says = `must be an object of JSON values without ${names.join(', ')}, ${why}`;
+  return { accepts, says, read: readMembers };
 }
 
 function number(fits: (value: number) => boolean, says: string): OptionKind {
@@ -189,10 +222,4 @@ function number(fits: (value: number) => boolean, says: string): OptionKind {
   // What is no number stays text, so that it is reported with all the rest.
   const read = (text: string) => (text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text));
   return { accepts, says, read };
-}
-
-/** Parameters as an object; those that come more than once as lists. */
-export function recordOf(parameters: URLSearchParams): Record<string, string | string[]> {
-  const lists = [...parameters.keys()].map((name) => [name, parameters.getAll(name)] as const);
-  return Object.fromEntries(lists.map(([name, list]) => [name, list.length > 1 ? list : list.join('')]));
 }

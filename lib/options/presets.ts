@@ -29,7 +29,7 @@ export function buoy({ environment = 'production', ...options }: PartnerOptions)
 }
 
 /**
- * Honeybee Health: credentials in the form body; its API insists on `Accept: application/json`.
+ * Honeybee Health: credentials in a form body that names its charset; its API insists on `Accept: application/json`.
  *
  * @param options `clientId`, `clientSecret`, where an API needs one `scope`; anything else overrides the preset
  * @throws {OAuthConfigurationError} for an environment that Honeybee does not document
@@ -39,6 +39,7 @@ export function honeybee({ environment = 'production', ...options }: PartnerOpti
   const preset: OAuthClientOptions = {
     tokenEndpoint: `https://auth.${host}/oauth/token`,
     tokenEndpointAuthMethod: 'client_secret_post',
+    tokenRequestHeaders: { 'Content-Type': 'application/x-www-form-urlencoded;charset=utf-8' },
     baseURL: `https://partners.${host}`,
     http: { headers: { Accept: 'application/json' } },
   };

@@ -23,24 +23,19 @@ export type ResolvedClientOptions = OAuthClientOptions &
   Record<'unauthorized', UnauthorizedOptions & Required<Pick<UnauthorizedOptions, 'statuses' | 'retry'>>>;
 
 /** Groups of settings that merge member by member; the others replace what is below them. */
-const MERGED: readonly string[] = ['http', 'headers', 'retry', 'refreshAhead', 'assertion', 'unauthorized'];
+const MERGED: readonly string[] = ['http', 'headers', 'tokenRequestHeaders', 'retry', 'refreshAhead', 'assertion', 'unauthorized']; // prettier-ignore
 
 /** Adds the defaults to options that were found valid. */
 export function withDefaults(given: OAuthClientOptions): ResolvedClientOptions {
-  const keyed = given.privateKey !== undefined || given.privateKeyFile !== undefined;
+  const { privateKey, privateKeyFile, assertion } = given;
+  const keyed = (privateKey ?? privateKeyFile ?? assertion?.token ?? assertion?.tokenFile) !== undefined;
   const tokenEndpointAuthMethod = keyed ? 'private_key_jwt' : 'client_secret_basic';
   return mergeClientOptions({ ...DEFAULTS, tokenEndpointAuthMethod }, given) as ResolvedClientOptions;
 }
 
-/** `over` on top of `under`; `http` with its headers and the other groups of settings merge member by member, and a secret and its file take each other's place. */
+/** `over` on top of `under`; `http` with its headers, `tokenRequestHeaders` and the other groups of settings merge member by member, and a secret and its file take each other's place. */
 export function mergeClientOptions(under: OAuthClientOptions, over: OAuthClientOptions): OAuthClientOptions {
-  const merged: OAuthClientOptions = merge({ ...under }, { ...over });
-  for (const value of ['clientSecret', 'privateKey'] as const) {
-    const file = `${value}File` as const;
-    if (over[value] !== undefined && over[file] === undefined) delete merged[file];
-    if (over[file] !== undefined && over[value] === undefined) delete merged[value];
-  }
-  return merged;
+  return merge({ ...under }, { ...over });
 }
 
 /** Members that are undefined say nothing, and must not hide a default. */
@@ -50,6 +45,11 @@ function merge(under: Record<string, unknown>, over: Record<string, unknown>): R
     const { [name]: below } = under;
     if (MERGED.includes(name) && isRecord(below) && isRecord(value)) merged[name] = merge(below, value);
     else if (value !== undefined) merged[name] = value;
+  }
+  for (const value of ['clientSecret', 'privateKey', 'certificate', 'token']) {
+    const file = `${value}File`;
+    if (over[value] !== undefined && over[file] === undefined) delete merged[file];
+    if (over[file] !== undefined && over[value] === undefined) delete merged[value];
   }
   return merged;
 }

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { expect, it } from '@jest/globals';
 import ts from 'typescript';
 import { variableOf } from '../../lib/options/environment.js';
-import { OPTION_SCHEMA } from '../../lib/options/option-schema.js';
+import { OPTION_SCHEMA, takesFile } from '../../lib/options/option-schema.js';
 
 const root = resolve(import.meta.dirname, '../..');
 const page = join(root, 'docs/configuration.md');
@@ -31,7 +31,7 @@ function configurationPage(): string {
   const described = describedOptions();
   const rows = Object.entries(OPTION_SCHEMA).map(([path, kind]) => {
     const variable = kind.read === undefined ? '–' : `\`${variableOf('X', path)}\``;
-    const file = kind.secret && path.includes('.') ? `, \`${variableOf('X', path)}_FILE\`` : '';
+    const file = takesFile(path) ? `, \`${variableOf('X', path)}_FILE\`` : '';
     const values = kind.values ? ` One of ${kind.values.map((value) => `\`${value}\``).join(', ')}.` : '';
     return `| \`${path}\` | ${variable}${file} | ${described.get(path)}${values} |`;
   });
@@ -43,8 +43,9 @@ Generated from the option types; a test keeps it in step.
 
 In code each client is a member of \`clients\`; in the environment \`OAUTH_CLIENTS\` lists the names, separated by commas, and
 each client \`x\` reads \`OAUTH_X_…\`. A name's other characters become underscores: \`my-api\` reads \`OAUTH_MY_API_…\`. Of names
-that prefix each other the longest owns a variable. Lists are separated by commas, \`scope\` by spaces, \`PARAMETERS\` is a
-query string, durations are milliseconds. Files are read without their trailing newline. Empty variables count as absent;
+that prefix each other the longest owns a variable. Lists are separated by commas, \`scope\` by spaces, \`PARAMETERS\`,
+\`GRANT_PARAMETERS\`, \`TOKEN_REQUEST_HEADERS\` and \`HTTP_HEADERS\` are query strings, \`ASSERTION_HEADER\`, \`ASSERTION_CLAIMS\` and
+\`GRANT_CLAIMS\` query strings or JSON objects, durations are milliseconds. Files are read without their trailing newline. Empty variables count as absent;
 a variable of a listed client that no option knows is a problem at boot, reported with the nearest right name.
 
 \`OAUTH_X_PARTNER\` (\`buoy\` or \`honeybee\`) puts a preset underneath, \`OAUTH_X_ENVIRONMENT\` (\`production\`, for Buoy also
@@ -77,6 +78,7 @@ function describedOptions(): Map<string, string> {
   nest('assertion', membersOf('lib/options/client-options.ts', 'AssertionOptions'));
   nest('unauthorized', membersOf('lib/options/client-options.ts', 'UnauthorizedOptions'));
   nest('tokenHeader', membersOf('lib/options/client-options.ts', 'TokenHeaderOptions'));
+  nest('http', membersOf('lib/options/client-options.ts', 'HttpOptions'));
   nest('tls', membersOf('lib/options/client-options.ts', 'TlsOptions'));
   nest('dpop', membersOf('lib/options/client-options.ts', 'DpopOptions'));
   nest('grant', membersOf('lib/options/client-options.ts', 'GrantOptions'));

@@ -165,7 +165,7 @@ describe('The certificate of a client', () => {
   });
 
   it.each([{}, { oauth: false as const }, { maxRedirects: 0 }])(
-    '49. gives way to an httpsAgent of the request, which goes wherever the request goes: %j',
+    '49. gives way to an httpsAgent of the request that has a certificate itself, which goes wherever the request goes: %j',
     async (request) => {
       const { app, api, elsewhere } = await scene(({ url }) => `${url}/x`);
       const httpsAgent = new Agent({ ...other, ca: authority.ca });

@@ -183,7 +183,7 @@ describe('tokenHeader in the configuration', () => {
     ],
     [
       { ...named, http: { headers: { 'x-auth-token': 'x' } } },
-      /^http may not set the header that tokenHeader\.name names/,
+      /^http\.headers may not set the header that tokenHeader\.name names/,
     ],
   ])('73. %j is a problem at boot', async (options, sentence) => {
     const client = { tokenEndpoint: 'https://as.example/token', clientId: 'me', clientSecret: CLIENT_SECRET };

@@ -82,7 +82,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
       clientSecretFile: '/run/secret',
       timeoutMs: -1,
       retry: { minDelayMs: 500, maxDelayMs: 100, attempts: 'many' },
-      grant: { type: 'authorization_code' },
+      grant: { type: 'client-credentials' },
       tokenEndpointAuthMethod: 'basic',
       assertion: { audience: 'https://as.example' }, // of use or not, whatever method was meant
       scopes: 'a',
@@ -90,7 +90,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
     expect((await failure({ clients: { a: client } })).problems).toEqual([
       'Client "a": timeoutMs must be a number of milliseconds, more than 0.',
       'Client "a": retry.attempts must be a whole number of at least 1.',
-      expect.stringMatching(/^Client "a": grant\.type must be one of /),
+      'Client "a": grant.type is almost a grant that is built in; did you mean client_credentials?',
       expect.stringMatching(/^Client "a": tokenEndpointAuthMethod must be one of /),
       'Client "a": scopes is not an option; did you mean scope?',
       expect.stringMatching(/^Client "a": tokenEndpoint must use https outside loopback/),

@@ -92,6 +92,7 @@ describe('47. Honeybee Health, field by field', () => {
       ...credentials,
       tokenEndpoint: 'https://auth.honeybeehealth.com/oauth/token',
       tokenEndpointAuthMethod: 'client_secret_post',
+      tokenRequestHeaders: { 'Content-Type': 'application/x-www-form-urlencoded;charset=utf-8' },
       baseURL: 'https://partners.honeybeehealth.com',
       http: { headers: { Accept: 'application/json' } },
     });
@@ -154,6 +155,7 @@ describe('presets', () => {
     });
     expect(options).toMatchObject({
       scope: 'a',
+      tokenRequestHeaders: { 'Content-Type': 'application/x-www-form-urlencoded;charset=utf-8' },
       baseURL: 'https://partners.honeybeehealth.com',
       http: { timeout: 5, headers: { Accept: 'application/json' } },
     });

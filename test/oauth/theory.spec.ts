@@ -23,7 +23,7 @@ interface Grant {
   fields: Fields;
 }
 
-const grants: Record<GrantOptions['type'], Grant> = {
+const grants = {
   client_credentials: {
     options: { type: 'client_credentials' },
     fields: { grant_type: 'client_credentials' },
@@ -48,7 +48,18 @@ const grants: Record<GrantOptions['type'], Grant> = {
       requested_token_type: `${TOKEN_TYPE}:jwt`,
     },
   },
-};
+  'urn:partner:params:oauth:grant-type:account': {
+    options: {
+      type: 'urn:partner:params:oauth:grant-type:account',
+      parameters: { account_id: 'account & number', key: async () => 'key + more' },
+    },
+    fields: {
+      grant_type: 'urn:partner:params:oauth:grant-type:account',
+      account_id: 'account & number',
+      key: 'key + more',
+    },
+  },
+} satisfies Record<string, Grant>;
 
 interface Method {
   options: OAuthClientOptions;
@@ -81,10 +92,8 @@ const methodNames: TokenEndpointAuthMethod[] = [
   'client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt',
   'tls_client_auth', 'self_signed_tls_client_auth', 'none',
 ]; // prettier-ignore
-const theory = Object.keys(grants).flatMap((grant) =>
-  methodNames.flatMap((method) =>
-    formats.map((format) => [grant as GrantOptions['type'], method, format] as const),
-  ),
+const theory = Object.entries<Grant>(grants).flatMap(([name, grant]) =>
+  methodNames.flatMap((method) => formats.map((format) => [name, grant, method, format] as const)),
 );
 
 let authority: Authority;
@@ -141,17 +150,17 @@ afterAll(async () => {
 
 function clients(): NonNullable<OAuthClientModuleOptions['clients']> {
   return Object.fromEntries(
-    theory.map(([grant, method, format]) => {
+    theory.map(([name, grant, method, format]) => {
       const options: OAuthClientOptions = {
         ...asked,
         ...methods[method].options,
         tokenEndpoint: `${server.url}/token?realm=1`,
         tokenEndpointAuthMethod: method,
         requestFormat: format,
-        grant: grants[grant].options,
-        parameters: { tenant: `${grant} & ${method} & ${format}` },
+        grant: grant.options,
+        parameters: { tenant: `${name} & ${method} & ${format}` },
       };
-      return [`${grant} ${method} ${format}`, options];
+      return [`${name} ${method} ${format}`, options];
     }),
   );
 }
@@ -168,9 +177,8 @@ function fieldsOf({ headers, body, form }: TlsRequest): Fields {
 describe('grant × authentication method × body format', () => {
   it(`each of ${theory.length} clients asks with exactly its fields, all in one application`, async () => {
     const app = await Application.start({ oauth: { clients: clients() } });
-    for (const [grant, method, format] of theory) {
-      const { subjectToken } = grants[grant];
-      const name = `${grant} ${method} ${format}`;
+    for (const [kind, { subjectToken, fields }, method, format] of theory) {
+      const name = `${kind} ${method} ${format}`;
       const token = await app.token(subjectToken === undefined ? {} : { subjectToken }, name);
       expect(token.authorization).toMatch(/^Bearer t\d+$/);
       expect(server.requests).toHaveLength(1);
@@ -180,15 +188,15 @@ describe('grant × authentication method × body format', () => {
         {
           method: 'POST',
           url: '/token?realm=1',
-          type: format === 'json' ? 'application/json' : 'application/x-www-form-urlencoded;charset=utf-8',
+          type: format === 'json' ? 'application/json' : 'application/x-www-form-urlencoded',
           accept: 'application/json',
           authorization: methods[method].authorization,
           certificate: methods[method].certificate,
           fields: {
-            ...grants[grant].fields,
+            ...fields,
             ...askedFields,
             ...methods[method].fields,
-            tenant: `${grant} & ${method} & ${format}`,
+            tenant: `${kind} & ${method} & ${format}`,
           },
         },
       ]);

@@ -177,7 +177,7 @@ describe('9. and parameters', () => {
     expect({ method, url }).toEqual({ method: 'POST', url: '/oauth/token' });
     expect(headers).toMatchObject({
       accept: 'application/json',
-      'content-type': 'application/x-www-form-urlencoded;charset=utf-8',
+      'content-type': 'application/x-www-form-urlencoded',
       'x-partner': 'clinic',
       'user-agent': 'clinic/1.0',
     });

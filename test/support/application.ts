@@ -134,9 +134,11 @@ export class Application {
           OAuthClientModule.forRoot(),
           OAuthClientModule.forFeature(...names),
         ],
-        secrets: Object.keys(variables).flatMap((name) =>
-          /SECRET$|KEY$/.test(name) ? [variables[name] ?? ''] : [],
-        ),
+        secrets: Object.entries(variables).flatMap(([name, value]) => {
+          if (/(GRANT_PARAMETERS|TOKEN_REQUEST_HEADERS)$/.test(name))
+            return [...new URLSearchParams(value).values()];
+          return /(SECRET|KEY|TOKEN)$/.test(name) ? [value] : [];
+        }),
       });
     } finally {
       for (const name of Object.keys(variables)) delete process.env[name];

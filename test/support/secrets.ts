@@ -90,8 +90,12 @@ export function expectNoSecret(things: readonly unknown[], ...secrets: Secret[])
 
 /** The secrets, keys and tokens that stand in a client's options. */
 export function secretsOf(options: OAuthClientOptions): string[] {
-  const { clientId, clientSecret, privateKey, grant, tls, dpop } = options;
-  const sources: unknown[] = [tls?.key, tls?.passphrase, ...Object.values(grant ?? {}).slice(1)];
+  const { clientId, clientSecret, privateKey, grant, tls, dpop, tokenRequestHeaders, assertion } = options;
+  const { refreshToken, assertion: granted, actorToken, parameters }: Record<string, unknown> = { ...grant };
+  const presented = [refreshToken, granted, actorToken, ...Object.values(parameters ?? {})];
+  const sources: unknown[] = [tls?.key, tls?.passphrase, assertion?.token, ...presented];
+  for (const [name, value] of Object.entries(tokenRequestHeaders ?? {}))
+    if (!/^content-type$/i.test(name)) sources.push(value);
   for (const key of [privateKey, typeof dpop === 'object' ? dpop.privateKey : undefined]) {
     sources.push(typeof key === 'object' ? key.d : key);
   }
