@@ -39,8 +39,6 @@ export type {
   HttpOptions,
   OAuthClientOptions,
   PrivateJwk,
-  RequestTokenContext,
-  RequestedToken,
   SigningAlgorithm,
   TlsOptions,
   TokenEndpointAuthMethod,
@@ -48,6 +46,7 @@ export type {
   UnauthorizedAnswer,
   UnauthorizedOptions,
 } from './options/client-options.js';
+export type { RequestToken, RequestTokenContext, RequestedToken } from './options/request-token.js';
 export type { Source } from './options/source.js';
 export {
   InjectOAuthClient,

@@ -7,7 +7,7 @@ import {
 import { mergeTokenRequests, type TokenEndpoint } from '../core/token-request.js';
 import type { TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
-import type { RequestTokenContext, RequestedToken } from '../options/client-options.js';
+import type { RequestTokenContext, RequestedToken } from '../options/request-token.js';
 import { isRecord } from '../options/option-schema.js';
 import { ClientCertificate } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
