@@ -5,10 +5,10 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { Redis, type Cluster, type RedisOptions } from 'ioredis';
-import { OAuthConfigurationError } from './core/errors.js';
+import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { TokenStore, type LockOutcome, type StoredToken } from './core/token-store.js';
+import { byOurClock, ttlMsOf } from './redis/entry-times.js';
+import { RedisConnection } from './redis/redis-connection.js';
 import { readKeys, seal, unseal, type EncryptionKey } from './redis/token-cipher.js';
 
 export type { EncryptionKey } from './redis/token-cipher.js';
@@ -22,24 +22,17 @@ export interface RedisTokenStoreOptions {
   encryptionKeys: readonly EncryptionKey[] | 'none';
   /** Start of every Redis key. Default `oauth:`. */
   keyPrefix?: string;
-  /** Deadline of one operation, connecting included, in milliseconds. Default 100. */
+  /** Deadline of one operation, in milliseconds. Default 100. Connecting has a second of its own. */
   timeoutMs?: number;
+  /**
+   * How many replicas must have a new refresh token before its access token is used (`WAIT`). Default 0. After half of
+   * `timeoutMs` the call goes on without them.
+   */
+  waitForReplicas?: number;
 }
 
-/** How long an entry with a refresh token is kept, whose end nobody knows: 90 days. */
-const REFRESH_TOKEN_KEPT_MS = 90 * 24 * 3_600_000;
-
-/** Parts of `timeoutMs`; a stall of this process counts as two at most, however long it is. */
-const TICKS = 10;
-
-/** For a connection of the store's own: commands fail with it rather than wait for the next one. */
-const CONNECTION_DEFAULTS = {
-  lazyConnect: true,
-  maxRetriesPerRequest: 0,
-  retryStrategy: (attempt: number) => Math.min(attempt * 100, 1_000),
-  socketTimeout: 5_000,
-  disconnectTimeout: 100,
-};
+/** How long scripts that Redis refused are not tried again. */
+const REFUSED_MS = 60_000;
 
 /** Answers the present entry when that is newer and not the one the caller found unreadable (ARGV[4]). */
 const SET_UNLESS_OLDER = `
@@ -48,7 +41,7 @@ local parsed, entry = pcall(cjson.decode, present)
 local issuedAt = parsed and type(entry) == 'table' and tonumber(entry.issuedAt)
 if issuedAt and issuedAt > tonumber(ARGV[2]) and present ~= ARGV[4] then return present end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])`;
-const DELETE_IF_EQUAL = `return redis.pcall('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])`;
+const DELETE_IF_EQUAL = `return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])`;
 
 interface Scripts {
   oauthSet(key: string, text: string, issuedAt: number, ttlMs: number, found: string): Promise<string | null>;
@@ -63,106 +56,112 @@ interface Scripts {
  * new RedisTokenStore('redis://localhost:6379', { encryptionKeys: [{ id: '2026-01', key: process.env.STORE_KEY! }] });
  */
 export class RedisTokenStore extends TokenStore {
+  readonly #connection: RedisConnection;
   readonly #client: (Redis | Cluster) & Scripts;
-  readonly #own: Redis | undefined;
   readonly #keys: ReturnType<typeof readKeys>;
   readonly #keyPrefix: string;
   readonly #timeoutMs: number;
-  #connectionError = new Error('the connection was lost');
-  #failures = 0;
+  readonly #replicas: number;
+  #refusedAt = -Infinity;
 
   /**
    * @param redis an ioredis client, which is never closed here, or the options or URL of a connection of the store's
-   * own: opened at the first operation, ended by {@link close}.
+   * own: opened at module init or by the first operation, ended by {@link close}.
    * @throws {OAuthConfigurationError} without any of these, and when an encryption key is missing or malformed.
    */
   constructor(redis: Redis | Cluster | RedisOptions | string, options: RedisTokenStoreOptions) {
     super();
-    const missing =
-      'RedisTokenStore needs an ioredis client, its options or a URL, and was given none of them.';
-    if (!redis) throw new OAuthConfigurationError([missing]);
     this.#keys = readKeys(options?.encryptionKeys);
-    ({ keyPrefix: this.#keyPrefix = 'oauth:', timeoutMs: this.#timeoutMs = 100 } = options);
-    const given = typeof redis === 'object' && 'defineCommand' in redis;
-    const client = given ? redis : (this.#own = this.#connection(redis));
+    const { keyPrefix = 'oauth:', timeoutMs = 100, waitForReplicas = 0 } = options;
+    this.#keyPrefix = keyPrefix;
+    this.#timeoutMs = timeoutMs;
+    this.#replicas = waitForReplicas;
+    this.#connection = new RedisConnection(redis, timeoutMs);
+    const { client } = this.#connection;
     client.defineCommand('oauthSet', { numberOfKeys: 1, lua: SET_UNLESS_OLDER });
     client.defineCommand('oauthDelete', { numberOfKeys: 1, lua: DELETE_IF_EQUAL });
     this.#client = client as typeof client & Scripts;
   }
 
+  override open(restore: () => void): Promise<void> {
+    return this.#connection.open(restore);
+  }
+
+  override partOf(key: string): string {
+    return this.#connection.addressOf(this.#name(key));
+  }
+
   async get(key: string): Promise<StoredToken | undefined> {
-    const name = this.#open(key);
-    return this.#bounded(() => this.#entryOf(name, () => this.#read(name)));
+    const name = this.#name(key);
+    return this.#connection.run(() => this.#entryOf(name, () => this.#read(name)));
   }
 
   async set(key: string, token: StoredToken): Promise<void> {
-    const name = this.#open(key);
-    const minMs = token.refreshToken === undefined ? 1 : REFRESH_TOKEN_KEPT_MS;
-    const ttlMs = Math.ceil(Math.max(token.expiresAt - Date.now(), minMs));
-    await this.#bounded(async () => {
-      const entry = await seal(this.#keys, name, token);
-      const newer = await this.#client.oauthSet(name, entry, token.issuedAt, ttlMs, '');
-      const present = newer === null ? token : await this.#entryOf(name, async () => newer);
-      // A writer whose clock is ahead only seems to be newer.
-      if (newer === null || (present && present.issuedAt > token.issuedAt)) return;
-      await this.#client.oauthSet(name, entry, token.issuedAt, ttlMs, newer);
-    });
+    const name = this.#name(key);
+    await this.#connection.run(() =>
+      this.#scripted(
+        () => this.#setByScript(name, token),
+        () => this.#setByCommands(name, token),
+      ),
+    );
+    if (this.#replicas === 0 || token.refreshToken === undefined) return;
+    await this.#connection.run(async () =>
+      this.#connection.serverOf(name)?.wait(this.#replicas, Math.ceil(this.#timeoutMs / 2)),
+    );
   }
 
   async delete(key: string, ifValue?: string): Promise<void> {
-    const name = this.#open(key);
-    await this.#bounded(async () => {
-      if (ifValue === undefined) return this.#client.del(name);
+    const name = this.#name(key);
+    await this.#connection.run(async () => {
+      if (ifValue === undefined) return this.#remove(name);
       // Compared here and deleted by its text, so that Redis needs no digest of a token, which might be guessed.
       const text = await this.#read(name);
       const holds = (await unseal(this.#keys, name, text))?.value === ifValue;
-      return holds && this.#client.oauthDelete(name, text);
+      return holds && this.#deleteIf(name, text);
     });
   }
 
   async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {
-    const name = `${this.#open(key)}:lock`;
+    const connection = this.#connection;
+    const name = `${this.#name(key)}:lock`;
     const owner = randomUUID();
-    const answer = this.#client.set(name, owner, 'PX', Math.ceil(ttlMs), 'NX');
-    const release = () => this.#bounded(() => this.#client.oauthDelete(name, owner)).catch(() => undefined);
+    const endsAt = performance.now() + ttlMs;
+    const release = () => connection.run(() => this.#deleteIf(name, owner, endsAt));
+    let asked: Promise<boolean> | undefined;
     try {
-      if ((await this.#bounded(() => answer)) === null) return { outcome: 'held' };
+      if (!(await connection.run(() => (asked = this.#acquire(name, owner, Math.ceil(ttlMs))))))
+        return { outcome: 'held' };
     } catch (error) {
       // Redis may still carry it out, and a lock without a holder would keep everybody waiting for its lease.
-      void answer.then(release, release);
+      if (asked) void connection.track(asked.then(release, release)).catch(() => undefined);
       return { outcome: 'error', error };
     }
-    const failures = this.#failures;
-    try {
-      return { outcome: 'acquired', result: await work() };
-    } finally {
-      const released = release();
+    const { failures } = connection;
+    const giveBack = () => {
+      const given = release().then(
+        () => undefined,
+        (unreleased: unknown) => ({ unreleased }),
+      );
       // A Redis that failed meanwhile has cost the caller its timeoutMs already.
-      if (this.#failures === failures) await released;
+      return connection.failures === failures ? given : undefined;
+    };
+    try {
+      return { outcome: 'acquired', result: await work(), ...(await giveBack()) };
+    } catch (reason) {
+      await giveBack();
+      throw reason;
     }
   }
 
-  /** Ends the store's own connection, which the next operation opens again; a client that was given stays open. */
-  override async close(): Promise<void> {
-    const own = this.#own;
-    if (own?.status === 'ready') await this.#bounded(() => own.quit()).catch(() => undefined);
-    own?.disconnect();
-    if (own && own.status !== 'end') await this.#bounded(() => once(own, 'end')).catch(() => undefined);
+  /** Waits for locks to be given back and ends the store's own connection, which the next operation opens again. */
+  override close(): Promise<void> {
+    return this.#connection.close();
   }
 
-  #connection(redis: RedisOptions | string): Redis {
-    const own =
-      typeof redis === 'string'
-        ? new Redis(redis, CONNECTION_DEFAULTS)
-        : new Redis({ ...CONNECTION_DEFAULTS, ...redis, replyMapping: 'legacy' });
-    // Without a listener ioredis prints; the operations tell of the failure.
-    return own.on('error', (error: Error) => (this.#connectionError = error));
-  }
-
-  /** What Redis calls the key. Opens a connection that was closed: another application may share the store. */
-  #open(key: string): string {
-    if (this.#own?.status === 'end') this.#own.connect().catch(() => undefined); // the operation tells of it
-    return `${this.#keyPrefix}{${key}}`; // in braces, so that all keys of one operation share a slot of a Cluster
+  /** In braces what an entry shares with its lock and its failure, so that all are in one slot of a Cluster. */
+  #name(key: string): string {
+    const [tag = ''] = key.split('.', 1);
+    return `${this.#keyPrefix}{${tag}}${key.slice(tag.length)}`;
   }
 
   /** The entry that `read` answers, which is asked for after its remaining time. */
@@ -180,50 +179,66 @@ export class RedisTokenStore extends TokenStore {
     return text ?? '';
   }
 
-  #bounded<T>(operation: () => Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const tickMs = this.#timeoutMs / TICKS;
-    let leftMs = this.#timeoutMs;
-    let seenAt = performance.now();
-    const deadline = new Promise<never>((_resolve, reject) => {
-      timer = setInterval(() => {
-        const now = performance.now();
-        // Time in which this process did not get to run says nothing about Redis.
-        leftMs -= Math.min(now - seenAt, 2 * tickMs);
-        seenAt = now;
-        // With the next tick it would be too late.
-        if (leftMs < tickMs) reject(new Error(`no answer within ${this.#timeoutMs} ms`));
-      }, tickMs);
-    });
-    return Promise.race([operation(), deadline])
-      .catch((reason: Error) => {
-        this.#failures++;
-        const { message } = reason.name === 'MaxRetriesPerRequestError' ? this.#connectionError : reason;
-        // Not the error itself: ioredis hangs the arguments on it, and Redis quotes them in some messages.
-        throw new Error(`The Redis token store failed: ${message.replace(/\.?(, with args.*)?$/s, '')}.`);
-      })
-      .finally(() => clearInterval(timer));
+  async #acquire(name: string, owner: string, ttlMs: number): Promise<boolean> {
+    const answer = this.#client.set(name, owner, 'PX', ttlMs, 'NX');
+    const [acquired, leftMs] = await Promise.all([answer, this.#client.pttl(name)]);
+    // Whoever left a lock that never ends, it ends with the lease of the first to meet it.
+    if (acquired === null && leftMs === -1) await this.#client.pexpire(name, ttlMs);
+    return acquired !== null;
   }
-}
 
-/** What a writer's clock may be ahead of ours before that counts. */
-const AHEAD_MS = 50;
+  /** Scripts compare and write at once. Where Redis refuses them, for lack of rights mostly, plain commands do. */
+  async #scripted<T>(script: () => Promise<T>, commands: () => Promise<T>): Promise<T> {
+    if (performance.now() - this.#refusedAt < REFUSED_MS) return commands();
+    try {
+      return await script();
+    } catch (error) {
+      if (!(error instanceof Error) || error.name !== 'ReplyError') throw error;
+      const result = await commands();
+      this.#refusedAt = performance.now();
+      return result;
+    }
+  }
 
-/**
- * The entry with its times by our clock. How long it lives is Redis's to say: its writer's clock may be off by hours.
- *
- * @param leftMs its remaining time in Redis at some point between `askedAt` and now; negative when there is none
- * @param delayMs how much later than meant a write may have begun to count down
- */
-function byOurClock(
-  token: StoredToken | undefined,
-  leftMs: number,
-  askedAt: number,
-  delayMs: number,
-): StoredToken | undefined {
-  if (token === undefined || token.refreshToken !== undefined || leftMs < 0) return token;
-  const behindMs = askedAt + leftMs - token.expiresAt;
-  const isPlausible = behindMs < delayMs && token.expiresAt <= Date.now() + leftMs + AHEAD_MS;
-  if (isPlausible) return token;
-  return { ...token, issuedAt: token.issuedAt + behindMs, expiresAt: token.expiresAt + behindMs };
+  async #setByScript(name: string, token: StoredToken): Promise<void> {
+    const entry = await seal(this.#keys, name, token);
+    const newer = await this.#client.oauthSet(name, entry, token.issuedAt, ttlMsOf(token), '');
+    const present = newer === null ? token : await this.#entryOf(name, async () => newer);
+    // A writer whose clock is ahead only seems to be newer.
+    if (newer === null || (present && present.issuedAt > token.issuedAt)) return;
+    await this.#client.oauthSet(name, entry, token.issuedAt, ttlMsOf(token), newer);
+  }
+
+  /** What a write took the place of takes it back if it is newer, so that the newest entry of all writers stays. */
+  async #setByCommands(name: string, token: StoredToken): Promise<void> {
+    const present = await this.#entryOf(name, () => this.#read(name));
+    let newest = present && present.issuedAt > token.issuedAt ? undefined : token;
+    while (newest) {
+      const { issuedAt } = newest;
+      const text = await seal(this.#keys, name, newest);
+      const ttlMs = ttlMsOf(newest);
+      const former = await this.#entryOf(name, () => this.#swap(name, text, ttlMs));
+      newest = former && former.issuedAt > issuedAt ? former : undefined;
+    }
+  }
+
+  async #swap(name: string, text: string, ttlMs: number): Promise<string> {
+    const former = await this.#client.set(name, text, 'PX', ttlMs, 'GET').catch((error: Error) => {
+      if (!error.message.startsWith('WRONGTYPE')) throw error;
+      return this.#client.set(name, text, 'PX', ttlMs).then(() => '');
+    });
+    return former ?? '';
+  }
+
+  #deleteIf(name: string, text: string, until = Infinity): Promise<unknown> {
+    return this.#scripted(
+      () => this.#client.oauthDelete(name, text),
+      async () => (await this.#read(name)) === text && performance.now() < until && this.#remove(name),
+    );
+  }
+
+  /** A Redis may have no DEL for us, but SET is what all of this needs. */
+  #remove(name: string): Promise<unknown> {
+    return this.#client.del(name).catch(() => this.#client.set(name, '', 'PX', 1));
+  }
 }

@@ -1,18 +1,19 @@
-import { EMPTY, type Subscription, catchError, defer, exhaustMap, filter, take, timer } from 'rxjs';
+import { randomUUID } from 'node:crypto';
+import { EMPTY, type Subscription, catchError, defer, exhaustMap, take, timer } from 'rxjs';
 import type { Clock } from './clock.js';
 import { MemoryTokenStore } from './memory-token-store.js';
 import type { LockOutcome, StoredToken, TokenStore } from './token-store.js';
 
 const PROBE_INTERVAL_MS = 1_000;
-const PROBE_KEY = 'probe';
+const NOTHING = async () => undefined;
 
 /** A store that failed is no outcome here: the work is done without it. */
 type GuardedOutcome<T> = Exclude<LockOutcome<T>, { outcome: 'error' }>;
 
 /**
- * A store that cannot hurt: once an operation fails it counts as down and is skipped, so a call pays for the
- * failure at most once, until a probe behind the scenes succeeds. Meanwhile locks hold within this process, and
- * refresh tokens, of which no server gives out another, are kept here.
+ * A store that cannot hurt: once an operation fails, the store or the part of it that has the key counts as down and is
+ * skipped, so a call pays for the failure at most once, until a probe in the background succeeds. Meanwhile locks hold
+ * within this process, and refresh tokens, of which no server gives out another, are kept here.
  */
 export class GuardedStore {
   readonly #store: TokenStore;
@@ -21,8 +22,10 @@ export class GuardedStore {
   /** The last one to ask for the lock of each key. */
   readonly #turns = new Map<string, Promise<void>>();
   /** The newest entries with a refresh token that came this way, one for each grant. */
-  readonly #grants = new Map<string, { token: StoredToken; saved: boolean }>();
-  #probing: Subscription | undefined;
+  readonly #grants = new Map<string, StoredToken>();
+  /** Those of the parts of the store that are down. */
+  readonly #probes = new Map<string, Subscription>();
+  readonly #probeSuffix = `.probe-${randomUUID()}`;
   #closed = false;
 
   constructor(store: TokenStore, clock: Clock, onChange: (failure: Error | undefined) => void) {
@@ -36,27 +39,36 @@ export class GuardedStore {
     return !(this.#store instanceof MemoryTokenStore);
   }
 
+  /** Whether any part of the store is down. */
   get down(): boolean {
-    return this.#probing !== undefined;
+    return this.#probes.size > 0;
+  }
+
+  /** Connects the store, and finds out whether it can be used before a call has to. */
+  async open(): Promise<void> {
+    const open = async () => {
+      await this.#store.open?.(() => this.#restore());
+      await this.#probe('open', NOTHING);
+    };
+    await this.#attempt('open', open, NOTHING);
   }
 
   async get(key: string): Promise<StoredToken | undefined> {
-    const found = await this.#attempt(() => this.#store.get(key));
-    const kept = this.#grants.get(key)?.token;
-    return kept && !(found && found.issuedAt >= kept.issuedAt) ? kept : found;
+    const found = await this.#attempt(key, () => this.#store.get(key));
+    const kept = this.#grants.get(key);
+    if (kept === undefined || (found && found.issuedAt >= kept.issuedAt)) return found;
+    // The store lost the newest refresh token, or never had it: what it holds is spent.
+    await this.set(key, kept);
+    return kept;
   }
 
   async set(key: string, token: StoredToken): Promise<void> {
-    const grant = { token, saved: false };
-    if (token.refreshToken !== undefined) this.#grants.set(key, grant);
-    await this.#attempt(async () => {
-      await this.#store.set(key, token);
-      grant.saved = true;
-    });
+    if (token.refreshToken !== undefined) this.#grants.set(key, token);
+    await this.#attempt(key, () => this.#store.set(key, token));
   }
 
   async delete(key: string, ifValue?: string): Promise<void> {
-    return this.#attempt(() => this.#store.delete(key, ifValue));
+    return this.#attempt(key, () => this.#store.delete(key, ifValue), NOTHING);
   }
 
   /**
@@ -75,53 +87,89 @@ export class GuardedStore {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#probing?.unsubscribe();
+    for (const probe of this.#probes.values()) probe.unsubscribe();
     await this.#store.close?.().catch(() => undefined);
   }
 
   async #lock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<GuardedOutcome<T>> {
+    const part = this.#partOf(key);
     let working: Promise<T> | undefined;
-    if (!this.down) {
+    if (!this.#probes.has(part)) {
       try {
-        const outcome = await this.#store.withLock(key, ttlMs, () => (working = work()));
-        if (outcome.outcome !== 'error') return outcome;
-        this.#fail(outcome.error);
+        const locked = await this.#store.withLock(key, ttlMs, () => (working = work()));
+        if (locked.outcome === 'acquired' && locked.unreleased !== undefined)
+          this.#fail(part, key, locked.unreleased);
+        if (locked.outcome !== 'error') return locked;
+        this.#fail(part, key, locked.error);
       } catch (error) {
         await working; // rejects if the work did; else the store threw
-        this.#fail(error);
+        this.#fail(part, key, error);
       }
     }
     return { outcome: 'acquired', result: await (working ?? work()) };
   }
 
-  async #attempt<T>(operation: () => Promise<T>): Promise<T | undefined> {
-    if (this.down) return undefined;
+  /** @param again what the probe tries as well; default the operation itself */
+  async #attempt<T>(key: string, operation: () => Promise<T>, again = operation): Promise<T | undefined> {
+    const part = this.#partOf(key); // it may be elsewhere when the operation has failed
+    if (this.#probes.has(part)) return undefined;
     try {
       return await operation();
     } catch (error) {
-      this.#fail(error);
+      this.#fail(part, key, error, again);
       return undefined;
     }
   }
 
-  #fail(reason: unknown): void {
-    if (this.down || this.#closed) return;
-    // A lock needs a write, so a store that turned read-only stays down.
-    const probe = defer(() => this.#store.withLock(PROBE_KEY, PROBE_INTERVAL_MS, async () => undefined));
-    this.#probing = timer(PROBE_INTERVAL_MS, PROBE_INTERVAL_MS, this.#clock.scheduler)
-      .pipe(
-        exhaustMap(() => probe.pipe(catchError(() => EMPTY))),
-        filter(({ outcome }) => outcome !== 'error'),
-        take(1),
-      )
-      .subscribe(() => this.#recover());
-    this.#onChange(reason instanceof Error ? reason : new Error('The token store failed.'));
+  #partOf(key: string): string {
+    return this.#store.partOf?.(key) ?? '';
   }
 
-  #recover(): void {
-    this.#probing = undefined;
-    this.#onChange(undefined);
-    // What was rotated meanwhile: the store holds a predecessor, which is spent.
-    for (const [key, { token, saved }] of this.#grants) if (!saved) void this.set(key, token);
+  #fail(part: string, key: string, reason: unknown, again: () => Promise<unknown> = NOTHING): void {
+    if (this.#probes.has(part) || this.#closed) return;
+    const wasUp = !this.down;
+    const probe = timer(PROBE_INTERVAL_MS, PROBE_INTERVAL_MS, this.#clock.scheduler)
+      .pipe(
+        exhaustMap(() => defer(() => this.#probe(key, again)).pipe(catchError(() => EMPTY))),
+        take(1),
+      )
+      .subscribe(() => this.#recover(part));
+    this.#probes.set(part, probe);
+    if (wasUp) this.#onChange(reason instanceof Error ? reason : new Error('The token store failed.'));
+  }
+
+  /** Does all that the store is for, on a key of this instance beside the one that failed, and what failed again. */
+  async #probe(key: string, again: () => Promise<unknown>): Promise<void> {
+    const store = this.#store;
+    const probed = key + this.#probeSuffix;
+    const now = this.#clock.now();
+    const entry = {
+      value: 'probe',
+      tokenType: 'Bearer',
+      issuedAt: now,
+      expiresAt: now + PROBE_INTERVAL_MS,
+    } as const;
+    const locked = await store.withLock(probed, PROBE_INTERVAL_MS, async () => {
+      await store.set(probed, entry);
+      await store.get(probed);
+      await store.delete(probed, entry.value);
+      await again();
+    });
+    if (locked.outcome !== 'acquired' || locked.unreleased !== undefined)
+      throw new Error('The probe failed.');
+  }
+
+  #recover(part: string): void {
+    this.#probes.delete(part);
+    if (!this.down) this.#onChange(undefined);
+    this.#restore();
+  }
+
+  /** The store may hold predecessors of the refresh tokens that are kept here, which are spent. */
+  #restore(): void {
+    for (const [key, token] of this.#grants) {
+      const write = () => this.#store.set(key, token);
+      write().catch((error: unknown) => this.#fail(this.#partOf(key), key, error, write));
+    }
   }
 }

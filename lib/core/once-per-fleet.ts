@@ -43,6 +43,8 @@ export interface FleetTask {
   readonly apart: boolean;
   /** Asks for the token; is ended when another instance has one first. Fails with a {@link FlightFailure} to be shared. */
   readonly work: (turn: Turn) => Observable<AcquiredToken>;
+  /** Why there is no token if the lock of the grant never falls free. */
+  readonly heldTooLong: () => FlightFailure;
 }
 
 const POLL_MIN_MS = 20;
@@ -66,6 +68,10 @@ export class OncePerFleet {
     this.#closed$ = closed$;
   }
 
+  open(): Promise<void> {
+    return this.#store.open();
+  }
+
   /** The token of a key: from the store, from the instance that holds the lock, or by the task's work under it. */
   async once(task: FleetTask): Promise<AcquiredToken> {
     const clock = this.#clock;
@@ -80,6 +86,8 @@ export class OncePerFleet {
       // then; but no grant is ever used by two at once.
       const waitedMs = clock.monotonic() - startedAt;
       if (waitedMs > task.leaseMs && task.keys.grantKey === undefined) return this.#readOrWork(task, since);
+      // A lease and the longest flight; the store has the lock for longer than any holder can need it.
+      if (waitedMs > 2 * task.leaseMs - 1_000) throw task.heldTooLong();
       const pauseMs = pollPauseMs(waitedMs, lookMs) * (0.75 + clock.random() / 2);
       await firstValueFrom(race(timer(pauseMs, clock.scheduler), this.#closed$));
       const lookedAt = clock.monotonic();

@@ -8,8 +8,9 @@ import type { FlightContext } from './flight-context.js';
 import { FlightFailure } from './flight-failure.js';
 import type { AcquiredToken } from './once-per-fleet.js';
 import { RejectionLimit } from './rejection-limit.js';
+import { SharedKey } from './shared-key.js';
 import type { TokenRequestDetails } from './token-request.js';
-import { SharedKey, acquireToken, asOAuthClientError, leaseMsOf, sharedWait } from './token-flight.js';
+import { acquireToken, asOAuthClientError, leaseMsOf, sharedWait } from './token-flight.js';
 import type { Flight, FlightPlan } from './token-flight.js';
 import * as states from './token-state.js';
 

@@ -32,11 +32,13 @@ export interface StoredFailure {
 }
 
 /**
- * What came of {@link TokenStore.withLock}: the work's result; somebody else holds the lock (the work was not
- * run); or the store failed (the work was not run).
+ * What came of {@link TokenStore.withLock}: the work's result, with the reason if the lock could not be given back
+ * (`unreleased`); somebody else holds the lock (the work was not run); or the store failed (the work was not run).
  */
 export type LockOutcome<T> =
-  { outcome: 'acquired'; result: T } | { outcome: 'held' } | { outcome: 'error'; error: unknown };
+  | { outcome: 'acquired'; result: T; unreleased?: unknown }
+  | { outcome: 'held' }
+  | { outcome: 'error'; error: unknown };
 
 /**
  * Port for keeping tokens, and the DI token to override it. Keys are SHA-256 hashes; an implementation may be
@@ -60,6 +62,16 @@ export abstract class TokenStore {
    * this, with the same reason, after the lock was released.
    */
   abstract withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>>;
+
+  /**
+   * Connects, so that no call has to wait for that; called at module init. A rejection counts as a failed operation.
+   *
+   * @param restore to be called after each later connect: the store may have lost what was written last
+   */
+  open?(restore: () => void): Promise<void>;
+
+  /** The part of the store that has the key, where one part can fail without the others. Default: there is one part. */
+  partOf?(key: string): string;
 
   /** Ends what the store opened by itself; called at shutdown, after the last operation. */
   close?(): Promise<void>;

@@ -8,6 +8,7 @@ import axios, {
   type CreateAxiosDefaults,
 } from 'axios';
 import { AuthorizationServerUnavailableError, TokenResponseError } from '../core/errors.js';
+import { serverText } from '../core/server-text.js';
 import { targetOf } from './allowed-origins.js';
 import type { Routes } from './routes.js';
 import { refuseProxyAnswer } from './sealing.js';
@@ -110,6 +111,6 @@ function typed(client: string, { code, message }: AxiosError): Error {
   const why = code === PROXY_FAILED ? `: ${message}` : `${code === undefined ? '' : ` (${code})`}.`;
   return new AuthorizationServerUnavailableError(
     `The authorization server of OAuth client "${client}" could not be reached${why} Check its URL, the network and the proxy.`,
-    { client, cause: Object.assign(new Error(message), { code }) },
+    { client, cause: Object.assign(new Error(serverText(message)), { code }) },
   );
 }

@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { snapshotOf, type RequestSnapshot } from '../core/request-snapshot.js';
 import type { TokenRequest } from '../core/token-request.js';
 
 /**
@@ -21,35 +22,29 @@ declare module 'axios' {
  * request is sent again.
  */
 export class SealedTokenRequest {
-  readonly #request: Asked;
+  readonly #snapshot: RequestSnapshot;
 
-  private constructor(request: Asked) {
-    this.#request = copyOf({ ...request }) as Asked;
+  private constructor(snapshot: RequestSnapshot) {
+    this.#snapshot = snapshot;
   }
 
-  /** `oauth` as it may stand on a request. */
-  static of(oauth: Asked): Asked {
-    return oauth instanceof SealedTokenRequest ? oauth : (new SealedTokenRequest(oauth) as Asked);
+  /** `oauth` as it may stand on a request. Whether it fits shows when the request is sent. */
+  static of(oauth: unknown): Asked {
+    const sealed = oauth instanceof SealedTokenRequest ? oauth : new SealedTokenRequest(snapshotOf(oauth));
+    return sealed as Asked;
   }
 
   /** What was asked for. */
-  static open(oauth: OAuthRequestConfig | undefined): OAuthRequestConfig | undefined {
-    return oauth instanceof SealedTokenRequest ? oauth.#request : oauth;
+  static open(oauth: Asked): RequestSnapshot {
+    return oauth instanceof SealedTokenRequest ? oauth.#snapshot : snapshotOf(oauth);
   }
 
   toJSON(): object {
-    const { client, scope, audience, resource } = this.#request;
+    const { client, scope, audience, resource } = this.#snapshot.request;
     return { client, scope, audience, resource };
   }
 
   [inspect.custom](): object {
     return this.toJSON();
   }
-}
-
-/** Anything but arrays and plain objects stays what it is, for the client to refuse. */
-function copyOf(value: unknown): unknown {
-  if (Array.isArray(value)) return value.slice();
-  if (!(value instanceof Object) || Object.getPrototypeOf(value) !== Object.prototype) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, copyOf(member)]));
 }

@@ -1,8 +1,10 @@
 import type { Agent } from 'node:https';
 import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
-import axios, { type AxiosInstance } from 'axios';
+import axios, { type AxiosInstance, type CreateAxiosDefaults } from 'axios';
 import { interceptTokens } from '../http/axios-binding.js';
+import { sealedAtOnce } from '../http/sealing.js';
+import { SealedProxy, sealAgent } from '../http/sealing.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 
@@ -60,7 +62,12 @@ export class OAuthAxiosInterceptor {
     const present = this.#httpServices.get(name);
     if (present !== undefined) return present;
     const { http, baseURL } = this.#registry.get(name).options;
-    const service = new HttpService(axios.create({ ...http, ...(baseURL !== undefined && { baseURL }) }));
+    const defaults: CreateAxiosDefaults = { ...http, ...(baseURL !== undefined && { baseURL }) };
+    SealedProxy.seal(defaults);
+    sealAgent(defaults.httpAgent);
+    sealAgent(defaults.httpsAgent);
+    const service = new HttpService(axios.create(defaults));
+    service['makeObservable'] = sealedAtOnce(service['makeObservable']);
     this.attach(service, name);
     this.#httpServices.set(name, service);
     return service;

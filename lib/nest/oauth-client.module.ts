@@ -3,7 +3,7 @@ import { MemoryTokenStore } from '../core/memory-token-store.js';
 import { TokenStore } from '../core/token-store.js';
 import { ConfigEnvironmentModule, ENVIRONMENT, environmentProvider } from './config-environment.js';
 import { namedProviders } from './injection.js';
-import type { OAuthClientModuleOptions } from '../options/module-options.js';
+import type { EnvironmentSource } from '../options/environment.js';
 import { OAuthAxiosInterceptor } from './oauth-axios.interceptor.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 import {
@@ -11,6 +11,7 @@ import {
   ConfigurableModuleClass,
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
+  SealedOptions,
 } from './oauth-client.module-definition.js';
 import { OAuthTokenService } from './oauth-token.service.js';
 
@@ -29,13 +30,13 @@ import { OAuthTokenService } from './oauth-token.service.js';
     {
       provide: TokenStore,
       inject: [MODULE_OPTIONS_TOKEN],
-      useFactory: (options?: OAuthClientModuleOptions) => options?.store ?? new MemoryTokenStore(),
+      useFactory: (sealed: SealedOptions) => SealedOptions.open(sealed)?.store ?? new MemoryTokenStore(),
     },
     {
       provide: OAuthClientRegistry,
       inject: [MODULE_OPTIONS_TOKEN, TokenStore, ENVIRONMENT],
-      useFactory: (...parts: ConstructorParameters<typeof OAuthClientRegistry>) =>
-        new OAuthClientRegistry(...parts),
+      useFactory: (sealed: SealedOptions, store: TokenStore, environment: EnvironmentSource) =>
+        new OAuthClientRegistry(SealedOptions.open(sealed), store, environment),
     },
     OAuthTokenService,
     OAuthAxiosInterceptor,

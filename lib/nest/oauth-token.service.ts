@@ -1,5 +1,10 @@
-import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { defer, type Observable } from 'rxjs';
+import {
+  Injectable,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { throwError, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
 import type { OAuthClientEvent, OAuthClientStatus } from '../core/events.js';
 import type { OAuthClient } from '../core/oauth-client.js';
@@ -8,7 +13,7 @@ import { OAuthClientRegistry } from './oauth-client-registry.js';
 
 /** Access tokens of all configured clients, by name. */
 @Injectable()
-export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationShutdown {
+export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
   readonly #registry: OAuthClientRegistry;
   readonly #prefetching = new Set<string>();
 
@@ -36,7 +41,11 @@ export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationS
 
   /** The same as an observable: one token, then it completes. */
   token$(name: string, request?: TokenRequest): Observable<AccessToken> {
-    return defer(() => this.client(name).token$(request));
+    try {
+      return this.client(name).token$(request);
+    } catch (error) {
+      return throwError(() => error);
+    }
   }
 
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of the client. */
@@ -57,6 +66,11 @@ export class OAuthTokenService implements OnApplicationBootstrap, OnApplicationS
   /** @internal Whether the client's prefetch is under way. */
   isPrefetching(name: string): boolean {
     return this.#prefetching.has(name);
+  }
+
+  /** Connects the store, so that no call has to wait for that. */
+  async onModuleInit(): Promise<void> {
+    await this.#registry.runtime.fleet.open();
   }
 
   /** Fetches the tokens of clients with `prefetch`; with `required` a failure ends the boot. */

@@ -3,7 +3,7 @@ import type { AccessToken } from '../core/access-token.js';
 import { ambientToken } from '../core/ambient-requests.js';
 import { OAuthClientError } from '../core/errors.js';
 import { RpcPartnerFailureFilter } from './partner-failure.js';
-import { addUse, interceptorFor, type HandlerTokenRequest } from './use-oauth-client.interceptor.js';
+import { addUse, interceptorFor, useOf, type HandlerTokenRequest } from './use-oauth-client.interceptor.js';
 
 /**
  * For controllers and handlers that call a partner: the token is there before the handler runs, `request` holds
@@ -19,9 +19,10 @@ export function UseOAuthClient(
   name: string,
   request?: HandlerTokenRequest,
 ): ClassDecorator & MethodDecorator {
+  const use = useOf(request);
   return applyDecorators(
-    addUse(name, request),
-    UseInterceptors(interceptorFor(name)),
+    addUse(name, use),
+    UseInterceptors(interceptorFor(name, use)),
     UseFilters(RpcPartnerFailureFilter),
   );
 }

@@ -78,7 +78,13 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
       expires_in: expiresInMs && expiresInMs / 1000,
       expires_at: expiresAt === undefined ? undefined : new Date(expiresAt),
     };
-    return tokenFrom(this.#parts, { form: new URLSearchParams(), issuedAt }, members, new Headers(), others);
+    return tokenFrom(
+      this.#parts,
+      { form: new URLSearchParams(), secrets: [], issuedAt },
+      members,
+      new Headers(),
+      others,
+    );
   }
 
   #checked(answer: unknown): RequestedToken {

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisOptions } from 'ioredis';
 import { RedisTokenStore } from '../../lib/redis.js';
 import { newInstance, type Instance } from './core-client.js';
 
 /** What a {@link Fleet} tells each of its processes. */
 export interface MemberOptions {
-  redisUrl: string;
+  redis: string | RedisOptions;
   tokenEndpoint: string;
   encryptionKey: string;
   storeTimeoutMs: number;
@@ -32,7 +33,7 @@ const commands = {
   async restart(): Promise<void> {
     await commands.close();
     const encryptionKeys = [{ id: '1', key: options.encryptionKey }];
-    store = new RedisTokenStore(options.redisUrl, { encryptionKeys, timeoutMs: options.storeTimeoutMs });
+    store = new RedisTokenStore(options.redis, { encryptionKeys, timeoutMs: options.storeTimeoutMs });
     instance = newInstance(store, options.tokenEndpoint, options.tokenTimeoutMs);
   },
 

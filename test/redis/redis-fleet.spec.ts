@@ -29,7 +29,7 @@ describeWithRedis('RedisTokenStore under a fleet', (server) => {
     });
   const startFleet = (size: number, tokenTimeoutMs: number) =>
     Fleet.start(size, {
-      redisUrl: server().url,
+      redis: server().url,
       tokenEndpoint: partner.tokenEndpoint,
       encryptionKey,
       storeTimeoutMs: 5_000,

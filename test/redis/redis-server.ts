@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import type { Authority } from '../support/certificates.js';
 
 /** Part of every token these suites put into a store, so that one search finds any of them in clear. */
 export const MARK = 'never-in-clear';
@@ -58,7 +59,16 @@ export class RedisServer {
 
   /** Starts the server, empty, on the same port. */
   async restart(): Promise<void> {
-    const plain = ['--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
+    const plain = [
+      '--bind',
+      '127.0.0.1',
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+      '--repl-diskless-sync-delay',
+      '0',
+    ];
     this.#process = spawn(
       'redis-server',
       ['--port', String(this.#port), '--dir', this.#directory, ...plain, ...this.#options],
@@ -149,15 +159,8 @@ export function formsOf(secret: string): string[] {
   return [secret, Buffer.from(secret).toString('hex'), ...inBase64];
 }
 
-/**
- * A suite with a redis-server of its own, and a last case that looks for secrets in all it saw. Without redis-server
- * the suite is skipped, with one line; under CI it fails.
- */
-export function describeWithRedis(
-  name: string,
-  body: (server: () => RedisServer) => void,
-  ...options: string[]
-): void {
+/** A suite that starts servers itself. Without redis-server it is skipped, with one line; under CI it fails. */
+export function describeWithRedisServers(name: string, body: () => void): void {
   const missing = spawnSync('redis-server', ['--version']).error !== undefined;
   if (missing && process.env['CI'] !== 'true') {
     process.stderr.write(
@@ -166,9 +169,24 @@ export function describeWithRedis(
   }
   const describeOrSkip = missing && process.env['CI'] !== 'true' ? describe.skip : describe;
   describeOrSkip(name, () => {
+    beforeAll(() => {
+      if (missing) throw new Error('redis-server is not on the PATH: apt-get install redis-server');
+    });
+    body();
+  });
+}
+
+/**
+ * A suite with a redis-server of its own, and a last case that looks for secrets in all it saw.
+ */
+export function describeWithRedis(
+  name: string,
+  body: (server: () => RedisServer) => void,
+  ...options: string[]
+): void {
+  describeWithRedisServers(name, () => {
     let server: RedisServer;
     beforeAll(async () => {
-      if (missing) throw new Error('redis-server is not on the PATH: apt-get install redis-server');
       server = await RedisServer.start(...options);
     });
     afterAll(() => server?.stop());
@@ -185,7 +203,18 @@ export function describeWithRedis(
   });
 }
 
-async function freePort(): Promise<number> {
+/** Has a {@link RedisServer} speak TLS on a port of its own, beside the plain one. */
+export async function tlsOptions(authority: Authority, port: number): Promise<string[]> {
+  const path = (name: string) => join(authority.folder, name);
+  const { cert, key } = authority.server();
+  await writeFile(path('redis.pem'), cert);
+  await writeFile(path('redis.key'), key);
+  const files = { cert: 'redis.pem', key: 'redis.key', 'ca-cert': 'ca.pem' };
+  const options = Object.entries(files).flatMap(([what, name]) => [`--tls-${what}-file`, path(name)]);
+  return ['--tls-port', String(port), '--tls-auth-clients', 'no', ...options];
+}
+
+export async function freePort(): Promise<number> {
   const probe = createServer();
   await once(probe.listen(0, '127.0.0.1'), 'listening');
   const { port } = probe.address() as AddressInfo;

@@ -251,14 +251,13 @@ describeWithRedis('RedisTokenStore on a real Redis', (server) => {
     });
 
     it('66. errors hold nothing of what was sent, also where Redis quotes it', async () => {
-      const strict = await RedisServer.start('--rename-command', 'evalsha', '');
+      const strict = await RedisServer.start('--rename-command', 'set', '');
       const store = new RedisTokenStore(strict.url, { encryptionKeys: 'none', timeoutMs: 5_000 });
       try {
-        await store.set('a', token({ value: 'quoted' }));
         const error: unknown = await store
           .set('a', token({ value: 'quoted' }))
           .catch((reason: unknown) => reason);
-        expect(String(error)).toBe("Error: The Redis token store failed: ERR unknown command 'evalsha'.");
+        expect(String(error)).toBe("Error: The Redis token store failed: ERR unknown command 'set'.");
         expect(inspect(error, { showHidden: true, depth: null })).not.toContain('quoted');
       } finally {
         await store.close();
