@@ -8,6 +8,7 @@ import './http/request-config.js';
 
 export { AccessToken, type RefreshAheadOptions } from './core/access-token.js';
 export type { RetryOptions } from './core/backoff.js';
+export type { OAuthClientName, OAuthClientNames } from './core/client-names.js';
 export type { Clock } from './core/clock.js';
 export {
   AuthorizationServerUnavailableError,
@@ -50,8 +51,10 @@ export type { RequestToken, RequestTokenContext, RequestedToken } from './option
 export type { Source } from './options/source.js';
 export {
   InjectOAuthClient,
+  InjectOAuthFetch,
   InjectOAuthHttp,
   getOAuthClientToken,
+  getOAuthFetchToken,
   getOAuthHttpToken,
 } from './nest/injection.js';
 export type { OAuthClientModuleOptions, OAuthClientOptionsFactory } from './options/module-options.js';

@@ -99,7 +99,7 @@ export function refuseProxyAnswer(request: unknown): void {
 }
 
 /** Notes on an answer whose token it refused; an error that anybody makes of that response keeps the note. */
-export function markRefused(response: AxiosResponse, client: string): void {
+export function markRefused(response: object, client: string): void {
   Object.defineProperty(response, REFUSED, { value: client });
 }
 

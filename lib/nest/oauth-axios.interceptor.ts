@@ -2,6 +2,7 @@ import type { Agent } from 'node:https';
 import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
 import axios, { type AxiosInstance, type CreateAxiosDefaults } from 'axios';
+import type { OAuthClientName } from '../core/client-names.js';
 import { interceptTokens } from '../http/axios-binding.js';
 import { sealedAtOnce } from '../http/sealing.js';
 import { SealedProxy, sealAgent } from '../http/sealing.js';
@@ -28,7 +29,7 @@ export class OAuthAxiosInterceptor {
    * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` when it sends another client's tokens already
    * @example const detach = interceptor.attach(this.http, 'buoy');
    */
-  attach(http: HttpService | AxiosInstance, client?: string): () => void {
+  attach(http: HttpService | AxiosInstance, client?: OAuthClientName): () => void {
     const instance = http instanceof HttpService ? http.axiosRef : http;
     const present = this.#attached.get(instance);
     if (present !== undefined) {

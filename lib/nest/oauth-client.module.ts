@@ -1,4 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
+import type { OAuthClientName } from '../core/client-names.js';
 import { MemoryTokenStore } from '../core/memory-token-store.js';
 import { TokenStore } from '../core/token-store.js';
 import { ConfigEnvironmentModule, ENVIRONMENT, environmentProvider } from './config-environment.js';
@@ -6,6 +7,7 @@ import { namedProviders } from './injection.js';
 import type { EnvironmentSource } from '../options/environment.js';
 import { OAuthAxiosInterceptor } from './oauth-axios.interceptor.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
+import { OAuthFetches } from './oauth-fetches.js';
 import {
   ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
@@ -40,8 +42,9 @@ import { OAuthTokenService } from './oauth-token.service.js';
     },
     OAuthTokenService,
     OAuthAxiosInterceptor,
+    OAuthFetches,
   ],
-  exports: [OAuthTokenService, OAuthAxiosInterceptor, OAuthClientRegistry, TokenStore],
+  exports: [OAuthTokenService, OAuthAxiosInterceptor, OAuthFetches, OAuthClientRegistry, TokenStore],
 })
 export class OAuthClientModule extends ConfigurableModuleClass {
   /**
@@ -62,8 +65,8 @@ export class OAuthClientModule extends ConfigurableModuleClass {
     return super.forRootAsync(options);
   }
 
-  /** Provides `@InjectOAuthClient(name)` and `@InjectOAuthHttp(name)` in the importing module; an unknown name fails at boot. */
-  static forFeature(...names: string[]): DynamicModule {
+  /** Provides `@InjectOAuthClient(name)`, `@InjectOAuthHttp(name)` and `@InjectOAuthFetch(name)` in the importing module; an unknown name fails at boot. */
+  static forFeature(...names: OAuthClientName[]): DynamicModule {
     return withNamed({ module: OAuthClientFeatureModule }, names);
   }
 }
