@@ -19,7 +19,8 @@ const MEMBERS: Readonly<Record<string, readonly [Copy, string]>> = {
   audience: [textsOf, TEXTS],
   resource: [textsOf, TEXTS],
   parameters: [parametersOf, 'must be a plain object whose values are texts or lists of texts'],
-  subjectToken: [textOf, TEXT],
+  // An empty one is for the grant to miss.
+  subjectToken: [(value) => (value === '' ? value : textOf(value)), TEXT],
   forceRefresh: [(value) => (typeof value === 'boolean' ? value : undefined), 'must be true or false'],
   signal: [(value) => ('addEventListener' in Object(value) ? value : undefined), 'must be an AbortSignal'],
 };

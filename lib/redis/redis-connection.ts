@@ -46,7 +46,8 @@ export class RedisConnection {
   /** @throws {OAuthConfigurationError} for anything but a client, options or a URL */
   constructor(redis: Redis | Cluster | RedisOptions | string, timeoutMs: number) {
     this.#timeoutMs = timeoutMs;
-    if (typeof redis === 'string' && !isRedisUrl(redis)) throw new OAuthConfigurationError([WRONG_URL]);
+    if (typeof redis === 'string' && redis !== '' && !isRedisUrl(redis))
+      throw new OAuthConfigurationError([WRONG_URL]);
     if (isClient(redis)) this.client = redis;
     else this.client = this.#own = this.#connection(redis);
   }
