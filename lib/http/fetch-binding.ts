@@ -6,6 +6,7 @@ import { Credentials, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, OutgoingRequest } from './authorized-call.js';
 import type { FetchTransport } from './fetch-transport.js';
 import { nextHop, type Hop } from './redirects.js';
+import { readable } from './refusals.js';
 import { markRefused } from './sealing.js';
 
 /** A function of fetch's own signature. */
@@ -84,7 +85,7 @@ class FetchRequest implements OutgoingRequest<Response> {
   }
 
   get hasOwnCredentials(): boolean {
-    return this.#start.headers.has('authorization');
+    return this.#start.headers.has(this.#parts.api.tokenHeader.name);
   }
 
   get cancelled$(): Observable<unknown> {
@@ -93,7 +94,7 @@ class FetchRequest implements OutgoingRequest<Response> {
 
   /** Without credentials it still presents the client's certificate, and follows redirects anywhere. */
   async send(credentials?: Credentials): Promise<ApiAnswer<Response>> {
-    const { client, dpop, origins } = this.#parts.api;
+    const { client, dpop, origins, refusals } = this.#parts.api;
     const { redirect = 'follow' } = this.#init;
     let [hop, carried] = [this.#start, credentials];
     for (let followed = 0; ; followed++) {
@@ -101,8 +102,7 @@ class FetchRequest implements OutgoingRequest<Response> {
       const next = redirect === 'follow' ? nextHop(hop, response, followed) : undefined;
       if (next === undefined) {
         if (followed > 0) Object.defineProperty(response, 'redirected', { value: true });
-        if (credentials && response.status === 401) markRefused(response, client.name);
-        return answerOf(response);
+        return answerOf(response, refusals.readsData ? await textOf(response) : undefined);
       }
       discard(response);
       if (credentials && origins.reach(next.url) === 0)
@@ -121,20 +121,37 @@ class FetchRequest implements OutgoingRequest<Response> {
     redirect: Request['redirect'],
   ): Promise<Response> {
     const { url, method, body } = hop;
+    const { tokenHeader } = this.#parts.api;
     const headers = new Headers(hop.headers);
-    if (credentials) headers.set('authorization', credentials.token.authorization);
+    if (credentials) headers.set(tokenHeader.name, tokenHeader.valueFor(credentials.token));
     if (credentials?.proof !== undefined) headers.set('dpop', credentials.proof);
     return this.#parts.transport(url, { ...this.#init, method, headers, body, redirect });
   }
 }
 
-function answerOf(response: Response): ApiAnswer<Response> {
+/** @param text the body, where it was read for `unauthorized.when` */
+function answerOf(response: Response, text: string | undefined): ApiAnswer<Response> {
+  const { status, headers } = response;
   return {
-    status: response.status,
-    header: (name) => response.headers.get(name),
-    surface: () => response,
+    status,
+    header: (name) => headers.get(name),
+    headers: () => Object.fromEntries(headers),
+    data: () => readable(text, Object.fromEntries(headers)),
+    surface: (refused) => {
+      if (refused !== undefined) markRefused(response, refused);
+      return response;
+    },
     discard: () => discard(response),
   };
+}
+
+/** The body of a clone; `undefined` for a stream of events, which does not end, and for what breaks off. */
+async function textOf(response: Response): Promise<string | undefined> {
+  if (/^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')) return undefined;
+  return response
+    .clone()
+    .text()
+    .catch(() => undefined);
 }
 
 /** Frees the connection of an answer that nobody will read. */
