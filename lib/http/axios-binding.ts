@@ -24,6 +24,7 @@ import {
   refuseProxyAnswer,
   sealAgent,
   sealError,
+  sealOnSight,
   sealOAuth,
   sealRequest,
 } from './sealing.js';
@@ -111,8 +112,8 @@ async function sendAsItIs(config: Config, adapter: Adapter, ownName?: string): P
   try {
     const copy = copyToSend(config);
     const response = await resolve(adapter, copy)(copy);
-    sealRequest(response.request, ownName);
     response.config = config;
+    sealOnSight(response, ownName);
     return response;
   } catch (error) {
     sealError(error, config, ownName);
@@ -157,13 +158,13 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     const { name, ownName } = this.#api.tokenHeader;
     const copy = this.#carrying(credentials);
     const answered = (response: AxiosResponse, error?: unknown) => {
-      sealRequest(response.request, ownName);
       response.config = config;
       refuseProxyAnswer(response.request);
       if (response.data instanceof Readable) {
-        sealRequest(response.data, ownName);
-        takeOff(copy, name); // the stream's own errors show it
-      }
+        // The stream's own errors show all of it.
+        for (const part of [response.data, response.request]) sealRequest(part, ownName);
+        takeOff(copy, name);
+      } else if (error === undefined) sealOnSight(response, ownName);
       return answerOf(response, error);
     };
     const failed = (error: unknown) => {
