@@ -28,7 +28,7 @@ export type {
 } from './core/events.js';
 export { MemoryTokenStore } from './core/memory-token-store.js';
 export { OAuthClient } from './core/oauth-client.js';
-export type { TokenRequest } from './core/token-request.js';
+export type { TokenRequest, TokenRequestDetails } from './core/token-request.js';
 export { TokenStore } from './core/token-store.js';
 export type { AccessTokenType, LockOutcome, StoredFailure, StoredToken } from './core/token-store.js';
 export type { OAuthRequestConfig } from './http/request-config.js';
@@ -39,9 +39,13 @@ export type {
   HttpOptions,
   OAuthClientOptions,
   PrivateJwk,
+  RequestTokenContext,
+  RequestedToken,
   SigningAlgorithm,
   TlsOptions,
   TokenEndpointAuthMethod,
+  TokenHeaderOptions,
+  UnauthorizedAnswer,
   UnauthorizedOptions,
 } from './options/client-options.js';
 export type { Source } from './options/source.js';

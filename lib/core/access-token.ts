@@ -11,12 +11,15 @@ export class AccessToken {
   readonly tokenType: AccessTokenType;
   /** The granted scope, or `undefined` when the server named none and none was asked for. */
   readonly scope: string | undefined;
+  /** The other members of the token response, such as `instance_url`, without tokens; deeply frozen. `undefined` when there are none. */
+  readonly details: Readonly<Record<string, unknown>> | undefined;
   readonly #value: string;
   readonly #expiresAt: number;
 
-  constructor(token: Pick<StoredToken, 'value' | 'tokenType' | 'scope' | 'expiresAt'>) {
+  constructor(token: Pick<StoredToken, 'value' | 'tokenType' | 'scope' | 'details' | 'expiresAt'>) {
     this.tokenType = token.tokenType;
     this.scope = token.scope;
+    this.details = deeplyFrozen(token.details);
     this.#value = token.value;
     this.#expiresAt = token.expiresAt;
     Object.freeze(this);
@@ -49,6 +52,12 @@ export class AccessToken {
   [inspect.custom](): string {
     return this.toString();
   }
+}
+
+function deeplyFrozen<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const member of Object.values(value)) deeplyFrozen(member);
+  return Object.freeze(value);
 }
 
 /** When a refresh starts in the background. */

@@ -6,6 +6,8 @@ export interface StoredToken {
   value: string;
   tokenType: AccessTokenType;
   scope?: string;
+  /** Other members of the token response, without tokens. */
+  details?: Readonly<Record<string, unknown>>;
   /** Start of the token request, epoch milliseconds. */
   issuedAt: number;
   /** Epoch milliseconds. An entry is not used after it, unless it holds a `refreshToken`. */

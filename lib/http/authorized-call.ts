@@ -6,7 +6,9 @@ import type { OAuthClient } from '../core/oauth-client.js';
 import type { TokenLife } from '../core/token-life.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { targetOf, type AllowedOrigins, type RequestTarget } from './allowed-origins.js';
+import type { Answer, Refusals } from './refusals.js';
 import type { Routes } from './routes.js';
+import type { TokenHeader } from './sealing.js';
 
 /** Makes DPoP proofs for API requests and keeps the APIs' nonces (RFC 9449). */
 export interface ProofMaker {
@@ -19,6 +21,8 @@ export interface ProofMaker {
 export interface ApiClient {
   readonly client: OAuthClient;
   readonly origins: AllowedOrigins;
+  readonly tokenHeader: TokenHeader;
+  readonly refusals: Refusals;
   readonly unauthorizedRetry: boolean;
   readonly dpop: ProofMaker | undefined;
   readonly clock: Clock;
@@ -36,11 +40,9 @@ export interface OutgoingRequest<R> {
   send(credentials: Credentials): Promise<ApiAnswer<R>>;
 }
 
-export interface ApiAnswer<R> {
-  readonly status: number;
-  header(name: string): unknown;
-  /** The outcome as the caller expects it: a response, or the error that is thrown in its place. */
-  surface(): R;
+export interface ApiAnswer<R> extends Answer {
+  /** The outcome as the caller expects it: a response, or the error that is thrown in its place. `refused`: the client whose token it did not accept. */
+  surface(refused?: string): R;
   /** Frees the connection of an answer that nobody will read. */
   discard(): void;
 }
@@ -77,7 +79,7 @@ const LONGEST_PAUSE_MS = 2_000;
 const MAX_NONCES = 2;
 
 /**
- * Sends a request with a client's token, and once more with a newer one when the API answers 401. The token is taken
+ * Sends a request with a client's token, and once more with a newer one when the API refuses that. The token is taken
  * right before each sending.
  *
  * @param asked what token this request needs
@@ -148,29 +150,36 @@ class AuthorizedCall<R> {
   }
 
   #conclude(credentials: Credentials, answer: ApiAnswer<R>): R | Promise<R> {
-    if (answer.status === 401 && !credentials.astray) return this.#mend(credentials, answer);
+    if (this.#isRefused(credentials, answer)) return this.#mend(credentials, answer);
     this.#learn(credentials, answer);
     return answer.surface();
+  }
+
+  #isRefused(credentials: Credentials, answer: ApiAnswer<R>): boolean {
+    const { refusals } = this.#api;
+    const mayBe = answer.status >= 300 || refusals.readsData;
+    return mayBe && !credentials.astray && refusals.includes(answer);
   }
 
   /** An API refused the token: tries that one again where it may do, then another one. */
   async #mend(credentials: Credentials, answer: ApiAnswer<R>): Promise<R> {
     if (!this.#api.unauthorizedRetry || !isReplayable(this.#request.config.data)) {
       this.#report(credentials, answer);
-      return answer.surface();
+      return answer.surface(this.#api.client.name);
     }
     const first = credentials.token;
     let nonces = 0;
-    for (let pauseMs = FIRST_PAUSE_MS; answer.status === 401 && !credentials.astray; pauseMs *= 2) {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
       const { token } = credentials;
       const nonceIsNew = this.#noteNonce(credentials, answer);
       let next: AccessToken | undefined;
       if (nonceIsNew && nonces++ < MAX_NONCES) next = await this.#newest();
       else if (token.value === first.value) next = await this.#after(token, pauseMs);
-      if (next === undefined) return answer.surface();
+      if (next === undefined) return answer.surface(this.#api.client.name);
       if (next.value !== token.value) nonces = 0;
       answer.discard();
       [credentials, answer] = await this.#send(next);
+      if (!this.#isRefused(credentials, answer)) break;
     }
     this.#learn(credentials, answer);
     return answer.surface();
@@ -193,7 +202,7 @@ class AuthorizedCall<R> {
     }
   }
 
-  /** The caller gets this 401 and does not wait for what comes of it. */
+  /** The caller gets this answer and does not wait for what comes of it. */
   #report(credentials: Credentials, answer: ApiAnswer<R>): void {
     if (this.#noteNonce(credentials, answer)) return; // it says nothing about the token
     const rejection = this.#life.reject(credentials.token, this.#sentAt);

@@ -14,14 +14,16 @@ import { targetOf } from './allowed-origins.js';
 import { clientFor, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { followRedirect } from './redirects.js';
+import { readable } from './refusals.js';
 import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
 import { markRefused, refuseProxyAnswer, sealAgent, sealError, sealRequest } from './sealing.js';
 
-type Config = InternalAxiosRequestConfig & { [CARRIED]?: Credentials };
+type Config = InternalAxiosRequestConfig & { [CARRIED]?: Carried };
 type Adapter = InternalAxiosRequestConfig['adapter'];
 
-/** On what was sent: the credentials in its headers. */
+/** On what was sent: the credentials in its headers, and the header of the token. */
 const CARRIED = Symbol('credentials');
+type Carried = readonly [credentials: Credentials, header: string];
 const MANUAL = Object.freeze({ redirect: 'manual' });
 
 /** On an adapter of ours: the one below it. */
@@ -79,12 +81,14 @@ function authorize(
     // Interceptors that rebuild a config lose the members that they do not know.
     const sealed = config.oauth ?? asked;
     const oauth = sealed && SealedTokenRequest.open(sealed);
-    const own = config.auth ?? AxiosHeaders.from(config.headers).get('Authorization');
     const api = select(config, oauth ? oauth.client : undefined);
     if (api === undefined) return sendAsItIs(config, below);
+    const { name, ownName } = api.tokenHeader;
+    const given = AxiosHeaders.from(config.headers).get(name);
+    const own = ownName === undefined ? (config.auth ?? given) : given;
     const request = new AxiosRequest(config, below, api);
     if (oauth !== false && own === undefined) return sendAuthorized(request, api, oauth);
-    if (!api.origins.allow(config)) return sendAsItIs(config, below);
+    if (!api.origins.allow(config)) return sendAsItIs(config, below, ownName);
     return request.send().then((answer) => answer.surface());
   } catch (error) {
     return Promise.reject(error);
@@ -92,13 +96,13 @@ function authorize(
 }
 
 /** Sends a request without a token of ours. */
-async function sendAsItIs(config: Config, adapter: Adapter): Promise<AxiosResponse> {
+async function sendAsItIs(config: Config, adapter: Adapter, ownName?: string): Promise<AxiosResponse> {
   try {
     const response = await resolve(adapter, config)(config);
-    sealRequest(response.request);
+    sealRequest(response.request, ownName);
     return response;
   } catch (error) {
-    sealError(error, config);
+    sealError(error, config, ownName);
     throw error;
   }
 }
@@ -107,10 +111,11 @@ async function sendAsItIs(config: Config, adapter: Adapter): Promise<AxiosRespon
 function withoutOurs(config: Config): Config {
   const carried = config[CARRIED];
   if (carried === undefined) return config;
-  carried.astray = true;
+  const [credentials, header] = carried;
+  credentials.astray = true;
   const copy = { ...config, headers: new AxiosHeaders(config.headers) };
   delete copy[CARRIED];
-  takeOff(copy);
+  takeOff(copy, header);
   return copy;
 }
 
@@ -136,20 +141,20 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   /** Without credentials it still presents the client's certificate. */
   send(credentials?: Credentials): Promise<ApiAnswer<AxiosResponse>> {
     const { config } = this;
+    const { name, ownName } = this.#api.tokenHeader;
     const copy = this.#carrying(credentials);
     const answered = (response: AxiosResponse, error?: unknown) => {
-      sealRequest(response.request);
+      sealRequest(response.request, ownName);
       response.config = config;
       refuseProxyAnswer(response.request);
-      if (credentials && response.status === 401) markRefused(response, this.#api.client.name);
       if (response.data instanceof Readable) {
-        sealRequest(response.data);
-        takeOff(copy); // the stream's own errors show it
+        sealRequest(response.data, ownName);
+        takeOff(copy, name); // the stream's own errors show it
       }
       return answerOf(response, error);
     };
     const failed = (error: unknown) => {
-      const response = sealError(error, config);
+      const response = sealError(error, config, ownName);
       if (response === undefined) throw error;
       return answered(response, error);
     };
@@ -163,19 +168,19 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   /** A copy to send, so that the credentials stand in no config that anybody else can see. */
   #carrying(credentials: Credentials | undefined): Config {
     const { config } = this;
-    const { origins, routes } = this.#api;
+    const { origins, routes, tokenHeader } = this.#api;
     const copy = copyOf(config);
     const headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {
-      headers['Authorization'] = credentials.token.authorization;
+      headers[tokenHeader.name] = tokenHeader.valueFor(credentials.token);
       if (credentials.proof !== undefined) headers['DPoP'] = credentials.proof;
-      copy[CARRIED] = credentials;
+      copy[CARRIED] = [credentials, tokenHeader.name];
     }
     if (config.data instanceof FormData) this.#fixBoundary(headers);
     copy.headers = headers;
     let outside = config.httpsAgent as Agent | undefined;
     if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.#adapter);
-    const reach = { origins, inside: copy.httpsAgent as Agent | undefined, outside };
+    const reach = { origins, header: tokenHeader, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
       followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
     // The fetch adapter asks nobody before it follows.
@@ -194,16 +199,23 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
 }
 
 /** An answer, of which Axios may have made an error. */
-function answerOf(response: AxiosResponse, error: unknown): ApiAnswer<AxiosResponse> {
+function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<AxiosResponse> {
+  const { status, data } = response;
   return {
-    status: response.status,
+    status,
     header: (name) => (response.headers as Record<string, unknown>)[name],
-    surface: () => {
+    headers: () => {
+      const list = Object.entries(response.headers as object);
+      return Object.fromEntries(list.map(([name, value]) => [name.toLowerCase(), String(value)]));
+    },
+    data: () => readable(response),
+    surface: (refused) => {
+      if (refused !== undefined) markRefused(response, refused);
       if (error !== undefined) throw error as Error;
       return response;
     },
     discard: () => {
-      if (response.data instanceof Readable) response.data.destroy();
+      if (data instanceof Readable) data.destroy();
     },
   };
 }
@@ -221,7 +233,7 @@ function copyOf(config: Config): Config {
   return copy as unknown as Config;
 }
 
-function takeOff({ headers }: Config): void {
-  headers.delete('Authorization');
+function takeOff({ headers }: Config, header: string): void {
+  headers.delete(header);
   headers.delete('DPoP');
 }

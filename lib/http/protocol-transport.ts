@@ -2,17 +2,24 @@ import type { IncomingMessage } from 'node:http';
 import axios, {
   AxiosHeaders,
   type AxiosError,
+  type AxiosInstance,
   type AxiosRequestConfig,
   type AxiosResponse,
   type CreateAxiosDefaults,
 } from 'axios';
 import { AuthorizationServerUnavailableError, TokenResponseError } from '../core/errors.js';
+import { targetOf } from './allowed-origins.js';
 import type { Routes } from './routes.js';
 import { refuseProxyAnswer } from './sealing.js';
 import { PROXY_FAILED } from './tunnel.js';
 
 /** The bound on what an authorization server may answer. */
 const MAX_RESPONSE_BYTES = 1_048_576;
+const BOUNDS = {
+  maxRedirects: 0,
+  fetchOptions: { redirect: 'manual' }, // early fetch adapters do not know maxRedirects
+  maxContentLength: MAX_RESPONSE_BYTES,
+};
 
 /**
  * The way of a client's protocol requests: over Axios, so that its proxy, agents and TLS hold for them too, but
@@ -28,9 +35,7 @@ export function httpTransport(
     baseURL: '',
     params: undefined,
     timeout: 0,
-    maxRedirects: 0,
-    fetchOptions: { redirect: 'manual' }, // early fetch adapters do not know maxRedirects
-    maxContentLength: MAX_RESPONSE_BYTES,
+    ...BOUNDS,
     responseType: 'text',
     transformRequest: (data: unknown) => data,
     transformResponse: (data: unknown) => data,
@@ -54,6 +59,20 @@ export function httpTransport(
     }
   };
   return send;
+}
+
+/** The way of a client's own login: without redirects as well, and within the same bound. */
+export function loginClient(http: CreateAxiosDefaults, routes: Routes): AxiosInstance {
+  const instance = axios.create({ ...http, ...BOUNDS });
+  instance.interceptors.request.use((config) => {
+    if (routes.areNeeded || config.proxy) routes.lay(config, targetOf(config));
+    return config;
+  });
+  instance.interceptors.response.use((response) => {
+    refuseProxyAnswer(response.request);
+    return response;
+  });
+  return instance;
 }
 
 /** Whether the request went into a connection that was kept alive, and that the server had closed meanwhile. */

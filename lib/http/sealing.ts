@@ -2,49 +2,80 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { inspect } from 'node:util';
 import axios, { type AxiosError, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
+import type { AccessToken } from '../core/access-token.js';
 import { proxyError } from './tunnel.js';
 
 type Part = Record<PropertyKey, unknown>;
 
-/** On a 401: the client whose token it refused. */
+/** On an answer that refused a token: the client whose token it refused. */
 const REFUSED = Symbol('refused client');
 /** The members by which the parts of a sent request know each other. */
 const PARTS = ['req', 'res', '_redirectable', '_currentRequest', '_options', 'socket'];
 /** What leads on to connections, which other requests of ours may be using just now. */
 const SHARED = ['agent', 'agents', 'nativeProtocols', 'socket', 'client'];
-const CREDENTIAL = /^(authorization|dpop)$/i;
 const CREDENTIAL_LINES = /^(authorization|dpop):.*\r\n/gim;
+
+/** The header that carries a client's token. */
+export class TokenHeader {
+  readonly name: string;
+  /** The same, unless it is `Authorization`. */
+  readonly ownName: string | undefined;
+  readonly #scheme: string | undefined;
+
+  /** @param scheme what precedes the token; by default its type in `Authorization`, and nothing elsewhere */
+  constructor({ name = 'Authorization', scheme }: { name?: string; scheme?: string } = {}) {
+    this.name = name;
+    this.ownName = /^authorization$/i.test(name) ? undefined : name;
+    this.#scheme = scheme ?? (this.ownName === undefined ? undefined : '');
+  }
+
+  valueFor(token: AccessToken): string {
+    if (this.#scheme === undefined) return token.authorization;
+    return this.#scheme === '' ? token.value : `${this.#scheme} ${token.value}`;
+  }
+}
+
+/** Whether a header of that name holds a token or a proof. `ownName`: a client's header for tokens, if it has its own. */
+export function isCredential(name: string, ownName: string | undefined): boolean {
+  return /^(authorization|dpop)$/i.test(name) || name.toLowerCase() === ownName?.toLowerCase();
+}
 
 /**
  * Takes token and proof out of what a request shows after it was sent. Copies of its headers stand in Node's request
  * and its socket, in what follows redirects, in an HTTP/2 stream or in a `Request` of fetch.
+ *
+ * @param ownName the client's header for tokens, if that is not `Authorization`
  */
-export function sealRequest(request: unknown, seen = new Set<unknown>()): void {
+export function sealRequest(request: unknown, ownName?: string, seen = new Set<unknown>()): void {
   if (!isPart(request) || seen.has(request)) return;
   seen.add(request);
   const { headers, outputData } = request;
   if (isPart(headers) && typeof headers['delete'] === 'function') {
-    for (const name of ['authorization', 'dpop']) headers['delete'](name);
+    for (const name of ['authorization', 'dpop', ownName ?? 'dpop']) headers['delete'](name);
     return;
   }
-  for (const part of PARTS) sealRequest(request[part], seen);
-  for (const symbol of Object.getOwnPropertySymbols(request)) stripHeaders(request[symbol]);
-  if (Object.hasOwn(request, 'headers')) stripHeaders(headers);
-  stripText(request, '_header');
-  stripText(request, '_pendingData');
-  if (Array.isArray(outputData)) for (const chunk of outputData as Part[]) stripText(chunk, 'data');
+  for (const part of PARTS) sealRequest(request[part], ownName, seen);
+  for (const symbol of Object.getOwnPropertySymbols(request)) stripHeaders(request[symbol], ownName);
+  if (Object.hasOwn(request, 'headers')) stripHeaders(headers, ownName);
+  stripText(request, '_header', ownName);
+  stripText(request, '_pendingData', ownName);
+  if (Array.isArray(outputData)) for (const chunk of outputData as Part[]) stripText(chunk, 'data', ownName);
   for (const name of SHARED) hide(request, name);
 }
 
 /** Puts the caller's config in place of the one that was sent, also in wrapped errors; returns the response, if any. */
-export function sealError(error: unknown, config: InternalAxiosRequestConfig): AxiosResponse | undefined {
+export function sealError(
+  error: unknown,
+  config: InternalAxiosRequestConfig,
+  ownName?: string,
+): AxiosResponse | undefined {
   if (typeof error !== 'object' || error === null) return undefined;
   const { request, response, cause } = error as Partial<AxiosError>;
   if ('config' in error) error.config = config;
-  sealRequest(request);
-  sealRequest(response?.request);
+  sealRequest(request, ownName);
+  sealRequest(response?.request, ownName);
   if (response) response.config = config;
-  if (axios.isAxiosError(cause)) sealError(cause, config);
+  if (axios.isAxiosError(cause)) sealError(cause, config, ownName);
   return response;
 }
 
@@ -60,7 +91,7 @@ export function refuseProxyAnswer(request: unknown): void {
   throw proxyError('', `opened no tunnel to ${host}: it answered ${res.statusCode}`);
 }
 
-/** Notes on a 401 whose token it refused; an error that anybody makes of that response keeps the note. */
+/** Notes on an answer whose token it refused; an error that anybody makes of that response keeps the note. */
 export function markRefused(response: AxiosResponse, client: string): void {
   Object.defineProperty(response, REFUSED, { value: client });
 }
@@ -85,16 +116,20 @@ function isPart(value: unknown): value is Part {
 }
 
 /** `value` may be the headers, or the options that hold them. */
-function stripHeaders(value: unknown): void {
+function stripHeaders(value: unknown, ownName: string | undefined): void {
   if (!isPart(value)) return;
-  for (const name of Object.keys(value)) if (CREDENTIAL.test(name)) Reflect.deleteProperty(value, name);
-  if (Object.hasOwn(value, 'headers')) stripHeaders(value['headers']);
+  for (const name of Object.keys(value)) if (isCredential(name, ownName)) Reflect.deleteProperty(value, name);
+  if (Object.hasOwn(value, 'headers')) stripHeaders(value['headers'], ownName);
 }
 
-function stripText(owner: Part, name: string): void {
-  const text = owner[name];
+function stripText(owner: Part, member: string, ownName: string | undefined): void {
+  const text = owner[member];
+  if (typeof text !== 'string') return;
+  const kept = text.replace(CREDENTIAL_LINES, '');
+  const isOwn = (line: string) => line.slice(0, line.indexOf(':')).toLowerCase() === ownName?.toLowerCase();
   // Never empty, since Node would take that for headers that it has yet to send.
-  if (typeof text === 'string') owner[name] = text.replace(CREDENTIAL_LINES, '');
+  owner[member] =
+    ownName === undefined ? kept : kept.replace(/^.+\r\n/gm, (line) => (isOwn(line) ? '' : line));
 }
 
 /** Leaves a member in place, but out of sight of anything that lists members. */

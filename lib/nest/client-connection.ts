@@ -1,13 +1,14 @@
-import { httpTransport } from '../http/protocol-transport.js';
+import { httpTransport, loginClient } from '../http/protocol-transport.js';
 import { Routes } from '../http/routes.js';
 import type { TlsMaterial } from '../http/tls-agent.js';
 import { OAuthTokenEndpoint } from '../oauth/oauth-token-endpoint.js';
 import type { ProtocolParts, ProtocolTransport } from '../oauth/protocol.js';
+import { RequestedTokenEndpoint } from '../oauth/requested-token.js';
 import { isLoopback } from '../options/option-schema.js';
 
 /** A client's way to its authorization server, and the keys that it shares with the way to its API. */
 export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
-  readonly endpoint: OAuthTokenEndpoint;
+  readonly endpoint: OAuthTokenEndpoint | RequestedTokenEndpoint;
   readonly routes: Routes;
 }
 
@@ -31,6 +32,9 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
     if (material) Object.assign(material, { options: replacement, generation: material.generation + 1 });
     if (isReplaced) onCertificateReplaced?.();
   };
-  const endpoint = new OAuthTokenEndpoint({ ...parts, client, transport, useCertificate });
+  const protocol = { ...parts, client, transport, useCertificate };
+  const endpoint = options.requestToken
+    ? new RequestedTokenEndpoint(protocol, (own) => loginClient({ ...options.http, ...own }, routes))
+    : new OAuthTokenEndpoint(protocol);
   return { endpoint, dpop: endpoint.dpop, routes };
 }

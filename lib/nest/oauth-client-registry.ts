@@ -1,6 +1,8 @@
 import { globalAgent } from 'node:https';
 import { AllowedOrigins } from '../http/allowed-origins.js';
 import type { ApiClient } from '../http/authorized-call.js';
+import { Refusals } from '../http/refusals.js';
+import { TokenHeader } from '../http/sealing.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient, TokenRuntime } from '../core/oauth-client.js';
@@ -51,24 +53,28 @@ export class OAuthClientRegistry {
   #register(name: string, own: OAuthClientOptions): RegisteredClient {
     const options = withDefaults(own);
     const { clock } = this.runtime;
+    const warn = (message: string) => this.logger.warn(name, message);
     if (
       process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' ||
       globalAgent.options.rejectUnauthorized === false
     )
-      this.logger.warn(
-        name,
+      warn(
         `Client "${name}" accepts any server, so that its credentials and tokens can be read on the way: unset NODE_TLS_REJECT_UNAUTHORIZED and rejectUnauthorized, and trust the server's authority with tls.ca.`,
       );
     const { endpoint, dpop, routes } = connectClient({
       name,
       options,
       clock,
-      warn: (message) => this.logger.warn(name, message),
+      warn,
       onCertificateReplaced: () => client.renew(),
     });
     const client = OAuthClient.create({ name, endpoint, options, runtime: this.runtime });
     const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
-    return { client, origins, unauthorizedRetry: options.unauthorized.retry, dpop, clock, options, routes };
+    const tokenHeader = new TokenHeader(options.tokenHeader);
+    const distrusted = `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so that the answer counts as accepted. Have it return true or false.`;
+    const refusals = new Refusals(options.unauthorized, () => warn(distrusted));
+    const unauthorizedRetry = options.unauthorized.retry;
+    return { client, origins, tokenHeader, refusals, unauthorizedRetry, dpop, clock, options, routes };
   }
 }
 

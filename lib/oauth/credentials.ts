@@ -121,6 +121,12 @@ function basic(id: string, secret: string, encoding: 'form' | 'raw'): { authoriz
   return { authorization: `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}` };
 }
 
+/** Whether the encodings of Basic credentials differ for those in this header, so that one of the two is wrong. */
+export function isEncodingSensitive(authorization: string): boolean {
+  const [, encoded] = /^Basic (.+)$/.exec(authorization) ?? [];
+  return encoded !== undefined && /[^\w.~:-]/.test(Buffer.from(encoded, 'base64').toString());
+}
+
 /** `application/x-www-form-urlencoded` with `-._~` kept; `URLSearchParams` would encode `~` and keep `*`. */
 export function formEncode(value: string): string {
   return encodeURIComponent(value)

@@ -134,9 +134,9 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
   async #send({ message, form, secrets }: PreparedRequest): Promise<StoredToken> {
     const issuedAt = this.#parts.clock.now();
     const answer = await this.#parts.transport(message);
-    const { dpop: proof = '' } = message.headers;
+    const { dpop: proof = '', authorization = '' } = message.headers;
     this.dpop?.rememberNonce(new URL(message.url).origin, answer.headers.get('dpop-nonce'), proof);
-    return tokenOf(this.#parts, { url: message.url, form, secrets, issuedAt }, answer);
+    return tokenOf(this.#parts, { url: message.url, form, authorization, secrets, issuedAt }, answer);
   }
 }
 

@@ -1,11 +1,9 @@
-import {
-  AuthorizationServerUnavailableError,
-  TokenRequestError,
-  TokenResponseError,
-} from '../core/errors.js';
+import { TokenRequestError, TokenResponseError } from '../core/errors.js';
 import type { AccessTokenType, StoredToken } from '../core/token-store.js';
-import { formEncode } from './credentials.js';
+import { formEncode, isEncodingSensitive } from './credentials.js';
+import { unavailableNow } from './outage.js';
 import type { ProtocolParts } from './protocol.js';
+import { detailsOf, failureText, memberNames, parseBody, timeLeft } from './token-members.js';
 
 export type Members = Record<string, unknown>;
 
@@ -13,51 +11,109 @@ export type Members = Record<string, unknown>;
 interface SentForm {
   url: string;
   form: URLSearchParams;
+  authorization?: string;
   /** What was sent in confidence, in case the server repeats it. */
   secrets: readonly string[];
   /** When it was sent, epoch milliseconds: the lifetime counts from there. */
   issuedAt: number;
 }
 
-const MAX_RETRY_AFTER_MS = 3_600_000;
 const YEAR_MS = 365 * 24 * 3_600_000;
 const MAX_TEXT = 256;
+/** What an {@link AccessToken} has members for. */
+const TOKEN_MEMBERS = ['access_token', 'token_type', 'expires_in', 'scope'];
 
 /** Reads the token endpoint's answer. The one place that decides which failures are worth another try. */
 export async function tokenOf(parts: ProtocolParts, sent: SentForm, answer: Response): Promise<StoredToken> {
-  requireAnswer(parts, 'authorization server', sent.url, answer);
-  const body = parseObject(await answer.text());
-  const code = body?.['error'];
-  if (code === 'temporarily_unavailable') throw unavailableNow(parts, 'authorization server', answer);
-  if (answer.status >= 300 || (code ?? '') !== '') throw rejection(parts, sent, answer.status, body);
-  if (body === undefined) throw invalid(parts.client, 'is not a JSON object');
-  return successful(parts, sent, body);
+  const { status, headers } = answer;
+  const text = await answer.text();
+  const json = parseJson(text);
+  const body = asObject(json) ?? parseBody(headers, text, json);
+  const said = () => serverText(failureText(body), sent.secrets);
+  requireAnswer(parts, 'authorization server', sent.url, answer, said);
+  const code = asObject(body)?.['error'];
+  if (code === 'temporarily_unavailable') throw unavailableNow(parts, 'authorization server', answer, said);
+  if (status >= 300 || (typeof code === 'string' && code !== '')) throw rejection(parts, sent, status, body);
+  const members = await readBy(parts, body, headers);
+  if (hasError(members)) throw rejection(parts, sent, status, members);
+  if (tokenIn(members) !== undefined) return tokenFrom(parts, sent, members as Members, headers);
+  throw hasError(body) ? rejection(parts, sent, status, body) : withoutToken(parts, sent, body);
 }
 
-function successful(parts: ProtocolParts, sent: SentForm, body: Members): StoredToken {
+/** The body, or what `readTokenResponse` makes of it. */
+async function readBy({ options }: ProtocolParts, body: unknown, headers: Headers): Promise<unknown> {
+  try {
+    const { readTokenResponse: read } = options;
+    return read ? await read(body, Object.fromEntries(headers)) : body;
+  } catch {
+    return undefined; // what it threw may hold the token
+  }
+}
+
+function hasError(body: unknown): boolean {
+  return Boolean(asObject(body)?.['error']);
+}
+
+function tokenIn(members: unknown): string | undefined {
+  const value = asObject(members)?.['access_token'];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/** A page or an empty answer may be a passing disturbance; a well-formed answer is what the server has to say. */
+function withoutToken({ client, options }: ProtocolParts, sent: SentForm, body: unknown): TokenResponseError {
+  const names = serverText(memberNames(body).join(', '), sent.secrets) ?? 'without usual names';
+  const what = asObject(body)
+    ? `has no access_token; its members are ${names}`
+    : 'is neither a JSON object nor a form';
+  const remedy = options.readTokenResponse
+    ? 'readTokenResponse threw, or returned none'
+    : 'if the token is there, say with readTokenResponse where';
+  return invalid(client, `${what}; ${remedy}`, !asObject(body));
+}
+
+/** The token that the members of a response describe (RFC 6749 §5.1). `others` becomes `details`. */
+export function tokenFrom(
+  parts: ProtocolParts,
+  { form, issuedAt }: Pick<SentForm, 'form' | 'issuedAt'>,
+  members: Members,
+  headers: Headers,
+  others = members,
+): StoredToken {
   const { client, options } = parts;
-  const { form, issuedAt } = sent;
-  const { access_token: value, refresh_token: next } = body;
-  if (typeof value !== 'string' || value === '') throw invalid(client, 'has no access_token');
+  const { refresh_token: next } = members;
+  const value = tokenIn(members) ?? '';
   // A token that cannot stand in a header would otherwise fail every API request, one by one.
   if (!/^[\x21-\x7e]+$/.test(value)) throw invalid(client, 'has an access_token that no header can carry');
   const tokenType = options.dpop ? 'DPoP' : 'Bearer';
-  const named = tokenTypeOf(parts, body);
-  if (named === undefined) throw invalid(client, 'has a token_type other than Bearer and DPoP', false);
+  const named = tokenTypeOf(parts, members);
+  const remedy = 'if it is a Bearer token, say so with readTokenResponse';
+  if (!named) throw invalid(client, `has a token_type other than Bearer and DPoP; ${remedy}`, false);
   if (named !== tokenType)
     throw invalid(client, `holds a ${named} token where a ${tokenType} token was asked for`, false);
   // What was asked for is granted unless the server says otherwise (RFC 6749 §5.1).
-  const scope = typeof body['scope'] === 'string' ? body['scope'] : form.get('scope');
+  const scope = typeof members['scope'] === 'string' ? members['scope'] : form.get('scope');
   // One that comes with another grant is ignored (RFC 6749 §4.4.3).
   const used = form.get('refresh_token');
+  const details = furtherMembers(parts, others, [value, next]);
   return {
     value,
     tokenType,
     issuedAt,
-    expiresAt: issuedAt + lifetimeOf(parts, body['expires_in']),
+    expiresAt: issuedAt + lifetimeOf(parts, members, issuedAt, headers),
     ...(scope !== null && { scope }),
+    ...(details && { details }),
     ...(used !== null && { refreshToken: (typeof next === 'string' && next) || used }),
   };
+}
+
+function furtherMembers(parts: ProtocolParts, members: Members, tokens: unknown[]): Members | undefined {
+  const others = Object.entries(members).filter(([name]) => !TOKEN_MEMBERS.includes(name));
+  try {
+    return others.length === 0 ? undefined : detailsOf(Object.fromEntries(others), tokens);
+  } catch {
+    hint(parts, 'further members that are no JSON, or more than 16 KiB; details leaves them out');
+    return undefined;
+  }
 }
 
 /** `token_type` is case-insensitive (RFC 6749 §5.1); that of an exchanged token may be `N_A` (RFC 8693 §2.2.1). */
@@ -69,20 +125,24 @@ function tokenTypeOf(parts: ProtocolParts, body: Members): AccessTokenType | und
     hint(parts, 'no token_type; Bearer is assumed');
     return 'Bearer';
   }
-  const name = typeof type === 'string' ? type.toLowerCase() : undefined;
-  if (name === 'bearer' || (exchange && name === 'n_a')) return 'Bearer';
+  const name = typeof type === 'string' ? type.trim().toLowerCase() : '';
+  if (/^bearer([ _-]?token)?$/.test(name) || (exchange && name === 'n_a')) return 'Bearer';
   return name === 'dpop' ? 'DPoP' : undefined;
 }
 
-function lifetimeOf(parts: ProtocolParts, expiresIn: unknown): number {
-  const { defaultLifetimeMs } = parts.options;
+function lifetimeOf(parts: ProtocolParts, members: Members, issuedAt: number, headers: Headers): number {
+  const { client, clock, options } = parts;
+  const { expires_in: expiresIn } = members;
   if (expiresIn === undefined || expiresIn === null) {
-    hint(parts, `no expires_in; ${defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
-    return defaultLifetimeMs;
+    const left = timeLeft(members, issuedAt, clock.now(), headers);
+    if (left && left.ms <= 0) throw invalid(client, `has an ${left.name} that has passed`);
+    if (left) return Math.min(left.ms, YEAR_MS);
+    hint(parts, `no expires_in; ${options.defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
+    return options.defaultLifetimeMs;
   }
   const text = typeof expiresIn === 'string' && /^\d+(\.\d+)?$/.test(expiresIn.trim());
   const seconds = text || typeof expiresIn === 'number' ? Number(expiresIn) : Number.NaN;
-  if (!(seconds > 0)) throw invalid(parts.client, 'has an expires_in that is not a positive number');
+  if (!(seconds > 0)) throw invalid(client, 'has an expires_in that is not a positive number');
   return Math.min(seconds * 1000, YEAR_MS);
 }
 
@@ -95,15 +155,22 @@ export function isNoTokenEndpoint({ error, status }: Pick<TokenRequestError, 'er
   return error === undefined && (status === 404 || status === 405);
 }
 
-function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: Members = {}): Error {
+function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: unknown): Error {
   const { client } = parts;
-  const error = serverText(body['error'], sent.secrets);
-  const errorDescription = serverText(body['error_description'], sent.secrets);
-  const description = errorDescription === undefined ? '' : ` (${errorDescription})`;
-  const reason = error === undefined ? '' : `: ${error}${description}`;
+  const members = asObject(body) ?? {};
+  const error = serverText(members['error'], sent.secrets);
+  const others = error === undefined ? body : { ...members, error: undefined };
+  const errorDescription = serverText(failureText(others), sent.secrets);
+  const said = [error, errorDescription && (error ? `(${errorDescription})` : errorDescription)].filter(
+    Boolean,
+  );
+  const reason = said.length === 0 ? '' : `: ${said.join(' ').replace(/\.$/, '')}`;
+  const mayBeEncoding =
+    [undefined, 'invalid_client'].includes(error) && isEncodingSensitive(sent.authorization ?? '');
+  const encoding = mayBeEncoding ? ' and basicEncoding (id or secret has characters that it changes)' : '';
   const remedy = isNoTokenEndpoint({ error, status })
     ? 'its token endpoint'
-    : 'its credentials, grant, scope and audience';
+    : `its credentials${encoding}, grant, scope and audience`;
   const message = `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check ${remedy}.`;
   return new TokenRequestError(message, { client, status, error, errorDescription });
 }
@@ -138,11 +205,21 @@ function isTelling(secret: string): boolean {
   return secret.length >= 8 || (secret.length >= 4 && /[^a-z]/i.test(secret));
 }
 
-/** Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4). */
-export function requireAnswer(parts: ProtocolParts, what: string, url: string, answer: Response): void {
+/**
+ * Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4).
+ *
+ * @param said what the server says of an outage, cleaned
+ */
+export function requireAnswer(
+  parts: ProtocolParts,
+  what: string,
+  url: string,
+  answer: Pick<Response, 'status' | 'headers'>,
+  said?: () => string | undefined,
+): void {
   const { client } = parts;
   const { status, headers } = answer;
-  if (status === 408 || status === 429 || status >= 500) throw unavailableNow(parts, what, answer);
+  if (status === 408 || status === 429 || status >= 500) throw unavailableNow(parts, what, answer, said);
   if (status < 300 || status >= 400) return;
   const location = headers.get('location') ?? '';
   const target = URL.canParse(location, url) ? new URL(location, url).origin : 'nowhere';
@@ -150,31 +227,21 @@ export function requireAnswer(parts: ProtocolParts, what: string, url: string, a
   throw new TokenResponseError(message, { client });
 }
 
-function unavailableNow(parts: ProtocolParts, what: string, { status, headers }: Response): Error {
-  const { client, clock } = parts;
-  const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, clock.now());
-  const message = `The ${what} of OAuth client "${client}" is unavailable: it answered ${status}.`;
-  return new AuthorizationServerUnavailableError(message, { client, status, retryAfterMs });
-}
-
-/** Milliseconds to wait (RFC 9110 §10.2.3: seconds or an HTTP date), 1 hour at most; `undefined` for garbage. */
-export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
-  const value = header?.trim();
-  if (!value) return undefined;
-  if (/^\d+$/.test(value)) return Math.min(Number(value) * 1000, MAX_RETRY_AFTER_MS);
-  // Date.parse would read a date into almost anything with a number in it.
-  if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .* \d\d:\d\d:\d\d( |$)/.test(value)) return undefined;
-  const at = Date.parse(value.endsWith('GMT') ? value : `${value} GMT`); // asctime's form names no zone
-  return Number.isNaN(at) ? undefined : Math.min(Math.max(0, at - now), MAX_RETRY_AFTER_MS);
-}
-
 /** The JSON object that `text` is, if it is one. */
 export function parseObject(text: string): Members | undefined {
+  return asObject(parseJson(text));
+}
+
+function parseJson(text: string): unknown {
   try {
-    const value: unknown = JSON.parse(text);
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-    return isObject ? (value as Members) : undefined;
+    return JSON.parse(text) as unknown;
   } catch {
     return undefined;
   }
+}
+
+function asObject(value: unknown): Members | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Members)
+    : undefined;
 }

@@ -1,5 +1,7 @@
+import type { AxiosInstance } from 'axios';
 import type { RetryOptions } from '../core/backoff.js';
 import type { RefreshAheadOptions } from '../core/access-token.js';
+import type { TokenRequestDetails } from '../core/token-request.js';
 import type { Source } from './source.js';
 
 /** A private key as a JSON Web Key (RFC 7517), such as jose's `JWK`. */
@@ -125,10 +127,57 @@ export interface AssertionOptions {
   clientAssertionType?: string;
 }
 
-/** What follows when an API answers 401. */
+/** An API's answer, as `unauthorized.when` sees it. */
+export interface UnauthorizedAnswer {
+  /** HTTP status. */
+  status: number;
+  /** By lower-case name. */
+  headers: Record<string, string>;
+  /** Parsed where the answer is JSON, else its text; `undefined` where it is streamed. */
+  data: unknown;
+}
+
+/** Which answers of an API mean that it does not accept the token, and what follows. */
 export interface UnauthorizedOptions {
-  /** Whether an API request is replayed once after a 401. Default true. */
+  /** HTTP statuses that do, 300 to 599. An `invalid_token` challenge (RFC 6750 §3.1) does with any 4xx; `insufficient_scope` with a 401 only. Default `[401]`. */
+  statuses?: number[];
+  /** Whether an answer with another status does. If it throws, or returns no boolean, the answer does not, and a warning says so. */
+  when?: (answer: UnauthorizedAnswer) => boolean;
+  /** Whether the request is then replayed once. Default true. */
   retry?: boolean;
+}
+
+/** The header that carries the token to the API. */
+export interface TokenHeaderOptions {
+  /** Default `Authorization`. */
+  name?: string;
+  /** What precedes the token; with an empty one (`none` in a variable) the token stands alone. Default: the token's type for `Authorization`, else none. */
+  scheme?: string;
+}
+
+/** What `requestToken` gets. */
+export interface RequestTokenContext {
+  /** An Axios instance with the client's `baseURL`, `http` and `tls`, without tokens and redirects; its requests end with `signal`. */
+  http: AxiosInstance;
+  /** Scope, audience, resource, parameters and subject token that are asked for. */
+  request: TokenRequestDetails;
+  /** Aborted when nobody waits any more, and after `timeoutMs`. */
+  signal: AbortSignal;
+}
+
+/** The token that `requestToken` got. */
+export interface RequestedToken {
+  accessToken: string;
+  /** `Bearer`, in any case. Default `Bearer`. */
+  tokenType?: string | undefined;
+  /** Milliseconds from the start of the request. Default: as `expiresAt` says, else `defaultLifetimeMs`. */
+  expiresInMs?: number | undefined;
+  /** A date, or epoch milliseconds. */
+  expiresAt?: Date | number | undefined;
+  /** The granted scope. Default: the one asked for. */
+  scope?: string | undefined;
+  /** Becomes `AccessToken.details`. */
+  details?: Record<string, unknown> | undefined;
 }
 
 /** Axios request defaults for token and API requests: proxy, agents, headers and the like. */
@@ -180,6 +229,19 @@ export interface OAuthClientOptions {
   requestFormat?: 'form' | 'json';
   /** Headers of the token request alone, texts or functions asked at each token request; a Content-Type given here wins. Their values count as credentials. */
   tokenRequestHeaders?: Record<string, Source<string>>;
+  /**
+   * Gives the members of a token response the names of RFC 6749 §5.1, where the server has others. `body` is parsed if it is
+   * JSON or a form, else its text; `headers` have lower-case names. Understood without it: form-encoded answers, the type
+   * `BearerToken`, and `expires_at`, `expires_on` or `expires` in place of `expires_in`.
+   */
+  readTokenResponse?: (body: unknown, headers: Record<string, string>) => unknown;
+  /**
+   * Requests the token, for a login that is not OAuth; clientId and endpoint are not needed then. A failed Axios request is
+   * classified by its status; anything else that is thrown is `credentials_unavailable`. Neither is ever shown.
+   */
+  requestToken?: (context: RequestTokenContext) => RequestedToken | Promise<RequestedToken>;
+  /** The header that carries the token to the API. Default `Authorization` with the token's type. */
+  tokenHeader?: TokenHeaderOptions;
   /** Sender-constrained tokens (RFC 9449). Default off. */
   dpop?: boolean | DpopOptions;
   /** Where the API is; its origin may receive the token. */
@@ -196,7 +258,7 @@ export interface OAuthClientOptions {
   timeoutMs?: number;
   /** Tries inside one flight. */
   retry?: Partial<RetryOptions>;
-  /** What follows when the API answers 401. */
+  /** Which answers of the API mean that it does not accept the token, and what follows. */
   unauthorized?: UnauthorizedOptions;
   /** Whether a token is fetched at application bootstrap; with `required` the boot fails without one. Default `off`. */
   prefetch?: 'off' | 'background' | 'required';

@@ -22,6 +22,8 @@ const URIS = 'must hold absolute URIs without fragments';
 /** A PEM may stand on one line, as env files and dashboards keep it. */
 const readPem = (text: string) => (text.startsWith('-----BEGIN') ? text.replaceAll('\\n', '\n') : text);
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$/;
+const HEADER = /^[\w!#$%&'*+.^`|~-]+$/;
+const SCHEME = /^([\x21-\x7e]+( [\x21-\x7e]+)*)?$/;
 
 /** The kinds of options: what they accept, what is said of anything else, and how a variable's text is read. */
 export const KINDS = {
@@ -42,6 +44,10 @@ export const KINDS = {
   joseHeader: jsonWithout(['alg', 'kid', 'typ', 'crit', 'b64'], 'the first three of which have options of their own'),
   grantType: { accepts: (value) => isText(value) && nearGrantType(value) === undefined, says: (value) => (isText(value) ? `is almost a grant that is built in; did you mean ${nearGrantType(value)}?` : 'must be a text that is not empty'), read: String },
   object: { accepts: isRecord, says: 'must be an object' },
+  function: { accepts: (value) => typeof value === 'function', says: 'must be a function' },
+  header: { accepts: (value) => isText(value) && HEADER.test(value) && !/^(dpop|host|cookie|connection|te|upgrade|content-.*|transfer-encoding)$/i.test(value), says: 'must be the name of a header, and of none that HTTP or DPoP needs', read: String },
+  scheme: { accepts: (value) => typeof value === 'string' && SCHEME.test(value), says: 'must be visible characters, or empty for the token alone', read: (text) => (text === 'none' ? '' : text) },
+  statuses: { accepts: (value) => Array.isArray(value) && value.length > 0 && value.every(isRefusal), says: 'must be a list of HTTP statuses from 300 to 599', read: (text) => splitList(text).map((one) => (/^\d+$/.test(one) ? Number(one) : one)) },
   count: number((value) => Number.isInteger(value) && value >= 1, 'must be a whole number of at least 1'),
   ratio: number((value) => value >= 0 && value <= 1, 'must be a number from 0 to 1'),
   pause: number((value) => value >= 0, 'must be a number of milliseconds, 0 or more'),
@@ -94,6 +100,10 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   parameters: KINDS.parameters,
   requestFormat: oneOf(['form', 'json']),
   tokenRequestHeaders: KINDS.headers,
+  readTokenResponse: KINDS.function,
+  requestToken: KINDS.function,
+  'tokenHeader.name': KINDS.header,
+  'tokenHeader.scheme': KINDS.scheme,
   dpop: KINDS.boolean,
   'dpop.algorithm': oneOf(Object.keys(KEY_OF)),
   'dpop.privateKey': KINDS.key,
@@ -108,6 +118,8 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   'retry.minDelayMs': KINDS.pause,
   'retry.maxDelayMs': KINDS.pause,
   'retry.totalMs': KINDS.duration,
+  'unauthorized.statuses': KINDS.statuses,
+  'unauthorized.when': KINDS.function,
   'unauthorized.retry': KINDS.boolean,
   prefetch: oneOf(['off', 'background', 'required']),
   http: KINDS.object,
@@ -181,6 +193,10 @@ export function splitList(text: string): string[] {
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '';
+}
+
+function isRefusal(status: unknown): boolean {
+  return Number.isInteger(status) && Number(status) >= 300 && Number(status) <= 599;
 }
 
 function isUrl(value: unknown, protocols = /^https?:$/): value is string {

@@ -25,7 +25,7 @@ type Signing = Record<'isReady' | 'signsGrant' | 'byKey' | 'bySecret', boolean>;
 interface Examined extends Signing {
   /** With defaults, but without what is of the wrong kind: rules between options make no sense on that. */
   options: ResolvedClientOptions;
-  /** The client's authentication; empty when the one given does not exist, so that nobody knows what was meant. */
+  /** The client's authentication; empty when it has none, or one that does not exist, so that nobody knows what was meant. */
   method: string;
   /** What was given, of whatever kind, by path. */
   given: ReadonlyMap<string, unknown>;
@@ -43,6 +43,11 @@ type Label = (path: string) => string;
 const ANY: OptionKind = { accepts: () => true, says: '' };
 const SECRET_METHODS = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt'];
 const TLS_METHODS = ['tls_client_auth', 'self_signed_tls_client_auth'];
+/** What is of no use to a client whose tokens a function requests. */
+const PROTOCOL_OPTIONS = [
+  'issuer', 'tokenEndpoint', 'clientId', 'clientSecret', 'clientSecretFile', 'tokenEndpointAuthMethod', 'basicEncoding', 'privateKey',
+  'privateKeyFile', 'keyId', 'signingAlgorithm', 'assertion', 'grant', 'requestFormat', 'tokenRequestHeaders', 'readTokenResponse', 'dpop',
+]; // prettier-ignore
 const JWT_METHODS = ['client_secret_jwt', 'private_key_jwt'];
 /** Members of signed client assertions. */
 const ASSERTED = ['audience', 'typ', 'header', 'claims', 'lifetimeMs', 'certificate', 'certificateFile'].map((member) => `assertion.${member}`); // prettier-ignore
@@ -57,8 +62,8 @@ const GRANT_OF: Readonly<Record<string, string>> = {
 
 /** Every rule: the options it is about, when it is broken, what is wrong. */
 const RULES: readonly Rule[] = [
-  missing('clientId', ({ method, given, options }) => method !== 'none' || (!given.has('tokenRequestHeaders') && /^(client_credentials|refresh_token)$/.test(options.grant.type)), 'set it to the identifier the partner gave you'),
-  missing('tokenEndpoint', ({ given }) => !given.has('issuer'), 'set it, or {issuer} for discovery'),
+  missing('clientId', ({ method, given, options }) => !given.has('requestToken') && (method !== 'none' || (!given.has('tokenRequestHeaders') && /^(client_credentials|refresh_token)$/.test(options.grant.type))), 'set it to the identifier the partner gave you'),
+  missing('tokenEndpoint', ({ given }) => !given.has('issuer') && !given.has('requestToken'), 'set it, or {issuer} for discovery'),
   missing('clientSecret', ({ method, given }) => SECRET_METHODS.includes(method) && !given.has('clientSecretFile'), '{method} needs it, or {clientSecretFile}'),
   missing('privateKey', ({ method, isReady, given }) => method === 'private_key_jwt' && !isReady && !given.has('privateKeyFile'), '{method} needs it, {privateKeyFile} or {assertion.token}'),
   missing('privateKey', ({ signsGrant, byKey, method, given }) => signsGrant && !byKey && !SECRET_METHODS.includes(method) && !given.has('clientSecret') && !given.has('clientSecretFile'), 'a grant with {grant.issuer} is signed with it, {privateKeyFile} or {clientSecret}'),
@@ -86,6 +91,7 @@ const RULES: readonly Rule[] = [
   [Object.keys(GRANT_OF), ({ options }, member, path) => member !== undefined && grantKind(options.grant) !== GRANT_OF[path], 'does not belong to the {grant} grant; remove it'],
   [SIGNED, ({ options, given }, _, path) => given.has(path) && options.grant.type === 'jwt_bearer' && !given.has('grant.issuer'), 'needs {grant.issuer}: it is for an assertion that is signed here'],
   [['grant.actorTokenType'], ({ options, given }, type) => type !== undefined && options.grant.type === 'token_exchange' && !given.has('grant.actorToken'), 'needs {grant.actorToken} (RFC 8693 §2.1)'],
+  [PROTOCOL_OPTIONS, ({ given, own }, _, path) => given.has('requestToken') && own.has(path), 'is not used with {requestToken}; remove it'],
   [['tls.passphrase'], ({ given, own }, _, path) => own.has(path) && !given.has('tls.key'), 'is not used without {tls.key}; remove it'],
   [['retry.minDelayMs'], ({ options: { retry } }) => retry.minDelayMs > retry.maxDelayMs, 'may not exceed {retry.maxDelayMs}'],
   [['assertion.audience', 'grant.audience'], ({ given }, audience) => audience === 'issuer' && !given.has('issuer'), 'needs {issuer}; or give the value itself'],
@@ -94,6 +100,7 @@ const RULES: readonly Rule[] = [
   [['parameters'], ({ options: { grant } }, given) => 'parameters' in grant && Object.keys(given ?? {}).some((name) => isTaken(name, Object.keys(grant.parameters ?? {}))), 'may not replace what {grant.parameters} holds; keep one'],
   [['tokenRequestHeaders'], ({ method }, headers) => !['', 'none'].includes(method) && hasHeader(headers, /^authorization$/i), 'may not set Authorization beside {method} (RFC 6749 §2.3); remove it, or set {tokenEndpointAuthMethod} to none'],
   [['http.headers'], (_, headers) => hasHeader(headers, /^(authorization|dpop)$/i), 'may not set the Authorization or DPoP header, which this client sets; remove it'],
+  [['http.headers'], ({ options: { tokenHeader } }, headers) => Object.keys(headers ?? {}).some((name) => name.toLowerCase() === tokenHeader?.name?.toLowerCase()), 'may not set the header that {tokenHeader.name} names, which this client sets; remove it'],
   [['http'], ({ options: { http } }) => http?.['auth'] !== undefined, 'may not hold auth, which would replace the token; use {clientId} and {clientSecret}'],
   [['http'], ({ options: { http } }) => http?.['baseURL'] !== undefined, 'may not hold baseURL; set the option of that name'],
   [['http'], ({ options: { http, tls } }) => http?.['httpsAgent'] !== undefined && tls !== undefined, 'may not hold httpsAgent together with tls; keep one'],
@@ -118,7 +125,10 @@ export function problemsOf(name: string, options: OAuthClientOptions, label: Lab
   const { grant, ...others } = nest([...given].filter(([path]) => !unfit.has(path)));
   const plain = {
     options: withDefaults({ ...others, ...(grant?.type && { grant }) }),
-    method: unfit.has('tokenEndpointAuthMethod') ? '' : withDefaults(options).tokenEndpointAuthMethod,
+    method:
+      unfit.has('tokenEndpointAuthMethod') || given.has('requestToken')
+        ? ''
+        : withDefaults(options).tokenEndpointAuthMethod,
     given,
     own: flatten(own),
   };

@@ -12,7 +12,7 @@ const DEFAULTS = {
   refreshAhead: { ratio: 0.25, maxMs: 300_000 },
   timeoutMs: 5_000,
   retry: { attempts: 3, minDelayMs: 200, maxDelayMs: 5_000, totalMs: 15_000 },
-  unauthorized: { retry: true },
+  unauthorized: { statuses: [401], retry: true },
   prefetch: 'off',
 } as const satisfies OAuthClientOptions;
 
@@ -20,7 +20,7 @@ const DEFAULTS = {
 export type ResolvedClientOptions = OAuthClientOptions &
   TokenLifeOptions &
   Required<Pick<OAuthClientOptions, keyof typeof DEFAULTS | 'tokenEndpointAuthMethod'>> &
-  Record<'unauthorized', Required<UnauthorizedOptions>>;
+  Record<'unauthorized', UnauthorizedOptions & Required<Pick<UnauthorizedOptions, 'statuses' | 'retry'>>>;
 
 /** Groups of settings that merge member by member; the others replace what is below them. */
 const MERGED: readonly string[] = ['http', 'headers', 'tokenRequestHeaders', 'retry', 'refreshAhead', 'assertion', 'unauthorized']; // prettier-ignore

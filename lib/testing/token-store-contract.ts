@@ -57,7 +57,15 @@ function checkWrites(check: Check): void {
   check('an entry comes back with all its members', async (store) => {
     const least = token('t1');
     const failure = { client: 'c', message: 'm', status: 503 };
-    const most: StoredToken = { ...least, tokenType: 'DPoP', scope: 'a b', refreshToken: 'r1', failure };
+    const details = { org: { id: 7, tags: ['x'] } };
+    const most: StoredToken = {
+      ...least,
+      tokenType: 'DPoP',
+      scope: 'a b',
+      details,
+      refreshToken: 'r1',
+      failure,
+    };
     await store.set('a', least);
     await store.set('b', most);
     assert.deepEqual(await store.get('a'), least);

@@ -80,6 +80,19 @@ describe('nestjs-oauth-client check', () => {
     });
   });
 
+  it('70. tells what the server says in its own way, and which encoding to try', async () => {
+    server.alwaysRespond({ status: 401, body: { errors: [{ message: 'Unknown client' }] } });
+    const odd = { OAUTH_LAB_CLIENT_SECRET: 'doctor/secret+odd=' };
+    expect((await check(odd)).output.slice(-2)).toEqual([
+      'lab: The authorization server rejected the token request of OAuth client "lab" with status 401: Unknown client. Check its credentials and basicEncoding (id or secret has characters that it changes), grant, scope and audience.',
+      '  → Check OAUTH_LAB_CLIENT_ID and its credentials; if they are right, try OAUTH_LAB_BASIC_ENCODING=raw, or another OAUTH_LAB_TOKEN_ENDPOINT_AUTH_METHOD.',
+    ]);
+    const raw = await check({ ...odd, OAUTH_LAB_BASIC_ENCODING: 'raw' });
+    expect(raw.output.at(-1)).toContain('try OAUTH_LAB_BASIC_ENCODING=form');
+    const plain = await check();
+    expect(plain.output.join()).not.toMatch(/basicEncoding|BASIC_ENCODING/);
+  });
+
   it('tells a wrong scope', async () => {
     server.respondWith({ status: 400, body: { error: 'invalid_scope' } });
     const { output, code } = await check({ OAUTH_LAB_SCOPE: 'everything' });

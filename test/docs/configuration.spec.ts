@@ -77,6 +77,7 @@ function describedOptions(): Map<string, string> {
   nest('retry', membersOf('lib/core/backoff.ts', 'RetryOptions'));
   nest('assertion', membersOf('lib/options/client-options.ts', 'AssertionOptions'));
   nest('unauthorized', membersOf('lib/options/client-options.ts', 'UnauthorizedOptions'));
+  nest('tokenHeader', membersOf('lib/options/client-options.ts', 'TokenHeaderOptions'));
   nest('http', membersOf('lib/options/client-options.ts', 'HttpOptions'));
   nest('tls', membersOf('lib/options/client-options.ts', 'TlsOptions'));
   nest('dpop', membersOf('lib/options/client-options.ts', 'DpopOptions'));

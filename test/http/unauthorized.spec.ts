@@ -333,7 +333,7 @@ describe('Other failures of an API', () => {
       await api.warmUp();
       api.server.respondToApiWith({
         status,
-        headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
+        headers: { 'www-authenticate': 'Bearer error="insufficient_scope"' },
       });
       expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status } });
       expect(api.server.apiRequests).toHaveLength(2);

@@ -164,10 +164,6 @@ describe('8. answers that are no token', () => {
     ['a JSON array', { status: 200, body: '[]' }],
     ['a JSON text', { status: 200, body: '"t1"' }],
     ['null', { status: 200, body: 'null' }],
-    ['no access_token', { token_type: 'Bearer', expires_in: 60 }],
-    ['access_token null', { access_token: null, token_type: 'Bearer' }],
-    ['access_token a number', { access_token: 7, token_type: 'Bearer' }],
-    ['access_token empty', { access_token: '', token_type: 'Bearer' }],
     ['access_token with a line break', { access_token: 'a\r\nX-Evil: 1', token_type: 'Bearer' }],
     ['204', { status: 204 }],
   ])('8. 200 with %s → token_response_invalid, nothing cached, retried as transient', async (_, answer) => {
@@ -176,6 +172,21 @@ describe('8. answers that are no token', () => {
     expect(error).toMatchObject({ code: 'token_response_invalid', retryable: true });
     expect(server.tokenRequests).toHaveLength(2);
   });
+
+  it.each<[string, FakeAnswer]>([
+    ['no access_token', { token_type: 'Bearer', expires_in: 60 }],
+    ['access_token null', { access_token: null, token_type: 'Bearer' }],
+    ['access_token a number', { access_token: 7, token_type: 'Bearer' }],
+    ['access_token empty', { access_token: '', token_type: 'Bearer' }],
+    ['no members', {}],
+  ])(
+    '8. 69. A well-formed object with %s → token_response_invalid, not asked for again',
+    async (_, answer) => {
+      const error = await failureAfter(answer, { retry: { attempts: 2, minDelayMs: 1 } });
+      expect(error).toMatchObject({ code: 'token_response_invalid', retryable: false });
+      expect(server.tokenRequests).toHaveLength(1);
+    },
+  );
 
   it('8. An access token is opaque: a JWT is not looked into, not even for its exp (RFC 9068 §6)', async () => {
     const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');

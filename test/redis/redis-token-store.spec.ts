@@ -61,7 +61,8 @@ describeWithRedis('RedisTokenStore on a real Redis', (server) => {
 
   describe('58. what Redis keeps', () => {
     it('58. in Redis only ciphertext: a JWE under dir, A256GCM and the kid of the first key', async () => {
-      await newStore({ encryptionKeys: [k2, k1] }).set('a', token({ refreshToken: `${MARK}-refresh` }));
+      const secret = { refreshToken: `${MARK}-refresh`, details: { region: `${MARK}-details` } };
+      await newStore({ encryptionKeys: [k2, k1] }).set('a', token(secret));
       const { 'oauth:{a}': text } = await server().dump();
       const { jwe } = JSON.parse(text!) as { jwe: string };
       const header: unknown = JSON.parse(Buffer.from(jwe.split('.')[0]!, 'base64url').toString());

@@ -1,0 +1,73 @@
+import { Readable } from 'node:stream';
+import type { AxiosResponse } from 'axios';
+
+/** An API's answer, as far as it may show that its token is not accepted. */
+export interface Answer {
+  readonly status: number;
+  header(name: string): unknown;
+  /** All of them, by lower-case name. */
+  headers(): Record<string, string>;
+  /** Parsed where it is JSON, else its text; `undefined` where it is streamed. */
+  data(): unknown;
+}
+
+export interface RefusalOptions {
+  readonly statuses: readonly number[];
+  readonly when?: (answer: { status: number; headers: Record<string, string>; data: unknown }) => boolean;
+}
+
+/** Which answers of an API mean that it does not accept a token. */
+export class Refusals {
+  /** Whether an answer with any status may be one, so that its data is looked at. */
+  readonly readsData: boolean;
+  readonly #options: RefusalOptions;
+  #warn: (() => void) | undefined;
+
+  /** @param warn called once, when `when` throws or returns no boolean */
+  constructor(options: RefusalOptions, warn: () => void) {
+    this.readsData = options.when !== undefined;
+    this.#options = options;
+    this.#warn = warn;
+  }
+
+  includes(answer: Answer): boolean {
+    const { status } = answer;
+    const { statuses } = this.#options;
+    const challenges = [answer.header('www-authenticate')].flat().filter((one) => typeof one === 'string');
+    const says = (error: string) =>
+      challenges.some((challenge) => new RegExp(`\\berror\\s*=\\s*"?${error}\\b`, 'i').test(challenge));
+    if (status >= 400 && status < 500 && says('invalid_token')) return true;
+    // Another token has the same rights (RFC 6750 §3.1). A 401 that says so is a misleading one.
+    if (status !== 401 && says('insufficient_scope')) return false;
+    return statuses.includes(status) || this.#ask(answer);
+  }
+
+  #ask(answer: Answer): boolean {
+    const { when } = this.#options;
+    if (when === undefined) return false;
+    try {
+      const { status } = answer;
+      const verdict: unknown = when({ status, headers: answer.headers(), data: answer.data() });
+      if (typeof verdict === 'boolean') return verdict;
+    } catch {
+      // What it threw may hold the answer.
+    }
+    this.#warn?.();
+    this.#warn = undefined;
+    return false;
+  }
+}
+
+/** Data before Axios parses it: the JSON that it is, or its text; of a stream nothing. */
+export function readable({ data, headers }: AxiosResponse<unknown>): unknown {
+  if (data instanceof Readable || data instanceof ReadableStream || data instanceof Blob) return undefined;
+  const isBytes = data instanceof ArrayBuffer || ArrayBuffer.isView(data);
+  const text = isBytes ? new TextDecoder().decode(data as ArrayBuffer) : data;
+  if (typeof text !== 'string') return text;
+  try {
+    const json: unknown = JSON.parse(text);
+    return typeof json === 'object' || /json/i.test(String(headers['content-type'])) ? json : text;
+  } catch {
+    return text;
+  }
+}

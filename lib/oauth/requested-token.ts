@@ -1,0 +1,113 @@
+import {
+  AuthorizationServerUnavailableError,
+  OAuthClientError,
+  TokenRequestError,
+  TokenResponseError,
+} from '../core/errors.js';
+import { mergeTokenRequests, type TokenEndpoint } from '../core/token-request.js';
+import type { TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
+import type { StoredToken } from '../core/token-store.js';
+import type { RequestTokenContext, RequestedToken } from '../options/client-options.js';
+import { isRecord } from '../options/option-schema.js';
+import { ClientCertificate } from './credentials.js';
+import type { ProtocolParts } from './protocol.js';
+import { requireAnswer, tokenFrom } from './token-response.js';
+
+type LoginClient = (own: { baseURL: string; signal: AbortSignal }) => RequestTokenContext['http'];
+/** Of an Axios error, from whichever copy of Axios; what else it holds is the request, with its credentials. */
+interface Failure {
+  isAxiosError?: boolean;
+  code?: string;
+  response?: { status: number; headers: object };
+}
+
+const isMissing = (value: unknown) => value === undefined;
+const ACCEPTS: Record<keyof RequestedToken, (value: unknown) => boolean> = {
+  accessToken: (value) => typeof value === 'string' && value !== '',
+  tokenType: (value) => isMissing(value) || typeof value === 'string',
+  expiresInMs: (value) =>
+    isMissing(value) || (typeof value === 'number' && value > 0 && Number.isFinite(value)),
+  expiresAt: (value) => isMissing(value) || Number.isFinite(new Date(value as Date).getTime()),
+  scope: (value) => isMissing(value) || typeof value === 'string',
+  details: (value) => isMissing(value) || isRecord(value),
+};
+
+/** The tokens of a client whose own function requests them (`requestToken`). */
+export class RequestedTokenEndpoint implements TokenEndpoint {
+  readonly dpop = undefined;
+  readonly #parts: ProtocolParts;
+  readonly #http: LoginClient;
+  readonly #certificate: ClientCertificate | undefined;
+
+  constructor(parts: ProtocolParts, http: LoginClient) {
+    this.#parts = parts;
+    this.#http = http;
+    this.#certificate = parts.options.tls && new ClientCertificate(parts);
+  }
+
+  /** What a function does is not known, so that the token belongs to the client of that name. */
+  async identity(): Promise<string> {
+    return JSON.stringify([this.#parts.client, 'requestToken', await this.#certificate?.read()]);
+  }
+
+  async request(details: TokenRequestDetails, { signal, onSend }: TokenRequestContext): Promise<StoredToken> {
+    const { clock, options } = this.#parts;
+    await this.#certificate?.read();
+    onSend?.();
+    const issuedAt = clock.now();
+    const request = structuredClone(mergeTokenRequests(details));
+    let answer: unknown;
+    try {
+      const http = this.#http({ baseURL: options.baseURL ?? '', signal });
+      answer = await options.requestToken?.({ http, request, signal });
+    } catch (reason) {
+      throw this.#classified(reason);
+    }
+    const {
+      accessToken,
+      tokenType,
+      expiresInMs,
+      expiresAt,
+      scope,
+      details: others = {},
+    } = this.#checked(answer);
+    const members = {
+      access_token: accessToken,
+      token_type: tokenType ?? 'Bearer',
+      scope: scope ?? request.scope,
+      expires_in: expiresInMs && expiresInMs / 1000,
+      expires_at: expiresAt === undefined ? undefined : new Date(expiresAt),
+    };
+    return tokenFrom(this.#parts, { form: new URLSearchParams(), issuedAt }, members, new Headers(), others);
+  }
+
+  #checked(answer: unknown): RequestedToken {
+    const { client } = this.#parts;
+    const returned = (answer ?? {}) as Record<string, unknown>;
+    const wrong = Object.entries(ACCEPTS).flatMap(([name, accepts]) =>
+      accepts(returned[name]) ? [] : [name],
+    );
+    if (wrong.length === 0) return answer as RequestedToken;
+    const message = `The requestToken of OAuth client "${client}" returned no valid ${wrong.join(', ')}: have it return { accessToken } and, if known, tokenType, expiresInMs or expiresAt, scope and details.`;
+    throw new TokenResponseError(message, { client });
+  }
+
+  /** A failed Axios request says what a token endpoint would have said by its status; nothing else of it is looked at. */
+  #classified(reason: unknown): Error {
+    const { isAxiosError, code = '', response } = (reason ?? {}) as Failure;
+    const { client } = this.#parts;
+    const failed = (what: string) =>
+      `The requestToken of OAuth client "${client}" ${what}. Check what it does; what it threw is not shown, since it may hold credentials.`;
+    if (isAxiosError !== true)
+      return new OAuthClientError('credentials_unavailable', failed('threw'), { client, retryable: true });
+    if (response === undefined) {
+      const why = /^E[A-Z_]+$/.test(code) ? ` (${code})` : '';
+      const timedOut = code === 'ECONNABORTED' || code === 'ETIMEDOUT';
+      return new AuthorizationServerUnavailableError(failed(`got no answer${why}`), { client, timedOut });
+    }
+    const { status } = response;
+    const known = Object.entries(response.headers).filter(([name]) => /^(retry-after|location)$/i.test(name));
+    requireAnswer(this.#parts, 'server', 'data:,', { status, headers: new Headers(known) });
+    return new TokenRequestError(failed(`was refused with status ${status}`), { client, status });
+  }
+}

@@ -1,0 +1,102 @@
+import { isRecord } from '../options/option-schema.js';
+import { recordOf } from '../options/sent-values.js';
+
+type Members = Record<string, unknown>;
+
+/** Numbers below are lifetimes in seconds; as of this one moments in seconds, and as of the next in milliseconds. */
+const FIRST_EPOCH_S = 1e9;
+const FIRST_EPOCH_MS = 1e11;
+/** The Date header has whole seconds. */
+const CLOCK_TOLERANCE_MS = 2_000;
+
+const CREDENTIAL_NAME = /(token|secret|assertion|password|jwt|api_?key)s?$/i;
+const JWT = /^ey[\w-]+\.ey[\w-]+\./;
+const MAX_DETAILS = 16_384;
+
+/** Where servers put what they have to say of a failure, the most telling one first. */
+const TELLING = [
+  'errordescription', 'errormessage', 'message', 'errorsummary', 'msg', 'detail', 'details', 'title', 'description',
+  'faultstring', 'reason', 'fault', 'error', 'errors',
+]; // prettier-ignore
+const MAX_DEPTH = 4;
+
+/** A body that is no JSON object: parsed where it is a form or other JSON, else its text. `json`: what it is as JSON. */
+export function parseBody(headers: Headers, text: string, json: unknown): unknown {
+  const type = headers.get('content-type') ?? '';
+  if (Array.isArray(json) || (json !== undefined && /json/i.test(type))) return json;
+  // A bare token may end in "=" as well.
+  const isForm = /^application\/x-www-form-urlencoded\b/i.test(type) && /(^|&)[^=&]+=[^=&]/.test(text);
+  return isForm ? recordOf(new URLSearchParams(text)) : text;
+}
+
+/** Names of members and of those one level below; what is too odd for a name may be a value. */
+export function memberNames(body: unknown): string[] {
+  const names = Object.entries(isRecord(body) ? body : {}).flatMap(([name, value]) =>
+    isRecord(value) ? Object.keys(value).map((inner) => `${name}.${inner}`) : [name],
+  );
+  return names.filter((name) => /^[\w.:$@-]{1,40}$/.test(name)).slice(0, 20);
+}
+
+/** The text in which a server says what is wrong: all of it, or the most telling member. A page's is its title. */
+export function failureText(body: unknown, depth = 0): string | undefined {
+  if (typeof body === 'string') return plainText(body) || undefined;
+  if (Array.isArray(body)) return failureText(body[0], depth + 1);
+  if (!isRecord(body) || depth > MAX_DEPTH) return undefined;
+  const plainName = (name: string) => name.replace(/[^a-z]/gi, '').toLowerCase();
+  const members = new Map(Object.entries(body).map(([name, value]) => [plainName(name), value]));
+  const said = TELLING.map((name) => failureText(members.get(name), depth + 1));
+  return said.find((text) => text !== undefined);
+}
+
+function plainText(text: string): string {
+  if (!text.trimStart().startsWith('<')) return text.trim();
+  const [, , title] = /<(title|h1)\b[^<>]*>([^<]*)</i.exec(text) ?? [];
+  return (title ?? text.replace(/<[^<>]*>/g, ' ')).replace(/\s+/g, ' ').trim();
+}
+
+/**
+ * How long a token lives whose response names the moment of its expiry: epoch seconds or milliseconds, or a date, in
+ * UTC unless it says otherwise. The moment is one of the server's clock, if that differs from ours.
+ *
+ * @returns the member as well; `undefined` where none says anything of the kind
+ */
+export function timeLeft(members: Members, issuedAt: number, now: number, headers: Headers) {
+  const date = Date.parse(headers.get('date') ?? '');
+  const from = Math.abs(date - now) > CLOCK_TOLERANCE_MS ? date : issuedAt;
+  const left = ['expires_at', 'expires_on', 'expires'].map((name) => ({
+    name,
+    ms: msUntil(members[name], from),
+  }));
+  return left.find(({ ms }) => Number.isFinite(ms));
+}
+
+function msUntil(value: unknown, from: number): number {
+  if (value instanceof Date) return value.getTime() - from;
+  const text = typeof value === 'string' || typeof value === 'number' ? String(value).trim() : '';
+  if (/^\d+(\.\d+)?$/.test(text)) {
+    const number = Number(text) || Number.NaN; // 0: in several dialects, never
+    if (number < FIRST_EPOCH_S) return number * 1000;
+    return (number < FIRST_EPOCH_MS ? number * 1000 : number) - from;
+  }
+  const isZoned = /(z|gmt|utc|[+-]\d\d:?\d\d)$/i.test(text);
+  const zoned = isZoned ? text : `${text}${/\dT\d/.test(text) ? '' : ' '}Z`;
+  // Date.parse would read a date into almost anything with a number in it.
+  return /\d{4}/.test(text) ? Date.parse(zoned) - from : Number.NaN;
+}
+
+/**
+ * A copy of `members` without anything that is or may be a token; `undefined` where nothing is left.
+ *
+ * @throws for more than 16 KiB, and for what JSON cannot say
+ */
+export function detailsOf(members: Members, tokens: readonly unknown[]): Members | undefined {
+  const holds = (text: string, token: unknown) =>
+    typeof token === 'string' && (text === token || (token.length >= 8 && text.includes(token)));
+  const isToken = (value: unknown) =>
+    typeof value === 'string' && (JWT.test(value) || tokens.some((token) => holds(value, token)));
+  const text = JSON.stringify(members, (name, value: unknown) =>
+    CREDENTIAL_NAME.test(name) || isToken(value) ? undefined : value,
+  );
+  if (text.length > MAX_DETAILS) throw new RangeError('too large');
+  return text === '{}' ? undefined : (JSON.parse(text) as Members);
+}
