@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import axios, {
+import {
   AxiosHeaders,
   type AxiosError,
   type AxiosInstance,
@@ -9,6 +9,7 @@ import axios, {
 } from 'axios';
 import { AuthorizationServerUnavailableError, TokenResponseError } from '../core/errors.js';
 import { targetOf } from './allowed-origins.js';
+import { createInstance } from './axios-instance.js';
 import type { Routes } from './routes.js';
 import { refuseProxyAnswer } from './sealing.js';
 import { PROXY_FAILED } from './tunnel.js';
@@ -30,7 +31,7 @@ export function httpTransport(
   http: CreateAxiosDefaults,
   routes: Routes,
 ): (request: AxiosRequestConfig<string>) => Promise<Response> {
-  const instance = axios.create({
+  const instance = createInstance({
     ...http,
     baseURL: '',
     params: undefined,
@@ -63,7 +64,7 @@ export function httpTransport(
 
 /** The way of a client's own login: without redirects as well, and within the same bound. */
 export function loginClient(http: CreateAxiosDefaults, routes: Routes): AxiosInstance {
-  const instance = axios.create({ ...http, ...BOUNDS });
+  const instance = createInstance({ ...http, ...BOUNDS });
   instance.interceptors.request.use((config) => {
     if (routes.areNeeded || config.proxy) routes.lay(config, targetOf(config));
     return config;

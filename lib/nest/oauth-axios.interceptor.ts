@@ -1,8 +1,9 @@
 import type { Agent } from 'node:https';
 import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
-import axios, { type AxiosInstance } from 'axios';
+import type { AxiosInstance } from 'axios';
 import { interceptTokens } from '../http/axios-binding.js';
+import { createInstance } from '../http/axios-instance.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 
@@ -60,7 +61,7 @@ export class OAuthAxiosInterceptor {
     const present = this.#httpServices.get(name);
     if (present !== undefined) return present;
     const { http, baseURL } = this.#registry.get(name).options;
-    const service = new HttpService(axios.create({ ...http, ...(baseURL !== undefined && { baseURL }) }));
+    const service = new HttpService(createInstance({ ...http, ...(baseURL !== undefined && { baseURL }) }));
     this.attach(service, name);
     this.#httpServices.set(name, service);
     return service;
