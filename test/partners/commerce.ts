@@ -47,6 +47,7 @@ export const COMMERCE: readonly Partner[] = [
     },
     answers: { tokenResponse: (members) => ({ ...members, token_type: 'bearer' }) },
     lifetime: 3600,
+    lifetimeVaries: true,
   },
   {
     name: 'Amazon Selling Partner API, grantless operations',
@@ -64,6 +65,7 @@ export const COMMERCE: readonly Partner[] = [
       tokenHeader: { name: 'x-amz-access-token', scheme: '' },
     },
     lifetime: 3600,
+    lifetimeVaries: true,
     wrong: { tokenHeader: { name: 'Authorization' } },
   },
   {
@@ -84,6 +86,7 @@ export const COMMERCE: readonly Partner[] = [
       tokenResponse: (members) => ({ ...members, token_type: 'Application Access Token' }),
     },
     lifetime: 7200,
+    lifetimeVaries: true,
   },
   {
     name: 'bol',
@@ -91,16 +94,12 @@ export const COMMERCE: readonly Partner[] = [
     options: {
       tokenEndpoint: 'https://login.bol.com/token',
       baseURL: 'https://api.bol.com/retailer',
-      http: { headers: { Accept: 'application/vnd.retailer.v10+json' } },
     },
     credentials: 'secret',
-    demands: {
-      ...basic(),
-      headers: { Accept: 'application/json' },
-      apiHeaders: { Accept: 'application/vnd.retailer.v10+json' },
-    },
+    demands: basic(),
     answers: { expiresIn: 299 },
     lifetime: 299,
+    lifetimeVaries: true,
   },
   {
     name: 'Commerce Layer',
@@ -132,6 +131,7 @@ export const COMMERCE: readonly Partner[] = [
     demands: basic({ scope: 'product.compact' }),
     answers: { expiresIn: 1800 },
     lifetime: 1800,
+    lifetimeVaries: true,
   },
   {
     name: 'Amadeus',

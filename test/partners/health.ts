@@ -17,7 +17,6 @@ const signed = (scope?: string) => ({
 export const HEALTH: readonly Partner[] = [
   {
     name: 'Buoy Health',
-    source: 'https://docs.buoyhealth.com',
     preset: 'buoy',
     options: {},
     credentials: 'secret',
@@ -28,7 +27,6 @@ export const HEALTH: readonly Partner[] = [
   },
   {
     name: 'Honeybee Health',
-    source: 'https://honeybeehealth.com',
     preset: 'honeybee',
     options: { scope: 'rx:read' },
     credentials: 'secret',
@@ -80,6 +78,7 @@ export const HEALTH: readonly Partner[] = [
     demands: { ...signed(), assertion: assertion('RS512') },
     answers: { expiresIn: 599 },
     lifetime: 599,
+    lifetimeVaries: true,
     wrong: { assertion: { typ: 'JWT', lifetimeMs: 600_000 } },
   },
   {

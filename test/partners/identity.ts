@@ -22,6 +22,7 @@ export const IDENTITY: readonly Partner[] = [
     demands: post({ scope: GRAPH }),
     answers: { expiresIn: 3599, tokenResponse: (members) => ({ ...members, ext_expires_in: 3599 }) },
     lifetime: 3599,
+    lifetimeVaries: true,
   },
   {
     name: 'Microsoft Entra ID, with a certificate',
@@ -46,6 +47,7 @@ export const IDENTITY: readonly Partner[] = [
     },
     answers: { expiresIn: 3599 },
     lifetime: 3599,
+    lifetimeVaries: true,
     wrong: { signingAlgorithm: 'RS256' },
   },
   {
@@ -69,6 +71,7 @@ export const IDENTITY: readonly Partner[] = [
     },
     answers: { expiresIn: 3599 },
     lifetime: 3599,
+    lifetimeVaries: true,
     wrong: { federatedTokenFile: 'other.jwt' },
   },
   {
@@ -171,6 +174,7 @@ export const IDENTITY: readonly Partner[] = [
       },
     },
     lifetime: 3600,
+    lifetimeVaries: true,
     wrong: { assertion: { audience: 'https://clinic.okta.example' } },
   },
   {
@@ -184,6 +188,7 @@ export const IDENTITY: readonly Partner[] = [
     credentials: 'secret',
     demands: basic({ scope: 'records/read' }),
     lifetime: 3600,
+    lifetimeVaries: true,
     wrong: { requestFormat: 'json' },
   },
   {
@@ -198,6 +203,7 @@ export const IDENTITY: readonly Partner[] = [
     credentials: 'secret',
     demands: post({ box_subject_type: 'enterprise', box_subject_id: '1234' }),
     lifetime: 3600,
+    lifetimeVaries: true,
     wrong: { parameters: { box_subject_type: 'user' } },
   },
   {
@@ -250,6 +256,7 @@ export const IDENTITY: readonly Partner[] = [
       },
     },
     lifetime: 3600,
+    lifetimeVaries: true,
     wrong: { signingAlgorithm: 'RS256' },
   },
 ];

@@ -71,6 +71,7 @@ export const LOGISTICS: readonly Partner[] = [
     demands: { ...post(), headers: { 'Consumer-Key': 'clinic' }, apiHeaders: { 'Consumer-Key': 'clinic' } },
     answers: { expiresIn: 7200 },
     lifetime: 7200,
+    lifetimeVaries: true,
     wrong: { http: {} },
   },
   {

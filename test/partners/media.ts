@@ -29,6 +29,7 @@ export const MEDIA: readonly Partner[] = [
       tokenResponse: (members) => ({ ...members, token_type: 'bearer' }),
     },
     lifetime: 5_011_271,
+    lifetimeVaries: true,
     wrong: { http: {} },
   },
   {
@@ -78,6 +79,7 @@ export const MEDIA: readonly Partner[] = [
     demands: { ...post(), apiHeaders: { 'ST-App-Key': 'app' } },
     answers: { expiresIn: 900 },
     lifetime: 900,
+    lifetimeVaries: true,
     wrong: { http: {} },
   },
 ];

@@ -1,16 +1,25 @@
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
-import * as presets from 'nestjs-oauth-client/partners';
-import type { FakeAuthorizationServerOptions, FakeDemands } from 'nestjs-oauth-client/testing';
+import {
+  buoy,
+  entra,
+  googleServiceAccount,
+  honeybee,
+  shopify,
+  smartBackend,
+  walmart,
+  zoom,
+} from 'nestjs-oauth-client/partners';
+import type { FakeAuthorizationServerOptions, FakeDemands, FakeResponse } from 'nestjs-oauth-client/testing';
 import { variableOf } from '../../lib/options/environment.js';
 import { OPTION_SCHEMA, flatten } from '../../lib/options/option-schema.js';
 
 /** A partner as its public documentation describes it, and the options that serve it. */
 export interface Partner {
   name: string;
-  /** The page that the demands are taken from. */
-  source: string;
+  /** The page that the demands are taken from; left out for kinds of partners. */
+  source?: string;
   /** The preset, if there is one; `options` are then its settings. */
-  preset?: Exclude<keyof typeof presets, never>;
+  preset?: keyof typeof PRESETS;
   /** What the partner needs besides its credentials. */
   options: Options;
   /** What the client has: an id and a secret, an id and a private key in a file, or what the options say themselves. */
@@ -23,6 +32,10 @@ export interface Partner {
   >;
   /** Lifetime of a token, in seconds. */
   lifetime: number;
+  /** The page does not say the lifetime; each answer does. */
+  lifetimeVaries?: true;
+  /** What the API answers to a dead token, where it is not a 401. */
+  deadToken?: FakeResponse;
   /** An option with which the partner does not work. Default: another place for the credentials. */
   wrong?: Options;
   /** The text of options that hold functions. */
@@ -31,6 +44,8 @@ export interface Partner {
 
 /** Options, and the settings of presets. */
 export type Options = OAuthClientOptions & Record<string, unknown>;
+
+const PRESETS = { buoy, entra, googleServiceAccount, honeybee, shopify, smartBackend, walmart, zoom };
 
 /** When the pages were read. */
 export const CHECKED = '2026-11-28';
@@ -58,7 +73,7 @@ export function optionsOf(
 ): OAuthClientOptions {
   const own = { ...credentialsOf(partner), ...partner.options, ...here };
   const placed = inFolder(own, files) as Options;
-  const make = partner.preset && (presets[partner.preset] as (options: Options) => OAuthClientOptions);
+  const make = partner.preset && (PRESETS[partner.preset] as (options: Options) => OAuthClientOptions);
   return make ? make(placed) : placed;
 }
 

@@ -1,6 +1,7 @@
 import { COMMERCE } from './commerce.js';
 import { HEALTH } from './health.js';
 import { IDENTITY } from './identity.js';
+import { KINDS } from './kinds.js';
 import { LOGISTICS } from './logistics.js';
 import { MEDIA } from './media.js';
 import type { Partner } from './partner.js';
@@ -14,4 +15,5 @@ export const PARTNERS: Readonly<Record<string, readonly Partner[]>> = {
   'Commerce and travel': COMMERCE,
   'Identity and cloud': IDENTITY,
   'Media and services': MEDIA,
+  'Kinds of partners': KINDS,
 };

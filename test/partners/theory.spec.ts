@@ -91,6 +91,20 @@ describe.each(Object.entries(PARTNERS))('75. partners: %s', (_, partners) => {
     },
   );
 
+  const odd = partners.filter(({ deadToken }) => deadToken !== undefined);
+  if (odd.length > 0)
+    it.each(odd.map((partner) => [partner.name, partner] as const))(
+      '74. %s: a new token replaces it',
+      async (_name, partner) => {
+        const [server, here] = await start(partner);
+        const app = await Application.client(optionsOf(partner, place(partner, server, here), files));
+        await app.warmUp();
+        server.respondToApiWith(partner.deadToken!);
+        expect((await app.get('/things')).data).toMatchObject({ ok: true });
+        expect(server.tokenRequests).toHaveLength(2);
+      },
+    );
+
   it.each(partners.map((partner) => [partner.name, partner] as const))(
     '75. %s: refuses what its documentation does not allow',
     async (_name, partner) => {
