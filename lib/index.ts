@@ -8,6 +8,7 @@ import './http/request-config.js';
 
 export { AccessToken, type RefreshAheadOptions } from './core/access-token.js';
 export type { RetryOptions } from './core/backoff.js';
+export type { OAuthClientName, OAuthClientNames } from './core/client-names.js';
 export type { Clock } from './core/clock.js';
 export {
   AuthorizationServerUnavailableError,
@@ -39,8 +40,6 @@ export type {
   HttpOptions,
   OAuthClientOptions,
   PrivateJwk,
-  RequestTokenContext,
-  RequestedToken,
   SigningAlgorithm,
   TlsOptions,
   TokenEndpointAuthMethod,
@@ -48,11 +47,14 @@ export type {
   UnauthorizedAnswer,
   UnauthorizedOptions,
 } from './options/client-options.js';
+export type { RequestToken, RequestTokenContext, RequestedToken } from './options/request-token.js';
 export type { Source } from './options/source.js';
 export {
   InjectOAuthClient,
+  InjectOAuthFetch,
   InjectOAuthHttp,
   getOAuthClientToken,
+  getOAuthFetchToken,
   getOAuthHttpToken,
 } from './nest/injection.js';
 export type { OAuthClientModuleOptions, OAuthClientOptionsFactory } from './options/module-options.js';

@@ -59,8 +59,8 @@ export async function checkClients(
 
 async function checkClient(client: string, own: OAuthClientOptions): Promise<ClientCheck> {
   const options = withDefaults(own);
-  const { grant, timeoutMs, tokenEndpoint: endpoint, tokenEndpointAuthMethod: method } = options;
-  const check: ClientCheck = { client, method, outcome: 'not asked', endpoint };
+  const { grant, timeoutMs, tokenEndpoint, tokenEndpointAuthMethod: method } = options;
+  const check: ClientCheck = { client, method, outcome: 'not asked', endpoint: placeOf(tokenEndpoint) };
   if (grant.type === 'refresh_token') return skipped(check, 'asking would use up its refresh token');
   if (isPerRequest(grant)) return skipped(check, 'its subject token comes with each request');
   const parts = { name: client, options, clock: systemClock, warn: () => undefined, observe: watch(check) };
@@ -84,7 +84,7 @@ async function checkClient(client: string, own: OAuthClientOptions): Promise<Cli
 /** Notes endpoint, round trip and clock of the token request as it goes by; the last request is that one. */
 function watch(check: ClientCheck): (transport: ProtocolTransport) => ProtocolTransport {
   return (transport) => async (request) => {
-    check.endpoint = request.url;
+    check.endpoint = placeOf(request.url);
     const startedAt = Date.now();
     const started = performance.now();
     const response = await transport(request);
@@ -95,6 +95,11 @@ function watch(check: ClientCheck): (transport: ProtocolTransport) => ProtocolTr
     if (!Number.isNaN(date)) check.clockDifferenceMs = differenceMs;
     return response;
   };
+}
+
+/** A URL without its query, which may hold a key. */
+function placeOf(url: string | undefined): string | undefined {
+  return url?.replace(/[?#].*$/, '');
 }
 
 const CLOCK_REMEDY = 'Set this machine’s clock (NTP): assertions, proofs and expiry depend on it.';

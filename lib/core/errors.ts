@@ -37,15 +37,19 @@ export class OAuthClientError extends Error {
   }
 }
 
-/** The configuration cannot work (`configuration_invalid`); thrown at boot with every problem of every client. */
+/**
+ * The configuration cannot work (`configuration_invalid`): thrown at boot with every problem of every client, and for a
+ * token request with members that do not fit.
+ */
 export class OAuthConfigurationError extends OAuthClientError {
   override readonly name = 'OAuthConfigurationError';
   /** One sentence each: the client, the option or variable, the remedy. Never a value. */
   readonly problems: string[];
 
-  constructor(problems: string[]) {
+  /** @param client the one whose token request does not fit */
+  constructor(problems: string[], client?: string) {
     const list = problems.map((problem) => ` - ${problem}`).join('\n');
-    super('configuration_invalid', `The OAuth client configuration cannot work:\n${list}`);
+    super('configuration_invalid', `The OAuth client configuration cannot work:\n${list}`, { client });
     this.problems = problems;
   }
 }

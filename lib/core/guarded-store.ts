@@ -46,6 +46,7 @@ export class GuardedStore {
 
   /** Connects the store, and finds out whether it can be used before a call has to. */
   async open(): Promise<void> {
+    if (this.#store.open === undefined) return;
     const open = async () => {
       await this.#store.open?.(() => this.#restore());
       await this.#probe('open', NOTHING);

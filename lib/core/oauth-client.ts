@@ -10,6 +10,7 @@ import { GuardedStore } from './guarded-store.js';
 import { LruMap } from './memory-token-store.js';
 import { OncePerFleet } from './once-per-fleet.js';
 import { TokenLife } from './token-life.js';
+import { checked, snapshotOf, type RequestSnapshot } from './request-snapshot.js';
 import { isPlain, mergeTokenRequests, tokenKey } from './token-request.js';
 import type { TokenEndpoint, TokenRequest, TokenRequestDetails } from './token-request.js';
 import type { TokenStore } from './token-store.js';
@@ -35,7 +36,7 @@ export class OAuthClient {
   private constructor({ name, endpoint, options, runtime }: OAuthClientParts) {
     this.name = name;
     this.#runtime = runtime;
-    this.#details = mergeTokenRequests(options);
+    this.#details = mergeTokenRequests(checked(name, snapshotOf(options)));
     const { clock, fleet, tracers, closed$, events$ } = runtime;
     const shared = { clock, fleet, tracers, closed$, events$ };
     const fresh = { tokenRequests: 0, ailing: false, pause: undefined };
@@ -52,21 +53,29 @@ export class OAuthClient {
   /**
    * An access token, shared by all callers until it nears its end.
    *
-   * @throws {OAuthClientError} when there is none to be had; an aborted wait rejects with the signal's reason.
+   * @throws {OAuthClientError} when there is none to be had, or `request` does not fit; an aborted wait rejects with
+   * the signal's reason.
    */
   getToken(request?: TokenRequest): Promise<AccessToken> {
     if (this.#runtime.closed) return Promise.reject(closedError(this.name));
-    const life = this.life(request);
-    if (request?.signal === undefined) return life.get(request?.forceRefresh === true);
-    return firstValueFrom(this.token$(request));
+    if (request === undefined) return this.life().get(false);
+    const snapshot = snapshotOf(request);
+    const { request: asked, problems } = snapshot;
+    if (asked.signal || problems.length > 0) return firstValueFrom(this.#token$(snapshot));
+    return this.life(asked).get(asked.forceRefresh === true);
   }
 
   /** The same as an observable: one token, then it completes. Unsubscribing ends this wait only. */
-  token$(request?: TokenRequest): Observable<AccessToken> {
+  token$(request: TokenRequest = {}): Observable<AccessToken> {
+    return this.#token$(snapshotOf(request));
+  }
+
+  #token$(snapshot: RequestSnapshot): Observable<AccessToken> {
     return new Observable<AccessToken>((subscriber) => {
       if (this.#runtime.closed) return subscriber.error(closedError(this.name));
-      const signal = request?.signal;
-      const token$ = this.life(request).token$(request?.forceRefresh === true);
+      const asked = checked(this.name, snapshot);
+      const { signal, forceRefresh = false } = asked;
+      const token$ = this.life(asked).token$(forceRefresh);
       if (signal === undefined) return token$.subscribe(subscriber);
       const reason$ = aborted$(signal).pipe(mergeMap((reason) => throwError(() => reason)));
       return merge(reason$, token$).pipe(take(1)).subscribe(subscriber);
@@ -97,7 +106,7 @@ export class OAuthClient {
     return this.#runtime.closed;
   }
 
-  /** @internal The life of the token that `request`, on top of the ambient one, asks for. */
+  /** @internal The life of the token that `request`, a snapshot, asks for on top of the ambient one. */
   life(request?: TokenRequest): TokenLife {
     const ambient = this.#runtime.ambientRequest(this.name);
     if (ambient === undefined && request === undefined) return this.#default;

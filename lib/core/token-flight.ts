@@ -1,13 +1,15 @@
 import { ReplaySubject, connectable, defer, firstValueFrom, from, race, timer } from 'rxjs';
-import { catchError, finalize, retry, tap, type Observable } from 'rxjs';
-import type { AccessToken } from './access-token.js';
+import { catchError, finalize, retry, share, tap, type Observable } from 'rxjs';
+import { HeldToken, acquiredAt, type AccessToken, type TokenPhase } from './access-token.js';
 import { backoffSlotMs, errorDuring, pauseMsAfter, retryAfterMsOf } from './backoff.js';
 import { SleptError, elapsedMs, later, momentOf, remainingMs, whileAwake, type Moment } from './clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from './errors.js';
 import type { FlightContext } from './flight-context.js';
 import { FlightFailure } from './flight-failure.js';
 import type { AcquiredToken, FleetTask, Turn } from './once-per-fleet.js';
-import type { TokenKeys, TokenRequestContext, TokenRequestDetails } from './token-request.js';
+import { tokenKeys, type TokenKeys } from './token-request.js';
+import type { TokenRequestContext, TokenRequestDetails } from './token-request.js';
+import type { StoredToken } from './token-store.js';
 
 type OnSend = NonNullable<TokenRequestContext['onSend']>;
 
@@ -53,7 +55,9 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
     throw failed(context, plan, reason);
   });
   const work = (turn: Turn) => takeTurn(context, plan, turn);
-  const heldTooLong = () => failed(context, plan, grantHeld(context.client));
+  const held =
+    'in the shared store is not given back: look for a ".grant:lock" key that outlives its instance';
+  const heldTooLong = () => failed(context, plan, tooLate(context.client, held, 'lock'));
   const task = { keys, leaseMs: leaseMsOf(context), acceptable: plan.acceptable, work, heldTooLong };
   for (;;) {
     try {
@@ -145,7 +149,10 @@ function askForToken(context: FlightContext, plan: FlightPlan, turn: Turn, onSen
   });
   let heard = false;
   const heard$ = inTime$.pipe(
-    tap({ next: () => (heard = true), error: (reason: unknown) => (heard = isWord(reason)) }),
+    tap({
+      next: () => (heard = true),
+      error: (reason: unknown) => (heard = isAnswer(reason) || reason instanceof TokenRequestError),
+    }),
     finalize(() => (context.ailing = !heard)),
   );
   return race(closed$, heard$); // the closing first, so that nothing is sent once the module is closed
@@ -171,19 +178,14 @@ function oneRequest(context: FlightContext, details: TokenRequestDetails, { gran
   });
 }
 
-function tooLate(client: string, what: string): OAuthClientError {
-  const message = `The authorization server of OAuth client "${client}" ${what}.`;
+function tooLate(client: string, what: string, whose = 'authorization server'): OAuthClientError {
+  const message = `The ${whose} of OAuth client "${client}" ${what}.`;
   return new AuthorizationServerUnavailableError(message, { client, timedOut: true });
 }
 
 /** Whether the server said to come back later: it did so however long this process slept. */
 function isAnswer(error: unknown): boolean {
   return error instanceof AuthorizationServerUnavailableError && error.status !== undefined;
-}
-
-/** Whether the server said anything at all. */
-function isWord(error: unknown): boolean {
-  return isAnswer(error) || error instanceof TokenRequestError;
 }
 
 /** What a flight failed with, as an error that callers can tell from others. */
@@ -193,7 +195,57 @@ export function asOAuthClientError(reason: unknown, client: string): OAuthClient
   return new AuthorizationServerUnavailableError(message, { client, cause: reason });
 }
 
-function grantHeld(client: string): OAuthClientError {
-  const message = `The lock of OAuth client "${client}" in the shared store is not given back: look for a ".grant:lock" key that outlives its instance.`;
-  return new AuthorizationServerUnavailableError(message, { client, timedOut: true });
+/** How long one look at the store serves all callers. */
+const LOOK_MS = 50;
+
+/** One key as the fleet shares it: its place in the store, and what is found there as this instance counts its life. */
+export class SharedKey {
+  readonly details: TokenRequestDetails;
+  readonly #context: FlightContext;
+  readonly #jitter: number;
+  /** The removal of a dropped token from the store. */
+  #forgotten: Promise<void> | undefined;
+  #stored$: Observable<StoredToken | undefined> | undefined;
+
+  constructor(context: FlightContext, details: TokenRequestDetails) {
+    this.details = details;
+    this.#context = context;
+    this.#jitter = 0.9 + 0.2 * context.clock.random();
+  }
+
+  /** The keys, once what was dropped is gone from the store. */
+  async keys(): Promise<TokenKeys> {
+    await this.#forgotten;
+    return tokenKeys(this.#context.endpoint, this.details);
+  }
+
+  /** Removes the token of that value, or any, from the store. */
+  forget(value: string | undefined): void {
+    this.#forgotten = tokenKeys(this.#context.endpoint, this.details)
+      .then(({ key }) => this.#context.fleet.forget(key, value))
+      .catch(() => undefined); // the next flight makes the keys again, and tells what is wrong with them
+  }
+
+  /** What the store holds, now or a moment ago. Asks nobody for a token. */
+  get stored$(): Observable<StoredToken | undefined> {
+    const { clock, fleet } = this.#context;
+    return (this.#stored$ ??= defer(() => this.keys().then(({ key }) => fleet.look(key))).pipe(
+      share({
+        connector: () => new ReplaySubject(1),
+        resetOnComplete: () => timer(LOOK_MS, clock.scheduler),
+        resetOnRefCountZero: false,
+      }),
+    ));
+  }
+
+  /** Where a token out of the store is in its life. */
+  phaseOf(stored: StoredToken): TokenPhase {
+    return this.hold(stored).phaseAt(momentOf(this.#context.clock));
+  }
+
+  /** @param started when its request began, if this instance made it */
+  hold(stored: StoredToken, started?: Moment): HeldToken {
+    const acquired = acquiredAt(stored, momentOf(this.#context.clock), started);
+    return new HeldToken(stored, acquired, this.#context.options.refreshAhead, this.#jitter);
+  }
 }

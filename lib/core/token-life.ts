@@ -8,9 +8,8 @@ import type { FlightContext } from './flight-context.js';
 import { FlightFailure } from './flight-failure.js';
 import type { AcquiredToken } from './once-per-fleet.js';
 import { RejectionLimit } from './rejection-limit.js';
-import { SharedKey } from './shared-key.js';
 import type { TokenRequestDetails } from './token-request.js';
-import { acquireToken, asOAuthClientError, leaseMsOf, sharedWait } from './token-flight.js';
+import { SharedKey, acquireToken, asOAuthClientError, leaseMsOf, sharedWait } from './token-flight.js';
 import type { Flight, FlightPlan } from './token-flight.js';
 import * as states from './token-state.js';
 
@@ -139,7 +138,7 @@ export class TokenLife {
     const held = force ? states.COLD.held : this.#state.held;
     if (states.decide({ ...this.#state, held }, now, pause) === 'fail' && pause) {
       const failed$ = throwError(() => errorDuring(pause, now));
-      return force ? failed$ : this.#found(failed$);
+      return !force && this.#context.fleet.shared ? this.#found(failed$) : failed$;
     }
     if (held.kind === 'none') return this.#join(force ? 'forced' : held.because, now).token$;
     return this.#spared(held.token, this.#join('refresh_ahead', now), now);

@@ -1,7 +1,11 @@
 import { hash } from 'node:crypto';
 import type { StoredToken } from './token-store.js';
 
-/** What one call asks for beyond its client's own options; each set of values has a token of its own. */
+/**
+ * What one call asks for beyond its client's own options; each set of values has a token of its own. It is copied when
+ * it is passed. A member of another type, or a blank one, is `configuration_invalid`; only parameters may be empty, and
+ * are not sent then (RFC 6749 §3.2).
+ */
 export interface TokenRequest {
   /** Space-delimited scope (RFC 6749 §3.3), instead of the client's. */
   scope?: string | undefined;
@@ -24,14 +28,15 @@ export type TokenRequestDetails = Omit<TokenRequest, 'forceRefresh' | 'signal'>;
 
 /** What `over` on top of `under` asks for; parameters merge by name. */
 export function mergeTokenRequests(under: TokenRequest = {}, over: TokenRequest = {}): TokenRequestDetails {
-  const parameters = under.parameters && over.parameters && { ...under.parameters, ...over.parameters };
-  return {
+  const both = under.parameters && over.parameters;
+  const parameters = both && Object.freeze({ ...under.parameters, ...over.parameters });
+  return Object.freeze({
     scope: over.scope ?? under.scope,
     audience: over.audience ?? under.audience,
     resource: over.resource ?? under.resource,
     parameters: parameters ?? over.parameters ?? under.parameters,
     subjectToken: over.subjectToken ?? under.subjectToken,
-  };
+  });
 }
 
 /** Whether `request` asks for nothing that the client's own token would not be. */

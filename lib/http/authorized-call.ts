@@ -236,7 +236,7 @@ class AuthorizedCall<R> {
 }
 
 /** Streams are consumed by the first sending; everything else can be sent again. */
-function isReplayable(body: unknown): boolean {
+export function isReplayable(body: unknown): boolean {
   if (typeof body !== 'object' || body === null) return true;
   return !('pipe' in body || 'getReader' in body || 'pipeThrough' in body || Symbol.asyncIterator in body);
 }

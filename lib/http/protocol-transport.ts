@@ -8,6 +8,7 @@ import {
   type CreateAxiosDefaults,
 } from 'axios';
 import { AuthorizationServerUnavailableError, TokenResponseError } from '../core/errors.js';
+import { serverText } from '../core/server-text.js';
 import { targetOf } from './allowed-origins.js';
 import { createInstance } from './axios-instance.js';
 import type { Routes } from './routes.js';
@@ -111,6 +112,6 @@ function typed(client: string, { code, message }: AxiosError): Error {
   const why = code === PROXY_FAILED ? `: ${message}` : `${code === undefined ? '' : ` (${code})`}.`;
   return new AuthorizationServerUnavailableError(
     `The authorization server of OAuth client "${client}" could not be reached${why} Check its URL, the network and the proxy.`,
-    { client, cause: Object.assign(new Error(message), { code }) },
+    { client, cause: Object.assign(new Error(serverText(message)), { code }) },
   );
 }

@@ -2,7 +2,7 @@ import type { InternalAxiosRequestConfig } from 'axios';
 import type { Agent } from 'node:https';
 import type { AccessToken } from '../core/access-token.js';
 import type { AllowedOrigins } from './allowed-origins.js';
-import type { Credentials } from './authorized-call.js';
+import { isReplayable, type Credentials } from './authorized-call.js';
 import { isCredential, type TokenHeader } from './sealing.js';
 
 type BeforeRedirect = NonNullable<InternalAxiosRequestConfig['beforeRedirect']>;
@@ -54,4 +54,49 @@ function setCredentials(options: Options, header: TokenHeader, token: AccessToke
   const headers = (options['headers'] ??= {}) as Record<string, string>;
   for (const name of Object.keys(headers)) if (isCredential(name, header.ownName)) delete headers[name];
   if (token !== undefined) headers[header.name] = header.valueFor(token);
+}
+
+/** What a redirect may change about a request of fetch. */
+export interface Hop {
+  readonly url: URL;
+  readonly method: string;
+  readonly headers: Headers;
+  readonly body: NonNullable<RequestInit['body']> | null;
+}
+
+/** As many as fetch follows. */
+const MAX_REDIRECTS = 20;
+const ABOUT_THE_BODY = /^content-(encoding|language|location|type|length)$/i;
+const FOR_THE_ORIGIN = /^(authorization|proxy-authorization|cookie|host)$/i;
+
+/**
+ * Where fetch goes on after an answer (Fetch Standard, HTTP-redirect fetch); `undefined` when it is no redirect.
+ *
+ * @param followed how many redirects led here
+ * @throws {TypeError} as fetch does
+ */
+export function nextHop(hop: Hop, answer: Response, followed: number): Hop | undefined {
+  const { status } = answer;
+  const location = answer.headers.get('location');
+  if (![301, 302, 303, 307, 308].includes(status) || location === null) return undefined;
+  const to = Buffer.from(location, 'latin1').toString(); // UTF-8 in practice
+  if (!URL.canParse(to, hop.url.href)) throw failedFetch('the redirect has no valid URL');
+  const url = new URL(to, hop.url);
+  if (!/^https?:$/.test(url.protocol)) throw failedFetch('the redirect leads to a URL that is not HTTP(S)');
+  if (followed === MAX_REDIRECTS) throw failedFetch('redirect count exceeded');
+  const becomesGet =
+    status === 303 ? !/^(get|head)$/i.test(hop.method) : status < 303 && /^post$/i.test(hop.method);
+  if (status !== 303 && !isReplayable(hop.body))
+    throw failedFetch('a stream cannot be sent again after a redirect');
+  const headers = new Headers(hop.headers);
+  for (const [name] of hop.headers) {
+    const dropped = becomesGet && ABOUT_THE_BODY.test(name);
+    if (dropped || (url.origin !== hop.url.origin && FOR_THE_ORIGIN.test(name))) headers.delete(name);
+  }
+  return becomesGet ? { url, method: 'GET', headers, body: null } : { ...hop, url, headers };
+}
+
+/** What fetch rejects with when there is no answer. */
+function failedFetch(why: string): TypeError {
+  return new TypeError('fetch failed', { cause: new Error(why) });
 }

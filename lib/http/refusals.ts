@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream';
-import type { AxiosResponse } from 'axios';
 
 /** An API's answer, as far as it may show that its token is not accepted. */
 export interface Answer {
@@ -59,7 +58,7 @@ export class Refusals {
 }
 
 /** Data before Axios parses it: the JSON that it is, or its text; of a stream nothing. */
-export function readable({ data, headers }: AxiosResponse<unknown>): unknown {
+export function readable(data: unknown, headers: Record<string, unknown>): unknown {
   if (data instanceof Readable || data instanceof ReadableStream || data instanceof Blob) return undefined;
   const isBytes = data instanceof ArrayBuffer || ArrayBuffer.isView(data);
   const text = isBytes ? new TextDecoder().decode(data as ArrayBuffer) : data;
@@ -70,4 +69,10 @@ export function readable({ data, headers }: AxiosResponse<unknown>): unknown {
   } catch {
     return text;
   }
+}
+
+export function lowerCased(headers: Record<string, unknown>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)]),
+  );
 }

@@ -1,16 +1,25 @@
 import { inspect } from 'node:util';
+import type { OAuthClientName } from '../core/client-names.js';
+import { snapshotOf, type RequestSnapshot } from '../core/request-snapshot.js';
 import type { TokenRequest } from '../core/token-request.js';
 
 /**
- * The `oauth` member of an Axios request: what token this request needs, and of which client; `false` sends it
- * without one.
+ * The `oauth` member of an Axios request, or of fetch's `init`: what token this request needs, and of which client;
+ * `false` sends it without one.
  */
-export type OAuthRequestConfig = (TokenRequest & { client?: string }) | false;
+export type OAuthRequestConfig = (TokenRequest & { client?: OAuthClientName }) | false;
 type Asked = Exclude<OAuthRequestConfig, false>;
 
 declare module 'axios' {
   export interface AxiosRequestConfig<D> {
     /** What token this request needs, and of which client; `false` sends it without one. */
+    oauth?: OAuthRequestConfig;
+  }
+}
+
+declare global {
+  interface RequestInit {
+    /** What token this request needs, and of which client; `false` sends it without one. Only a fetch of ours reads it. */
     oauth?: OAuthRequestConfig;
   }
 }
@@ -21,35 +30,29 @@ declare module 'axios' {
  * request is sent again.
  */
 export class SealedTokenRequest {
-  readonly #request: Asked;
+  readonly #snapshot: RequestSnapshot;
 
-  private constructor(request: Asked) {
-    this.#request = copyOf({ ...request }) as Asked;
+  private constructor(snapshot: RequestSnapshot) {
+    this.#snapshot = snapshot;
   }
 
-  /** `oauth` as it may stand on a request. */
-  static of(oauth: Asked): Asked {
-    return oauth instanceof SealedTokenRequest ? oauth : (new SealedTokenRequest(oauth) as Asked);
+  /** `oauth` as it may stand on a request. Whether it fits shows when the request is sent. */
+  static of(oauth: unknown): Asked {
+    const sealed = oauth instanceof SealedTokenRequest ? oauth : new SealedTokenRequest(snapshotOf(oauth));
+    return sealed as Asked;
   }
 
   /** What was asked for. */
-  static open(oauth: OAuthRequestConfig | undefined): OAuthRequestConfig | undefined {
-    return oauth instanceof SealedTokenRequest ? oauth.#request : oauth;
+  static open(oauth: Asked): RequestSnapshot {
+    return oauth instanceof SealedTokenRequest ? oauth.#snapshot : snapshotOf(oauth);
   }
 
   toJSON(): object {
-    const { client, scope, audience, resource } = this.#request;
+    const { client, scope, audience, resource } = this.#snapshot.request;
     return { client, scope, audience, resource };
   }
 
   [inspect.custom](): object {
     return this.toJSON();
   }
-}
-
-/** Anything but arrays and plain objects stays what it is, for the client to refuse. */
-function copyOf(value: unknown): unknown {
-  if (Array.isArray(value)) return value.slice();
-  if (!(value instanceof Object) || Object.getPrototypeOf(value) !== Object.prototype) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, copyOf(member)]));
 }

@@ -1,8 +1,15 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { inspect } from 'node:util';
-import axios, { type AxiosError, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
+import axios, {
+  type AxiosError,
+  type AxiosProxyConfig,
+  type AxiosRequestConfig,
+  type AxiosResponse,
+  type InternalAxiosRequestConfig,
+} from 'axios';
 import type { AccessToken } from '../core/access-token.js';
+import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
 import { proxyError } from './tunnel.js';
 
 type Part = Record<PropertyKey, unknown>;
@@ -13,7 +20,7 @@ const REFUSED = Symbol('refused client');
 const PARTS = ['req', 'res', '_redirectable', '_currentRequest', '_options', 'socket'];
 /** What leads on to connections, which other requests of ours may be using just now. */
 const SHARED = ['agent', 'agents', 'nativeProtocols', 'socket', 'client'];
-const CREDENTIAL_LINES = /^(authorization|dpop):.*\r\n/gim;
+const CREDENTIAL_LINES = /^((proxy-)?authorization|dpop):.*\r\n/gim;
 
 /** The header that carries a client's token. */
 export class TokenHeader {
@@ -37,7 +44,7 @@ export class TokenHeader {
 
 /** Whether a header of that name holds a token or a proof. `ownName`: a client's header for tokens, if it has its own. */
 export function isCredential(name: string, ownName: string | undefined): boolean {
-  return /^(authorization|dpop)$/i.test(name) || name.toLowerCase() === ownName?.toLowerCase();
+  return /^((proxy-)?authorization|dpop)$/i.test(name) || name.toLowerCase() === ownName?.toLowerCase();
 }
 
 /**
@@ -92,7 +99,7 @@ export function refuseProxyAnswer(request: unknown): void {
 }
 
 /** Notes on an answer whose token it refused; an error that anybody makes of that response keeps the note. */
-export function markRefused(response: AxiosResponse, client: string): void {
+export function markRefused(response: object, client: string): void {
   Object.defineProperty(response, REFUSED, { value: client });
 }
 
@@ -109,6 +116,54 @@ export function sealAgent(agent: unknown): void {
   for (const name of ['toJSON', inspect.custom]) {
     Object.defineProperty(agent, name, { value: () => shown, configurable: true, writable: true });
   }
+}
+
+/** A proxy that shows no credentials, to stand in configs; what is sent has the one behind it. */
+export class SealedProxy {
+  readonly host: string;
+  readonly port: number;
+  readonly protocol: string;
+  readonly #proxy: AxiosProxyConfig;
+
+  private constructor(proxy: AxiosProxyConfig) {
+    ({ host: this.host, port: this.port, protocol: this.protocol = 'http' } = proxy);
+    this.#proxy = proxy;
+  }
+
+  static seal(config: { proxy?: AxiosProxyConfig | false }): void {
+    const { proxy } = config;
+    if (proxy && !(proxy instanceof SealedProxy)) config.proxy = new SealedProxy(proxy);
+  }
+
+  static open<C extends { proxy?: AxiosProxyConfig | false }>(config: C): C {
+    if (config.proxy instanceof SealedProxy) config.proxy = config.proxy.#proxy;
+    return config;
+  }
+}
+
+/** Puts what a request asks for out of sight, as it is now; returns what stands there instead. */
+export function sealOAuth(config: AxiosRequestConfig): OAuthRequestConfig | undefined {
+  const { oauth } = config;
+  if (oauth !== undefined && oauth !== false) config.oauth = SealedTokenRequest.of(oauth);
+  return config.oauth;
+}
+
+/** Does so when it is made: Nest's `HttpService` reads its config, the last argument, when somebody subscribes. */
+export function sealedAtOnce<S extends (...args: any[]) => unknown>(send: S): S {
+  const sealed = (...args: unknown[]) => {
+    const config = { ...(args.pop() as AxiosRequestConfig | undefined) };
+    sealOAuth(config);
+    return send(...args, config);
+  };
+  return sealed as S;
+}
+
+/** A copy with the proxy's credentials. Member by member: to spread what Axios makes of a config takes five times as long. */
+export function copyToSend<C extends InternalAxiosRequestConfig>(config: C): C {
+  const members = config as unknown as Record<string, unknown>;
+  const copy: Record<string, unknown> = {};
+  for (const name of Object.keys(members)) copy[name] = members[name];
+  return SealedProxy.open(copy as unknown as C);
 }
 
 function isPart(value: unknown): value is Part {

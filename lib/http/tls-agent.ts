@@ -1,5 +1,5 @@
 import { Agent, globalAgent } from 'node:https';
-import type { SecureContextOptions } from 'node:tls';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { isExempt, openTunnel } from './tunnel.js';
 
 type Connect = Parameters<Agent['createConnection']>;
@@ -40,7 +40,9 @@ export class TlsAgent extends Agent {
   override createConnection(...[options, callback]: Connect): ReturnType<Agent['createConnection']> {
     const { material, given, proxy, isFromEnvironment } = this.#route;
     if (material) this.#generations.set(options, material.generation);
-    const all = { ...options, ...material?.options };
+    // Not the key itself, which a connection would show.
+    const context = material && { secureContext: createSecureContext(material.options) };
+    const all = Object.assign({}, options, context);
     if (!proxy || options.socketPath || (isFromEnvironment && isExempt(options)))
       return super.createConnection(all, callback);
     const { ca } = (material ? globalAgent : (given ?? globalAgent)).options;

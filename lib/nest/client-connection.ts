@@ -10,6 +10,7 @@ import { isLoopback } from '../options/option-schema.js';
 export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
   readonly endpoint: OAuthTokenEndpoint | RequestedTokenEndpoint;
   readonly routes: Routes;
+  readonly material: TlsMaterial | undefined;
 }
 
 /** What a connection is made of. */
@@ -36,5 +37,5 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
   const endpoint = options.requestToken
     ? new RequestedTokenEndpoint(protocol, (own) => loginClient({ ...options.http, ...own }, routes))
     : new OAuthTokenEndpoint(protocol);
-  return { endpoint, dpop: endpoint.dpop, routes };
+  return { endpoint, dpop: endpoint.dpop, routes, material };
 }

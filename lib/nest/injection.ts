@@ -1,16 +1,23 @@
 import { Inject, type FactoryProvider } from '@nestjs/common';
+import type { OAuthClientName } from '../core/client-names.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthAxiosInterceptor } from './oauth-axios.interceptor.js';
+import { OAuthFetches } from './oauth-fetches.js';
 import { OAuthTokenService } from './oauth-token.service.js';
 
 /** DI token of the named `OAuthClient`, for `overrideProvider`. */
-export function getOAuthClientToken(name: string): string {
+export function getOAuthClientToken(name: OAuthClientName): string {
   return `OAuthClient(${name})`;
 }
 
 /** DI token of the named client's `HttpService`, for `overrideProvider`. */
-export function getOAuthHttpToken(name: string): string {
+export function getOAuthHttpToken(name: OAuthClientName): string {
   return `OAuthHttpService(${name})`;
+}
+
+/** DI token of the named client's fetch, for `overrideProvider`. */
+export function getOAuthFetchToken(name: OAuthClientName): string {
+  return `OAuthFetch(${name})`;
 }
 
 /**
@@ -18,7 +25,7 @@ export function getOAuthHttpToken(name: string): string {
  *
  * @example constructor(@InjectOAuthClient('buoy') private readonly buoy: OAuthClient) {}
  */
-export const InjectOAuthClient = (name: string): ParameterDecorator & PropertyDecorator =>
+export const InjectOAuthClient = (name: OAuthClientName): ParameterDecorator & PropertyDecorator =>
   Inject(getOAuthClientToken(name));
 
 /**
@@ -26,11 +33,20 @@ export const InjectOAuthClient = (name: string): ParameterDecorator & PropertyDe
  *
  * @example constructor(@InjectOAuthHttp('buoy') private readonly buoy: HttpService) {}
  */
-export const InjectOAuthHttp = (name: string): ParameterDecorator & PropertyDecorator =>
+export const InjectOAuthHttp = (name: OAuthClientName): ParameterDecorator & PropertyDecorator =>
   Inject(getOAuthHttpToken(name));
 
-/** The providers behind both decorators. An unknown name fails at boot. */
-export function namedProviders(names: readonly string[]): FactoryProvider[] {
+/**
+ * Injects the named client's fetch: a function of fetch's own signature, with the client's baseURL and tokens. A client
+ * with `tls` or a proxy needs the package undici for it, or the boot fails.
+ *
+ * @example constructor(@InjectOAuthFetch('lab') private readonly fetch: typeof globalThis.fetch) {}
+ */
+export const InjectOAuthFetch = (name: OAuthClientName): ParameterDecorator & PropertyDecorator =>
+  Inject(getOAuthFetchToken(name));
+
+/** The providers behind the decorators. An unknown name fails at boot. */
+export function namedProviders(names: readonly OAuthClientName[]): FactoryProvider[] {
   return names.flatMap((name) => [
     {
       provide: getOAuthClientToken(name),
@@ -41,6 +57,11 @@ export function namedProviders(names: readonly string[]): FactoryProvider[] {
       provide: getOAuthHttpToken(name),
       inject: [{ token: OAuthAxiosInterceptor, optional: true }],
       useFactory: (interceptor?: OAuthAxiosInterceptor) => present(name, interceptor).httpService(name),
+    },
+    {
+      provide: getOAuthFetchToken(name),
+      inject: [{ token: OAuthFetches, optional: true }],
+      useFactory: (fetches?: OAuthFetches) => present(name, fetches).fetch(name),
     },
   ]);
 }

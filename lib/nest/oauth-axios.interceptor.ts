@@ -1,9 +1,12 @@
 import type { Agent } from 'node:https';
 import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
-import type { AxiosInstance } from 'axios';
+import type { AxiosInstance, CreateAxiosDefaults } from 'axios';
+import type { OAuthClientName } from '../core/client-names.js';
 import { interceptTokens } from '../http/axios-binding.js';
 import { createInstance } from '../http/axios-instance.js';
+import { sealedAtOnce } from '../http/sealing.js';
+import { SealedProxy, sealAgent } from '../http/sealing.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 
@@ -27,7 +30,7 @@ export class OAuthAxiosInterceptor {
    * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` when it sends another client's tokens already
    * @example const detach = interceptor.attach(this.http, 'buoy');
    */
-  attach(http: HttpService | AxiosInstance, client?: string): () => void {
+  attach(http: HttpService | AxiosInstance, client?: OAuthClientName): () => void {
     const instance = http instanceof HttpService ? http.axiosRef : http;
     const present = this.#attached.get(instance);
     if (present !== undefined) {
@@ -61,7 +64,12 @@ export class OAuthAxiosInterceptor {
     const present = this.#httpServices.get(name);
     if (present !== undefined) return present;
     const { http, baseURL } = this.#registry.get(name).options;
-    const service = new HttpService(createInstance({ ...http, ...(baseURL !== undefined && { baseURL }) }));
+    const defaults: CreateAxiosDefaults = { ...http, ...(baseURL !== undefined && { baseURL }) };
+    SealedProxy.seal(defaults);
+    sealAgent(defaults.httpAgent);
+    sealAgent(defaults.httpsAgent);
+    const service = new HttpService(createInstance(defaults));
+    service['makeObservable'] = sealedAtOnce(service['makeObservable']);
     this.attach(service, name);
     this.#httpServices.set(name, service);
     return service;

@@ -3,6 +3,7 @@ import { AllowedOrigins } from '../http/allowed-origins.js';
 import type { ApiClient } from '../http/authorized-call.js';
 import { Refusals } from '../http/refusals.js';
 import { TokenHeader } from '../http/sealing.js';
+import type { TlsMaterial } from '../http/tls-agent.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient, TokenRuntime } from '../core/oauth-client.js';
@@ -19,6 +20,8 @@ import { problemsOf } from '../options/problems.js';
 /** A client with everything that belongs to it. */
 export interface RegisteredClient extends ApiClient {
   readonly options: ResolvedClientOptions;
+  /** What fetch presents. */
+  readonly material: TlsMaterial | undefined;
 }
 
 /** All clients of one module instance, built once from valid options, and what they share. */
@@ -61,7 +64,7 @@ export class OAuthClientRegistry {
       warn(
         `Client "${name}" accepts any server, so that its credentials and tokens can be read on the way: unset NODE_TLS_REJECT_UNAUTHORIZED and rejectUnauthorized, and trust the server's authority with tls.ca.`,
       );
-    const { endpoint, dpop, routes } = connectClient({
+    const { endpoint, dpop, routes, material } = connectClient({
       name,
       options,
       clock,
@@ -73,8 +76,8 @@ export class OAuthClientRegistry {
     const tokenHeader = new TokenHeader(options.tokenHeader);
     const distrusted = `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so that the answer counts as accepted. Have it return true or false.`;
     const refusals = new Refusals(options.unauthorized, () => warn(distrusted));
-    const unauthorizedRetry = options.unauthorized.retry;
-    return { client, origins, tokenHeader, refusals, unauthorizedRetry, dpop, clock, options, routes };
+    const rules = { origins, tokenHeader, refusals, unauthorizedRetry: options.unauthorized.retry };
+    return { client, ...rules, dpop, clock, options, routes, material };
   }
 }
 

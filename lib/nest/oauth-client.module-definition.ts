@@ -1,9 +1,45 @@
-import { ConfigurableModuleBuilder } from '@nestjs/common';
+import {
+  ConfigurableModuleBuilder,
+  type FactoryProvider,
+  type Provider,
+  type ValueProvider,
+} from '@nestjs/common';
 import type { OAuthClientModuleOptions } from '../options/module-options.js';
 
-export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
-  new ConfigurableModuleBuilder<OAuthClientModuleOptions>({ moduleName: 'OAuthClient' })
+/** DI token of the module's {@link SealedOptions}. */
+export const MODULE_OPTIONS_TOKEN = Symbol('OAuthClient module options');
+
+/** Out of sight, since Nest's container shows what its providers hold. */
+export class SealedOptions {
+  readonly #options: OAuthClientModuleOptions;
+
+  constructor(options: OAuthClientModuleOptions) {
+    this.#options = options;
+  }
+
+  static open(sealed: SealedOptions): OAuthClientModuleOptions {
+    return sealed.#options;
+  }
+}
+
+function outOfSight(provider: Provider): Provider {
+  if (!('provide' in provider) || provider.provide !== MODULE_OPTIONS_TOKEN) return provider;
+  const { inject = [], useFactory: read } = provider as Partial<FactoryProvider<OAuthClientModuleOptions>>;
+  const { useValue } = provider as ValueProvider<OAuthClientModuleOptions>;
+  const useFactory = async (...args: unknown[]) => new SealedOptions(read ? await read(...args) : useValue);
+  return { provide: MODULE_OPTIONS_TOKEN, inject, useFactory };
+}
+
+export const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
+  new ConfigurableModuleBuilder<OAuthClientModuleOptions>({
+    optionsInjectionToken: MODULE_OPTIONS_TOKEN,
+    alwaysTransient: true, // no option tells one registration from another any more
+  })
     .setClassMethodName('forRoot')
     .setFactoryMethodName('createOAuthClientOptions')
-    .setExtras({ isGlobal: true }, (definition, { isGlobal }) => ({ ...definition, global: isGlobal }))
+    .setExtras({ isGlobal: true }, ({ providers = [], ...definition }, { isGlobal }) => ({
+      ...definition,
+      providers: providers.map(outOfSight),
+      global: isGlobal,
+    }))
     .build();

@@ -1,16 +1,19 @@
 import { Module, type DynamicModule } from '@nestjs/common';
+import type { OAuthClientName } from '../core/client-names.js';
 import { MemoryTokenStore } from '../core/memory-token-store.js';
 import { TokenStore } from '../core/token-store.js';
 import { ConfigEnvironmentModule, ENVIRONMENT, environmentProvider } from './config-environment.js';
 import { namedProviders } from './injection.js';
-import type { OAuthClientModuleOptions } from '../options/module-options.js';
+import type { EnvironmentSource } from '../options/environment.js';
 import { OAuthAxiosInterceptor } from './oauth-axios.interceptor.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
+import { OAuthFetches } from './oauth-fetches.js';
 import {
   ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
+  SealedOptions,
 } from './oauth-client.module-definition.js';
 import { OAuthTokenService } from './oauth-token.service.js';
 
@@ -29,18 +32,19 @@ import { OAuthTokenService } from './oauth-token.service.js';
     {
       provide: TokenStore,
       inject: [MODULE_OPTIONS_TOKEN],
-      useFactory: (options?: OAuthClientModuleOptions) => options?.store ?? new MemoryTokenStore(),
+      useFactory: (sealed: SealedOptions) => SealedOptions.open(sealed)?.store ?? new MemoryTokenStore(),
     },
     {
       provide: OAuthClientRegistry,
       inject: [MODULE_OPTIONS_TOKEN, TokenStore, ENVIRONMENT],
-      useFactory: (...parts: ConstructorParameters<typeof OAuthClientRegistry>) =>
-        new OAuthClientRegistry(...parts),
+      useFactory: (sealed: SealedOptions, store: TokenStore, environment: EnvironmentSource) =>
+        new OAuthClientRegistry(SealedOptions.open(sealed), store, environment),
     },
     OAuthTokenService,
     OAuthAxiosInterceptor,
+    OAuthFetches,
   ],
-  exports: [OAuthTokenService, OAuthAxiosInterceptor, OAuthClientRegistry, TokenStore],
+  exports: [OAuthTokenService, OAuthAxiosInterceptor, OAuthFetches, OAuthClientRegistry, TokenStore],
 })
 export class OAuthClientModule extends ConfigurableModuleClass {
   /**
@@ -61,8 +65,8 @@ export class OAuthClientModule extends ConfigurableModuleClass {
     return super.forRootAsync(options);
   }
 
-  /** Provides `@InjectOAuthClient(name)` and `@InjectOAuthHttp(name)` in the importing module; an unknown name fails at boot. */
-  static forFeature(...names: string[]): DynamicModule {
+  /** Provides `@InjectOAuthClient(name)`, `@InjectOAuthHttp(name)` and `@InjectOAuthFetch(name)` in the importing module; an unknown name fails at boot. */
+  static forFeature(...names: OAuthClientName[]): DynamicModule {
     return withNamed({ module: OAuthClientFeatureModule }, names);
   }
 }

@@ -4,8 +4,9 @@ import {
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
-import { defer, type Observable } from 'rxjs';
+import { throwError, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
+import type { OAuthClientName } from '../core/client-names.js';
 import type { OAuthClientEvent, OAuthClientStatus } from '../core/events.js';
 import type { OAuthClient } from '../core/oauth-client.js';
 import type { TokenRequest } from '../core/token-request.js';
@@ -31,7 +32,7 @@ export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap, 
    *
    * @throws {OAuthClientError} `unknown_client`, or why there is no token to be had
    */
-  getToken(name: string, request?: TokenRequest): Promise<AccessToken> {
+  getToken(name: OAuthClientName, request?: TokenRequest): Promise<AccessToken> {
     try {
       return this.client(name).getToken(request);
     } catch (error) {
@@ -40,17 +41,21 @@ export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap, 
   }
 
   /** The same as an observable: one token, then it completes. */
-  token$(name: string, request?: TokenRequest): Observable<AccessToken> {
-    return defer(() => this.client(name).token$(request));
+  token$(name: OAuthClientName, request?: TokenRequest): Observable<AccessToken> {
+    try {
+      return this.client(name).token$(request);
+    } catch (error) {
+      return throwError(() => error);
+    }
   }
 
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of the client. */
-  invalidate(name: string, rejected?: AccessToken): void {
+  invalidate(name: OAuthClientName, rejected?: AccessToken): void {
     this.client(name).invalidate(rejected);
   }
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */
-  client(name: string): OAuthClient {
+  client(name: OAuthClientName): OAuthClient {
     return this.#registry.get(name).client;
   }
 

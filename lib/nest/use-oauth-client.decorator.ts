@@ -1,9 +1,10 @@
 import { UseFilters, UseInterceptors, applyDecorators, createParamDecorator } from '@nestjs/common';
 import type { AccessToken } from '../core/access-token.js';
 import { ambientToken } from '../core/ambient-requests.js';
+import type { OAuthClientName } from '../core/client-names.js';
 import { OAuthClientError } from '../core/errors.js';
 import { RpcPartnerFailureFilter } from './partner-failure.js';
-import { addUse, interceptorFor, type HandlerTokenRequest } from './use-oauth-client.interceptor.js';
+import { addUse, interceptorFor, useOf, type HandlerTokenRequest } from './use-oauth-client.interceptor.js';
 
 /**
  * For controllers and handlers that call a partner: the token is there before the handler runs, `request` holds
@@ -16,12 +17,13 @@ import { addUse, interceptorFor, type HandlerTokenRequest } from './use-oauth-cl
  * `@UseOAuthClient('buoy', (context) => ({ scope: scopeOf(context.switchToHttp().getRequest()) }))`
  */
 export function UseOAuthClient(
-  name: string,
+  name: OAuthClientName,
   request?: HandlerTokenRequest,
 ): ClassDecorator & MethodDecorator {
+  const use = useOf(request);
   return applyDecorators(
-    addUse(name, request),
-    UseInterceptors(interceptorFor(name)),
+    addUse(name, use),
+    UseInterceptors(interceptorFor(name, use)),
     UseFilters(RpcPartnerFailureFilter),
   );
 }
@@ -31,7 +33,7 @@ export function UseOAuthClient(
  *
  * @example queries(@OAuthToken('buoy') token: AccessToken) {}
  */
-export const OAuthToken = createParamDecorator((name: string, context): AccessToken => {
+export const OAuthToken = createParamDecorator((name: OAuthClientName, context): AccessToken => {
   const token = ambientToken(name, context.getHandler());
   if (token !== undefined) return token;
   throw new OAuthClientError(

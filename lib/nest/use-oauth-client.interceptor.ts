@@ -2,6 +2,7 @@ import { Injectable, type CallHandler, type ExecutionContext, type NestIntercept
 import { HttpAdapterHost } from '@nestjs/core';
 import { catchError, defer, mergeMap, type Observable } from 'rxjs';
 import type { PreparedClients } from '../core/ambient-requests.js';
+import { checked, snapshotOf, type RequestSnapshot } from '../core/request-snapshot.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { readInPresentContext } from './later-reads.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
@@ -12,30 +13,45 @@ import { PartnerFailure, RpcPartnerFailure } from './partner-failure.js';
 export type HandlerTokenRequest =
   | TokenRequest
   | ((context: ExecutionContext) => TokenRequest | undefined | Promise<TokenRequest | undefined>);
+type Use = RequestSnapshot | Exclude<HandlerTokenRequest, TokenRequest> | undefined;
 
 const USES = Symbol('oauth client uses');
 
+/** What a decorator was given, as it was then. */
+export function useOf(request: HandlerTokenRequest | undefined): Use {
+  return request === undefined || typeof request === 'function' ? request : snapshotOf(request);
+}
+
+/** Copied at once where a function answers at once: the next call may fill the same object. */
+function snapshotFor(use: Use, context: ExecutionContext) {
+  if (typeof use !== 'function') return use;
+  const passed: unknown = use(context);
+  const copyOf = (request: unknown) => (request === undefined ? undefined : snapshotOf(request));
+  return 'then' in Object(passed) ? (passed as Promise<unknown>).then(copyOf) : copyOf(passed);
+}
+
 /** Notes on a class or method that it uses a client. */
-export function addUse(name: string, request?: HandlerTokenRequest): ClassDecorator & MethodDecorator {
+export function addUse(name: string, use: Use): ClassDecorator & MethodDecorator {
   return (target: object, _property?: string | symbol, descriptor?: PropertyDescriptor) => {
     const subject = (descriptor?.value ?? target) as object;
-    Reflect.defineMetadata(USES, new Map([...usesOf(subject), [name, request]]), subject);
+    Reflect.defineMetadata(USES, new Map([...usesOf(subject), [name, use]]), subject);
   };
 }
 
-function usesOf(subject: object): ReadonlyMap<string, HandlerTokenRequest | undefined> {
+function usesOf(subject: object): ReadonlyMap<string, Use> {
   return (Reflect.getMetadata(USES, subject) as ReturnType<typeof usesOf> | undefined) ?? new Map();
 }
 
 /** Express sends objects by `json`, Fastify by `send`. */
 type HttpResponse = Partial<Record<'json' | 'send', (body: unknown) => unknown>>;
 
-/** What `@UseOAuthClient(name)` does around a handler, in a class of its own, so that an unknown name fails at boot. */
-export function interceptorFor(name: string): typeof UseOAuthClientInterceptor {
+/** What `@UseOAuthClient(name)` does around a handler, in a class of its own, so that what cannot work fails at boot. */
+export function interceptorFor(name: string, use: Use): typeof UseOAuthClientInterceptor {
   class Interceptor extends UseOAuthClientInterceptor {
     constructor(tokens: OAuthTokenService, registry: OAuthClientRegistry, adapter: HttpAdapterHost) {
       super(tokens, registry, adapter);
       registry.get(name);
+      if (typeof use === 'object') checked(name, use);
     }
   }
   // Nest shows it when a dependency is missing.
@@ -70,7 +86,8 @@ class UseOAuthClientInterceptor implements NestInterceptor {
   async #prepare(context: ExecutionContext): Promise<PreparedClients> {
     const uses = new Map([...usesOf(context.getClass()), ...usesOf(context.getHandler())]);
     const prepared = [...uses].map(async ([name, wanted]) => {
-      const request = typeof wanted === 'function' ? await wanted(context) : wanted;
+      const snapshot = await snapshotFor(wanted, context);
+      const request = snapshot && checked(name, snapshot);
       return [name, { request, token: await this.#tokens.getToken(name, request) }] as const;
     });
     return new Map(await Promise.all(prepared));

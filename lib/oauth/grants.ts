@@ -97,7 +97,7 @@ async function grantFields(
       return { grant_type: JWT_BEARER, assertion };
     }
     case 'token_exchange': {
-      if (subjectToken === undefined) throw subjectMissing(client, 'a subjectToken');
+      if (!subjectToken) throw subjectMissing(client, 'a subjectToken');
       const { actorToken } = grant;
       return {
         grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',

@@ -94,8 +94,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
         : { issuer: issuer ?? new URL(tokenEndpoint).origin, tokenEndpoint };
     const url = new URL(server.tokenEndpoint);
     const { fields, header, credential } = await clientAuthentication(this.#parts, server, certificate);
-    const subjectToken = details.subjectToken || undefined;
-    const { granted, ...grant } = await presentGrant(this.#parts, server, subjectToken, kept);
+    const { granted, ...grant } = await presentGrant(this.#parts, server, details.subjectToken, kept);
     const own = await readTexts(client, 'tokenRequestHeaders', tokenRequestHeaders, isHeaderValue);
     const form = formOf({ ...askedFields(this.#parts, details), ...granted, ...fields });
     const nonce = this.dpop?.nonce(url.origin);

@@ -7,7 +7,7 @@ import {
 import { mergeTokenRequests, type TokenEndpoint } from '../core/token-request.js';
 import type { TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
-import type { RequestTokenContext, RequestedToken } from '../options/client-options.js';
+import type { RequestTokenContext, RequestedToken } from '../options/request-token.js';
 import { isRecord } from '../options/option-schema.js';
 import { ClientCertificate } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
@@ -78,7 +78,13 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
       expires_in: expiresInMs && expiresInMs / 1000,
       expires_at: expiresAt === undefined ? undefined : new Date(expiresAt),
     };
-    return tokenFrom(this.#parts, { form: new URLSearchParams(), issuedAt }, members, new Headers(), others);
+    return tokenFrom(
+      this.#parts,
+      { form: new URLSearchParams(), secrets: [], issuedAt },
+      members,
+      new Headers(),
+      others,
+    );
   }
 
   #checked(answer: unknown): RequestedToken {

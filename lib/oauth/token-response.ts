@@ -1,6 +1,7 @@
 import { TokenRequestError, TokenResponseError } from '../core/errors.js';
+import { redacted, serverText } from '../core/server-text.js';
 import type { AccessTokenType, StoredToken } from '../core/token-store.js';
-import { formEncode, isEncodingSensitive } from './credentials.js';
+import { isEncodingSensitive } from './credentials.js';
 import { unavailableNow } from './outage.js';
 import type { ProtocolParts } from './protocol.js';
 import { detailsOf, failureText, memberNames, parseBody, timeLeft } from './token-members.js';
@@ -19,7 +20,8 @@ interface SentForm {
 }
 
 const YEAR_MS = 365 * 24 * 3_600_000;
-const MAX_TEXT = 256;
+/** The longest scope that is recorded. */
+const MAX_SCOPE = 4_096;
 /** What an {@link AccessToken} has members for. */
 const TOKEN_MEMBERS = ['access_token', 'token_type', 'expires_in', 'scope'];
 
@@ -29,8 +31,9 @@ export async function tokenOf(parts: ProtocolParts, sent: SentForm, answer: Resp
   const text = await answer.text();
   const json = parseJson(text);
   const body = asObject(json) ?? parseBody(headers, text, json);
-  const said = () => serverText(failureText(body), sent.secrets);
-  requireAnswer(parts, 'authorization server', sent.url, answer, said);
+  const { secrets } = sent;
+  const said = () => serverText(failureText(body), secrets);
+  requireAnswer(parts, 'authorization server', sent.url, answer, { secrets, said });
   const code = asObject(body)?.['error'];
   if (code === 'temporarily_unavailable') throw unavailableNow(parts, 'authorization server', answer, said);
   if (status >= 300 || (typeof code === 'string' && code !== '')) throw rejection(parts, sent, status, body);
@@ -74,12 +77,13 @@ function withoutToken({ client, options }: ProtocolParts, sent: SentForm, body: 
 /** The token that the members of a response describe (RFC 6749 §5.1). `others` becomes `details`. */
 export function tokenFrom(
   parts: ProtocolParts,
-  { form, issuedAt }: Pick<SentForm, 'form' | 'issuedAt'>,
+  sent: Pick<SentForm, 'form' | 'issuedAt' | 'secrets'>,
   members: Members,
   headers: Headers,
   others = members,
 ): StoredToken {
   const { client, options } = parts;
+  const { form, issuedAt } = sent;
   const { refresh_token: next } = members;
   const value = tokenIn(members) ?? '';
   // A token that cannot stand in a header would otherwise fail every API request, one by one.
@@ -90,8 +94,7 @@ export function tokenFrom(
   if (!named) throw invalid(client, `has a token_type other than Bearer and DPoP; ${remedy}`, false);
   if (named !== tokenType)
     throw invalid(client, `holds a ${named} token where a ${tokenType} token was asked for`, false);
-  // What was asked for is granted unless the server says otherwise (RFC 6749 §5.1).
-  const scope = typeof members['scope'] === 'string' ? members['scope'] : form.get('scope');
+  const scope = scopeOf(parts, sent, members['scope']);
   // One that comes with another grant is ignored (RFC 6749 §4.4.3).
   const used = form.get('refresh_token');
   const details = furtherMembers(parts, others, [value, next]);
@@ -114,6 +117,19 @@ function furtherMembers(parts: ProtocolParts, members: Members, tokens: unknown[
     hint(parts, 'further members that are no JSON, or more than 16 KiB; details leaves them out');
     return undefined;
   }
+}
+
+/** What was asked for is granted unless the server says otherwise (RFC 6749 §5.1); characters by §3.3. */
+function scopeOf(
+  parts: ProtocolParts,
+  { form, secrets }: Pick<SentForm, 'form' | 'secrets'>,
+  granted: unknown,
+): string | null {
+  if (typeof granted !== 'string') return form.get('scope');
+  if (granted.length <= MAX_SCOPE && /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(granted))
+    return redacted(granted, secrets);
+  hint(parts, 'a scope with other characters than RFC 6749 allows, or too many; it is not recorded');
+  return null;
 }
 
 /** `token_type` is case-insensitive (RFC 6749 §5.1); that of an exchanged token may be `N_A` (RFC 8693 §2.2.1). */
@@ -181,48 +197,20 @@ function invalid(client: string, what: string, retryable = true): TokenResponseE
   return new TokenResponseError(message, { client, retryable });
 }
 
-/** A server's text is untrusted: secrets it repeats are taken out, control characters become spaces, and it is cut. */
-function serverText(text: unknown, secrets: readonly string[]): string | undefined {
-  if (typeof text !== 'string' || text === '') return undefined;
-  return secrets
-    .flatMap(spellings)
-    .filter(isTelling)
-    .reduce((kept, secret) => kept.replaceAll(secret, '[redacted]'), text)
-    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ')
-    .slice(0, MAX_TEXT)
-    .replace(/[\ud800-\udbff]$/, '')
-    .trim();
-}
-
-/** A secret as it may come back: plain, in JSON, in a form, and in a form by our own rules. */
-function spellings(secret: string): string[] {
-  const inForm = new URLSearchParams([['', secret]]).toString().slice(1);
-  return [secret, JSON.stringify(secret).slice(1, -1), inForm, formEncode(secret)];
-}
-
-/** A secret that is a plain short word says nothing where it stands in a sentence, and is in many. */
-function isTelling(secret: string): boolean {
-  return secret.length >= 8 || (secret.length >= 4 && /[^a-z]/i.test(secret));
-}
-
-/**
- * Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4).
- *
- * @param said what the server says of an outage, cleaned
- */
+/** Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4). */
 export function requireAnswer(
   parts: ProtocolParts,
   what: string,
   url: string,
   answer: Pick<Response, 'status' | 'headers'>,
-  said?: () => string | undefined,
+  { secrets = [], said }: { secrets?: readonly string[]; said?: () => string | undefined } = {},
 ): void {
   const { client } = parts;
   const { status, headers } = answer;
   if (status === 408 || status === 429 || status >= 500) throw unavailableNow(parts, what, answer, said);
   if (status < 300 || status >= 400) return;
   const location = headers.get('location') ?? '';
-  const target = URL.canParse(location, url) ? new URL(location, url).origin : 'nowhere';
+  const target = URL.canParse(location, url) ? serverText(new URL(location, url).origin, secrets) : 'nowhere';
   const message = `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`;
   throw new TokenResponseError(message, { client });
 }

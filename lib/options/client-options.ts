@@ -1,7 +1,6 @@
-import type { AxiosInstance } from 'axios';
 import type { RetryOptions } from '../core/backoff.js';
 import type { RefreshAheadOptions } from '../core/access-token.js';
-import type { TokenRequestDetails } from '../core/token-request.js';
+import type { RequestToken } from './request-token.js';
 import type { Source } from './source.js';
 
 /** A private key as a JSON Web Key (RFC 7517), such as jose's `JWK`. */
@@ -155,31 +154,6 @@ export interface TokenHeaderOptions {
   scheme?: string;
 }
 
-/** What `requestToken` gets. */
-export interface RequestTokenContext {
-  /** An Axios instance with the client's `baseURL`, `http` and `tls`, without tokens and redirects; its requests end with `signal`. */
-  http: AxiosInstance;
-  /** Scope, audience, resource, parameters and subject token that are asked for. */
-  request: TokenRequestDetails;
-  /** Aborted when nobody waits any more, and after `timeoutMs`. */
-  signal: AbortSignal;
-}
-
-/** The token that `requestToken` got. */
-export interface RequestedToken {
-  accessToken: string;
-  /** `Bearer`, in any case. Default `Bearer`. */
-  tokenType?: string | undefined;
-  /** Milliseconds from the start of the request. Default: as `expiresAt` says, else `defaultLifetimeMs`. */
-  expiresInMs?: number | undefined;
-  /** A date, or epoch milliseconds. */
-  expiresAt?: Date | number | undefined;
-  /** The granted scope. Default: the one asked for. */
-  scope?: string | undefined;
-  /** Becomes `AccessToken.details`. */
-  details?: Record<string, unknown> | undefined;
-}
-
 /** Axios request defaults for token and API requests: proxy, agents, headers and the like. */
 export interface HttpOptions {
   /** Headers of token and API requests; values may be functions, asked at each request. Of a token request, its own Accept and Content-Type take precedence. */
@@ -241,7 +215,7 @@ export interface OAuthClientOptions {
    * Requests the token, for a login that is not OAuth; clientId and endpoint are not needed then. A failed Axios request is
    * classified by its status; anything else that is thrown is `credentials_unavailable`. Neither is ever shown.
    */
-  requestToken?: (context: RequestTokenContext) => RequestedToken | Promise<RequestedToken>;
+  requestToken?: RequestToken;
   /** The header that carries the token to the API. Default `Authorization` with the token's type. */
   tokenHeader?: TokenHeaderOptions;
   /** Sender-constrained tokens (RFC 9449). Default off. */

@@ -201,7 +201,9 @@ function isRefusal(status: unknown): boolean {
 }
 
 function isUrl(value: unknown, protocols = /^https?:$/): value is string {
-  if (!isText(value) || !URL.canParse(value)) return false;
+  // A parser skips line breaks and blanks, a log or a table does not.
+  if (!isText(value) || value.length > 2_048 || /[\s\p{C}]/u.test(value) || !URL.canParse(value))
+    return false;
   const { protocol, username, password, hash } = new URL(value);
   return protocols.test(protocol) && username + password + hash === '' && !value.endsWith('#');
 }

@@ -22,6 +22,9 @@ const OWN_DEFAULTS = {
   disconnectTimeout: 100,
 };
 
+const WRONG_URL =
+  'The URL given to RedisTokenStore must be redis://user:password@host:port/database, or rediss:// for TLS; user name and password go through encodeURIComponent.';
+
 /** What a connection of one's own can be made from; anything else would lead to localhost. */
 const ADDRESSES = ['host', 'port', 'path', 'sentinels', 'Connector'];
 
@@ -43,6 +46,8 @@ export class RedisConnection {
   /** @throws {OAuthConfigurationError} for anything but a client, options or a URL */
   constructor(redis: Redis | Cluster | RedisOptions | string, timeoutMs: number) {
     this.#timeoutMs = timeoutMs;
+    if (typeof redis === 'string' && redis !== '' && !isRedisUrl(redis))
+      throw new OAuthConfigurationError([WRONG_URL]);
     if (isClient(redis)) this.client = redis;
     else this.client = this.#own = this.#connection(redis);
   }
@@ -178,4 +183,12 @@ function isClient(redis: unknown): redis is Redis | Cluster {
     'RedisTokenStore: its first argument must be an ioredis client (new Redis(...), not a client of the redis package), ' +
       'the options of one, with a host, port, path or sentinels, or a URL.',
   ]);
+}
+
+/** ioredis takes what it cannot read for a host name, and shows or resolves parts of a password. */
+function isRedisUrl(url: string): boolean {
+  if (!/^rediss?:\/\/[^\s/]/.test(url) || !URL.canParse(url)) return false;
+  const { username, password, hostname, pathname, search, hash } = new URL(url);
+  const isWhole = hostname !== '' && /^(\/\d*)?$/.test(pathname) && !search.includes('@');
+  return isWhole && hash === '' && !url.endsWith('#') && !/%(?![\da-f]{2})/i.test(username + password);
 }

@@ -40,6 +40,22 @@ describe('nestjs-oauth-client check', () => {
     });
   });
 
+  it('84. shows no endpoint with its query, and no scope that would forge a row', async () => {
+    server.alwaysRespond({
+      access_token: 't1',
+      token_type: 'Bearer',
+      expires_in: 60,
+      scope: 'a\r\nforged ok',
+    });
+    const environment = { ...lab, OAUTH_LAB_TOKEN_ENDPOINT: `${server.tokenEndpoint}?code=KEY` };
+    for (const mode of [[], ['--json']]) {
+      const { output } = await run(['check', ...mode], environment, () => undefined);
+      expect(output).toContain(server.tokenEndpoint);
+      expect(output).not.toMatch(/KEY|\?|forged/);
+    }
+    expect(server.tokenRequests[0]?.url).toContain('?code=KEY');
+  });
+
   it('asks a real oidc-provider found by discovery', async () => {
     const { issuer, close } = await startProvider();
     const environment = {

@@ -31,6 +31,7 @@ declare global {
   const axios: typeof AxiosModule.default;
 
   const InjectOAuthClient: typeof Lib.InjectOAuthClient;
+  const InjectOAuthFetch: typeof Lib.InjectOAuthFetch;
   const InjectOAuthHttp: typeof Lib.InjectOAuthHttp;
   const OAuthClientModule: typeof Lib.OAuthClientModule;
   const OAuthToken: typeof Lib.OAuthToken;
@@ -72,6 +73,7 @@ declare global {
     readonly tokens: OAuthTokenService;
     readonly buoy: HttpService;
     readonly http: HttpService;
+    readonly fetch: typeof globalThis.fetch;
     readonly oauthAxiosInterceptor: OAuthAxiosInterceptor;
     count(type: string): void;
   }

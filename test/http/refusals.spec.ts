@@ -109,6 +109,32 @@ describe('An answer that means a dead token', () => {
     expect(rejectedClientOf({ response: answer })).toBe('api');
   });
 
+  it.each<[string, Unauthorized, FakeResponse]>([
+    ['a status of the list', { statuses: [419] }, { status: 419 }],
+    ['invalid_token', {}, { status: 403, headers: challenge('Bearer error="invalid_token"') }],
+    ['a function of the data of a 200', { when: saysExpired }, EXPIRED],
+  ])('74. 77. For fetch the same holds: %s', async (_, unauthorized, refusal) => {
+    const api = await refusing(unauthorized, refusal);
+    expect(await (await api.fetch()('/x')).json()).toMatchObject({ ok: true });
+    api.server.onApiRequest = () => refusal;
+    const last = await api.fetch()('/y');
+    expect(last.status).toBe(refusal.status);
+    expect(await last.text()).toBe(refusal.body === undefined ? '' : JSON.stringify(refusal.body));
+    expect(api.authorizations.slice(0, 3)).toEqual(REPLAYED);
+  });
+
+  it('74. 77. For fetch a stream of events is not waited for, and its data is undefined', async () => {
+    const seen: unknown[] = [];
+    const api = await Application.withServer({ unauthorized: { when: ({ data }) => seen.push(data) < 0 } });
+    api.server.respondToApiWith({
+      status: 200,
+      headers: { 'content-type': 'text/event-stream' },
+      body: 'data: 1\n\n',
+    });
+    expect(await (await api.fetch()('/x')).text()).toBe('data: 1\n\n');
+    expect(seen).toEqual([undefined]);
+  });
+
   it('74. A 403 that survives the replay is an Axios error, and the client’s', async () => {
     const api = await refusing({ statuses: [403] }, { status: 403 });
     api.server.respondToApiWith({ status: 403 });

@@ -112,6 +112,19 @@ describe('tokenHeader', () => {
     ]);
   });
 
+  it('73. 77. A client’s fetch puts it there too, replays it and leaves the caller’s own alone', async () => {
+    const api = await application();
+    expect((await api.fetch()('/revoke')).status).toBe(200);
+    await api.fetch()('/x', { headers: { 'x-auth-token': 'mine', authorization: 'Basic gateway' } });
+    await api.fetch()('/x', { headers: { authorization: 'Basic gateway' } });
+    expect(received(api)).toEqual([
+      ['access-token-1', undefined],
+      ['access-token-2', undefined],
+      ['mine', 'Basic gateway'],
+      ['access-token-2', 'Basic gateway'],
+    ]);
+  });
+
   it('73. An unnamed interceptor uses the header of the client that fits', async () => {
     const api = await application();
     const instance = axios.create();

@@ -13,6 +13,7 @@ import {
   OAuthTokenService,
   UseOAuthClient,
   getOAuthClientToken,
+  getOAuthFetchToken,
   getOAuthHttpToken,
 } from 'nestjs-oauth-client';
 import { OAuthClientTestingModule } from 'nestjs-oauth-client/testing';
@@ -56,6 +57,27 @@ describe('OAuthClientTestingModule', () => {
       providers: [TriageService],
     }).compile();
     expect(await firstValueFrom(module.get(TriageService).suggest('hip'))).toEqual(['hip pain at night']);
+  });
+
+  it('63. 77. a fetch is answered like an HttpService, and nothing reaches the network', async () => {
+    const answer = jest.fn<(config: { url?: string; baseURL?: string; data?: unknown }) => unknown>(
+      ({ data }) => ({ asked: data }),
+    );
+    const module = await Test.createTestingModule({
+      imports: [OAuthClientTestingModule.forRoot({ buoy: { answer }, other: {} })],
+    }).compile();
+    const fetch = module.get<typeof globalThis.fetch>(getOAuthFetchToken('buoy'));
+    const response = await fetch('/queries/?text=hip', { method: 'POST', body: 'x' });
+    expect(await response.json()).toEqual({ asked: 'x' });
+    expect(answer.mock.calls[0]![0]).toMatchObject({
+      baseURL: 'https://buoy.test',
+      url: '/queries/?text=hip',
+      method: 'post',
+      data: 'x',
+      headers: { authorization: 'Bearer test-token' },
+    });
+    const unanswered = module.get<typeof globalThis.fetch>(getOAuthFetchToken('other'));
+    await expect(unanswered('/x')).rejects.toThrow(/No network in tests: GET .*other/);
   });
 
   it('63. the answer gets the request: its URL, parameters and fixed token', async () => {

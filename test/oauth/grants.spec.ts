@@ -168,7 +168,7 @@ describe('53. and 5. keys', () => {
     const shown = inspect(store.seen, { depth: 9 });
     expect(store.seen.length).toBeGreaterThan(3);
     expect(shown).not.toMatch(/(subject|actor|assertion)-secret/);
-    for (const seen of store.seen) expect([seen].flat()[0]).toMatch(/^[0-9a-f]{64}(\.failure)?$/);
+    for (const seen of store.seen) expect([seen].flat()[0]).toMatch(/^[0-9a-f]{64}(\.(failure|rejection))?$/);
   });
 
   it('5. Clients that ask for tokens by functions of their own never share one, whatever else they share', async () => {

@@ -29,6 +29,7 @@ const allowed: readonly Arrow[] = [
   ['lib/http/a.ts', 'axios'],
   ['lib/http/a.ts', 'rxjs'],
   ['lib/http/a.ts', 'node:https'],
+  ['lib/http/undici-fetch.ts', 'undici'],
   ['lib/nest/a.ts', './nest.js'],
   ['lib/nest/a.ts', '../core/core.js'],
   ['lib/nest/a.ts', '../oauth/oauth.js'],

@@ -44,7 +44,7 @@ describeWithRedisServers('Refresh tokens in a Redis that loses them', () => {
     return text === null ? undefined : (JSON.parse(text) as { refreshToken: string }).refreshToken;
   };
 
-  it('52. 43: what a failover lost is written back when an instance connects again, before another one asks', async () => {
+  it('52. what a failover lost is written back when an instance connects again, before another one asks', async () => {
     const proxy = closing(await FaultProxy.start(redis.port));
     const fallback = await RedisServer.start('--replicaof', `127.0.0.1 ${redis.port}`);
     closing({ close: () => fallback.stop() });
@@ -67,7 +67,7 @@ describeWithRedisServers('Refresh tokens in a Redis that loses them', () => {
     ['is missing', () => redis.admin.flushall()],
     ['is older', async () => redis.admin.set(await grantKey(), older)],
   ])(
-    '52. 43: a refresh token that %s is written back when an instance looks, even if its request fails',
+    '52. a refresh token that %s is written back when an instance looks, even if its request fails',
     async (_, lose) => {
       const app = await start(storeOn(redis.port), { retry: { attempts: 1 } });
       await app.token();
@@ -102,7 +102,7 @@ describeWithRedisServers('Refresh tokens in a Redis that loses them', () => {
   });
 
   describe('a lock that has no end', () => {
-    it('56. 17: gets the lease of the first to meet it, also where a refresh token is concerned', async () => {
+    it('56. gets the lease of the first to meet it, also where a refresh token is concerned', async () => {
       const app = await start(storeOn(redis.port), { timeoutMs: 500, retry: { attempts: 1 } });
       await app.token();
       const lock = `${await grantKey()}:lock`;
@@ -114,7 +114,7 @@ describeWithRedisServers('Refresh tokens in a Redis that loses them', () => {
       expect(server.sent).toEqual(['rt0', 'rt1']);
     });
 
-    it('56. 17: a lock that outlives every lease fails the call, and the refresh token is not used', async () => {
+    it('56. a lock that outlives every lease fails the call, and the refresh token is not used', async () => {
       const app = await start(storeOn(redis.port), { timeoutMs: 500, retry: { attempts: 1 } });
       await app.token();
       await redis.admin.set(`${await grantKey()}:lock`, 'somebody', 'PX', 3_600_000);

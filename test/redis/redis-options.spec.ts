@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { inspect } from 'node:util';
 import { OAuthConfigurationError } from '../../lib/core/errors.js';
 import { RedisTokenStore, type RedisTokenStoreOptions } from '../../lib/redis.js';
 
@@ -81,3 +82,49 @@ describe('the connection of RedisTokenStore', () => {
     );
   });
 });
+
+describe('the URL of Redis', () => {
+  const PASSWORD = 'hunter2-secret';
+  it.each([
+    `redis://user:${PASSWORD}#x@127.0.0.1:6379`,
+    `redis://:12#${PASSWORD}@127.0.0.1:6379`,
+    `redis://:${PASSWORD}/x@127.0.0.1:6379`,
+    `redis://user:12/${PASSWORD}@127.0.0.1:6379`,
+    `redis://user:12?${PASSWORD}@127.0.0.1:6379`,
+    `redis://:${PASSWORD}%@127.0.0.1:6379`,
+    `rediss:/:${PASSWORD}@127.0.0.1:6379`,
+    `redis//:${PASSWORD}@127.0.0.1:6379`,
+    `redis:${PASSWORD}@127.0.0.1:6379`,
+    `http://:${PASSWORD}@127.0.0.1:6379`,
+    `//:${PASSWORD}@127.0.0.1:6379`,
+    `:${PASSWORD}@127.0.0.1:6379`,
+    ` redis://:${PASSWORD}@127.0.0.1:6379`,
+    `redis://:${PASSWORD}@`,
+    `redis://:${PASSWORD}@127.0.0.1:99999`,
+  ])('66. a mistake in it is a problem at construction, without the URL (%#)', (url) => {
+    const problem = failure(() => new RedisTokenStore(url, { encryptionKeys: 'none' }));
+    expect(problem).toMatchObject({
+      code: 'configuration_invalid',
+      problems: [expect.stringMatching(/^The URL given/)],
+    });
+    expect(inspect(problem, { depth: 9, showHidden: true })).not.toContain(PASSWORD);
+  });
+
+  it.each([
+    'redis://127.0.0.1:1',
+    'redis://:pa%23ss%2F@127.0.0.1:1/2',
+    'rediss://user:p@ss@127.0.0.1:1/0?family=4',
+    'redis://[::1]:1/',
+  ])('%s is one', async (url) => {
+    await new RedisTokenStore(url, { encryptionKeys: 'none' }).close();
+  });
+});
+
+function failure(work: () => unknown): unknown {
+  try {
+    work();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('It did not fail.');
+}

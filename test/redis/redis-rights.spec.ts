@@ -189,7 +189,7 @@ describeWithRedisServers('The clients that RedisTokenStore takes', () => {
     ['nothing', undefined],
     ['null', null],
     ['an empty text', ''],
-  ])('86. 51: %s is a problem at boot that says what is wanted', (_, redis) => {
+  ])('86. %s is a problem at boot that says what is wanted', (_, redis) => {
     expect(() => new RedisTokenStore(redis as string, { encryptionKeys: 'none' })).toThrow(
       expect.objectContaining({
         code: 'configuration_invalid',

@@ -152,7 +152,7 @@ describeWithRedisServers('RedisTokenStore on what people run', () => {
       return client;
     };
 
-    it('86. 49: sharing goes on for the keys of the others, nothing flaps, and it returns for all', async () => {
+    it('86. sharing goes on for the keys of the others, nothing flaps, and it returns for all', async () => {
       const client = clusterClient();
       const [one, two] = [instanceOn(client), instanceOn(clusterClient())];
       const store = storeOn(client);

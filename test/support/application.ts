@@ -9,6 +9,7 @@ import {
   OAuthAxiosInterceptor,
   OAuthClientModule,
   OAuthTokenService,
+  getOAuthFetchToken,
   getOAuthHttpToken,
   type AccessToken,
   type OAuthClientEvent,
@@ -168,6 +169,11 @@ export class Application {
   /** The `HttpService` of a client; of the first one where none is named. */
   http(client = this.#first): HttpService {
     return this.app.get(getOAuthHttpToken(client), { strict: false });
+  }
+
+  /** The fetch of a client; of the first one where none is named. */
+  fetch(client = this.#first): typeof globalThis.fetch {
+    return this.app.get(getOAuthFetchToken(client), { strict: false });
   }
 
   get axios(): AxiosInstance {

@@ -1,0 +1,84 @@
+import { OAuthConfigurationError } from './errors.js';
+import type { TokenRequest } from './token-request.js';
+
+/** What a caller passed, as it was then, and what is wrong with it. */
+export interface RequestSnapshot {
+  readonly request: Readonly<TokenRequest & { client?: string }>;
+  /** One for each member that does not fit. They name the member, and never a value. */
+  readonly problems: readonly string[];
+}
+
+/** The copy of a value that fits. */
+type Copy = (value: unknown) => unknown;
+
+const TEXT = 'must be a text that is not blank';
+const TEXTS = 'must be a text that is not blank, or a list of them';
+const MEMBERS: Readonly<Record<string, readonly [Copy, string]>> = {
+  client: [textOf, TEXT],
+  scope: [scopeOf, 'must be scope values separated by spaces (RFC 6749 §3.3)'],
+  audience: [textsOf, TEXTS],
+  resource: [textsOf, TEXTS],
+  parameters: [parametersOf, 'must be a plain object whose values are texts or lists of texts'],
+  // An empty one is for the grant to miss.
+  subjectToken: [(value) => (value === '' ? value : textOf(value)), TEXT],
+  forceRefresh: [(value) => (typeof value === 'boolean' ? value : undefined), 'must be true or false'],
+  signal: [(value) => ('addEventListener' in Object(value) ? value : undefined), 'must be an AbortSignal'],
+};
+
+/** Copies what a caller passes. Each member is read once: getters and proxies may answer differently the next time. */
+export function snapshotOf(passed: unknown): RequestSnapshot {
+  if (!isObject(passed)) return { request: {}, problems: ['the token request must be an object'] };
+  const request: Record<string, unknown> = {};
+  const problems: string[] = [];
+  for (const [name, [copyOf, says]] of Object.entries(MEMBERS)) {
+    try {
+      const value: unknown = Reflect.get(passed, name);
+      if (value === undefined) continue;
+      const copy = copyOf(value);
+      if (copy === undefined) problems.push(`${name} of the token request ${says}`);
+      else request[name] = copy;
+    } catch {
+      problems.push(`${name} of the token request cannot be read`);
+    }
+  }
+  return { request: Object.freeze(request), problems };
+}
+
+/** @throws {OAuthConfigurationError} with each member that does not fit */
+export function checked(client: string | undefined, { request, problems }: RequestSnapshot) {
+  if (problems.length === 0) return request;
+  const whose = client === undefined ? 'API request' : `Client "${client}"`;
+  const sentences = problems.map((problem) => `${whose}: ${problem}.`);
+  throw new OAuthConfigurationError(sentences, client);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+/** Blank texts are not sent, and the token would be one for everybody. */
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value.trim() !== '' ? value : undefined;
+}
+
+function scopeOf(value: unknown): string | undefined {
+  const scope = textOf(value);
+  return scope !== undefined && /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(scope) ? scope : undefined;
+}
+
+function textsOf(value: unknown): unknown {
+  if (!Array.isArray(value)) return textOf(value);
+  const texts = [...(value as unknown[])];
+  return texts.length > 0 && texts.every((text) => textOf(text)) ? Object.freeze(texts) : undefined;
+}
+
+/** Only of plain objects: what a Map or an instance holds are not its members. */
+function parametersOf(value: unknown): unknown {
+  const prototype: unknown = isObject(value) ? Object.getPrototypeOf(value) : value;
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return undefined;
+  const copies = Object.entries(value as object).map(([name, member]: [string, unknown]) => {
+    return [name, Array.isArray(member) ? Object.freeze([...(member as unknown[])]) : member] as const;
+  });
+  const fits = copies.every(([, copy]) => [copy].flat().every((text) => typeof text === 'string'));
+  return fits ? Object.freeze(Object.fromEntries(copies)) : undefined;
+}

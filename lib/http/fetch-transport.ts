@@ -1,0 +1,60 @@
+import { AxiosHeaders, type AxiosAdapter, type AxiosRequestConfig } from 'axios';
+import { OAuthConfigurationError } from '../core/errors.js';
+import type { AllowedOrigins } from './allowed-origins.js';
+import type { TlsMaterial } from './tls-agent.js';
+import { proxyOf } from './tunnel.js';
+
+/** Sends one request of fetch, without looking at what it says. */
+export type FetchTransport = (url: URL, init: RequestInit) => Promise<Response>;
+
+/** What decides how a client's requests travel. */
+export interface FetchRoute {
+  readonly client: string;
+  readonly baseURL: string | undefined;
+  /** Axios defaults, of which fetch takes `proxy` and an `adapter` that is a function. */
+  readonly http: Record<string, unknown>;
+  readonly material: TlsMaterial | undefined;
+  readonly origins: AllowedOrigins;
+}
+
+/** What Axios takes and fetch cannot: to ignore it could send a request past a proxy or a check. */
+const UNUSABLE = ['httpAgent', 'httpsAgent', 'socketPath', 'transport', 'lookup'];
+
+/**
+ * How a client's fetch sends: by Node's own fetch; with `tls` or a proxy by that of undici, which is loaded only then.
+ *
+ * @throws {OAuthConfigurationError} when undici is needed and missing, or `http` holds what fetch cannot use
+ */
+export async function fetchTransport(route: FetchRoute): Promise<FetchTransport> {
+  const { client, http, baseURL, material } = route;
+  if (typeof http['adapter'] === 'function') return byAdapter(http['adapter'] as AxiosAdapter, baseURL);
+  for (const name of UNUSABLE) {
+    if (http[name] === undefined) continue;
+    throw new OAuthConfigurationError([
+      `Client "${client}": http.${name} does not work with fetch; use tls or http.proxy, or send its requests by @InjectOAuthHttp.`,
+    ]);
+  }
+  const given = http['proxy'] as AxiosRequestConfig['proxy'];
+  const proxy = given ? proxyOf(given) : undefined;
+  if (material === undefined && proxy === undefined) return (url, init) => globalThis.fetch(url, init);
+  const undici = await import('./undici-fetch.js').catch(() => undefined);
+  if (undici !== undefined) return undici.fetchByUndici(route, proxy);
+  throw new OAuthConfigurationError([
+    `Client "${client}": ${proxy ? 'http.proxy' : 'tls'} needs the package undici to work with fetch; install it, or send its requests by @InjectOAuthHttp.`,
+  ]);
+}
+
+/** Lets an adapter answer that is a function, as those of tests are: with a text, or with what becomes JSON. */
+function byAdapter(adapter: AxiosAdapter, baseURL = ''): FetchTransport {
+  return async ({ href }, { method = 'GET', headers: given, body }) => {
+    const path = href.startsWith(`${baseURL}/`) && { baseURL, url: href.slice(baseURL.length) };
+    const headers = AxiosHeaders.from(Object.fromEntries(new Headers(given)));
+    const asked = { url: href, ...path, method: method.toLowerCase(), headers };
+    const sent = body ? { ...asked, data: await new Response(body).text() } : asked;
+    const { data, status, statusText, headers: answered } = await adapter(sent);
+    const known = { 'content-type': 'application/json', ...(answered as Record<string, string>) };
+    const isEmpty = [204, 205, 304].includes(status);
+    const text = typeof data === 'string' ? data : JSON.stringify(data);
+    return new Response(isEmpty ? null : text, { status, statusText, headers: known });
+  };
+}

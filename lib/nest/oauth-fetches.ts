@@ -1,0 +1,58 @@
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
+import { OAuthConfigurationError } from '../core/errors.js';
+import { authorizedFetch, type Fetch } from '../http/fetch-binding.js';
+import { fetchTransport } from '../http/fetch-transport.js';
+import { OAuthClientRegistry } from './oauth-client-registry.js';
+
+/** The fetch functions of the clients, one each for the whole module. */
+@Injectable()
+export class OAuthFetches implements OnModuleInit {
+  readonly #registry: OAuthClientRegistry;
+  readonly #modules: ModulesContainer;
+  readonly #fetches = new Map<string, Promise<Fetch>>();
+  readonly #unusable = new Map<unknown, OAuthConfigurationError>();
+
+  constructor(registry: OAuthClientRegistry, modules: ModulesContainer) {
+    this.#registry = registry;
+    this.#modules = modules;
+  }
+
+  /** The named client's fetch. One that cannot work rejects each call, since it may never be used. */
+  fetch(name: string): Promise<Fetch> {
+    const present = this.#fetches.get(name) ?? this.#make(name);
+    this.#fetches.set(name, present);
+    return present;
+  }
+
+  /** @throws {OAuthConfigurationError} when one that cannot work is injected somewhere */
+  onModuleInit(): void {
+    const problems = [...this.#injected()].flatMap((value) => this.#unusable.get(value)?.problems ?? []);
+    if (problems.length > 0) throw new OAuthConfigurationError([...new Set(problems)]);
+  }
+
+  async #make(name: string): Promise<Fetch> {
+    const api = this.#registry.get(name);
+    const { http = {}, baseURL } = api.options;
+    const { origins, material } = api;
+    try {
+      const transport = await fetchTransport({ client: name, http, baseURL, origins, material });
+      const other = (client: string) => this.fetch(client);
+      return authorizedFetch({ api, baseURL, headers: http['headers'], transport, other });
+    } catch (error) {
+      const unusable = () => Promise.reject(error);
+      if (error instanceof OAuthConfigurationError) this.#unusable.set(unusable, error);
+      return unusable;
+    }
+  }
+
+  /** What providers, controllers and the like are given. */
+  *#injected(): Iterable<unknown> {
+    for (const { providers, controllers, injectables } of this.#modules.values())
+      for (const wrapper of [...providers.values(), ...controllers.values(), ...injectables.values()]) {
+        // Nest leaves holes for what is optional and missing.
+        for (const parameter of wrapper.getCtorMetadata() ?? []) yield parameter?.instance;
+        for (const { wrapper: property } of wrapper.getPropertiesMetadata() ?? []) yield property.instance;
+      }
+  }
+}
