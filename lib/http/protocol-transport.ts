@@ -7,7 +7,7 @@ import {
   type AxiosResponse,
   type CreateAxiosDefaults,
 } from 'axios';
-import { AuthorizationServerUnavailableError, TokenResponseError } from '../core/errors.js';
+import { AuthorizationServerUnavailableError, OAuthClientError, TokenResponseError } from '../core/errors.js';
 import { serverText } from '../core/server-text.js';
 import { targetOf } from './allowed-origins.js';
 import { createInstance } from './axios-instance.js';
@@ -32,7 +32,7 @@ export function httpTransport(
   http: CreateAxiosDefaults,
   routes: Routes,
 ): (request: AxiosRequestConfig<string>) => Promise<Response> {
-  const instance = createInstance({
+  const instance = createInstance(client, {
     ...http,
     baseURL: '',
     params: undefined,
@@ -52,6 +52,7 @@ export function httpTransport(
       refuseProxyAnswer(response.request);
       return toResponse(response);
     } catch (reason) {
+      if (reason instanceof OAuthClientError) throw reason;
       const error = reason as AxiosError;
       const head = headOf(error);
       // A refusal or an outage shows in its status, however its body ends.
@@ -64,8 +65,8 @@ export function httpTransport(
 }
 
 /** The way of a client's own login: without redirects as well, and within the same bound. */
-export function loginClient(http: CreateAxiosDefaults, routes: Routes): AxiosInstance {
-  const instance = createInstance({ ...http, ...BOUNDS });
+export function loginClient(client: string, http: CreateAxiosDefaults, routes: Routes): AxiosInstance {
+  const instance = createInstance(client, { ...http, ...BOUNDS });
   instance.interceptors.request.use((config) => {
     if (routes.areNeeded || config.proxy) routes.lay(config, targetOf(config));
     return config;

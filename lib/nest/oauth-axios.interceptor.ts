@@ -68,7 +68,7 @@ export class OAuthAxiosInterceptor {
     SealedProxy.seal(defaults);
     sealAgent(defaults.httpAgent);
     sealAgent(defaults.httpsAgent);
-    const service = new HttpService(createInstance(defaults));
+    const service = new HttpService(createInstance(name, defaults));
     service['makeObservable'] = sealedAtOnce(service['makeObservable']);
     this.attach(service, name);
     this.#httpServices.set(name, service);

@@ -128,6 +128,26 @@ describe('walmart', () => {
   });
 });
 
+it.each(['of the token request', 'of the API request'])(
+  '68. a function in http.headers that fails is a typed error %s, and what it threw is not shown',
+  async (which) => {
+    let calls = 0;
+    const ask = () => {
+      if (which === 'of the API request' && calls++ === 0) return 'fine';
+      throw new Error('odd-value');
+    };
+    const here = { tokenEndpoint: server.tokenEndpoint, baseURL: server.apiURL };
+    const app = await Application.client({ ...credentials, ...here, http: { headers: { 'X-Trace': ask } } });
+    if (which === 'of the API request') await app.token();
+    app.watch.add(await app.failure(app.get('/things')));
+    expect(await app.failure(app.get('/things'))).toMatchObject({
+      code: 'credentials_unavailable',
+      message: expect.stringContaining('http.headers.X-Trace of OAuth client "partner"'),
+    });
+    expect(app.watch.seen).not.toContain('odd-value');
+  },
+);
+
 describe('settings', () => {
   it.each([
     ['fhirBaseUrl', () => smartBackend({ fhirBaseUrl: 'odd value' })],
