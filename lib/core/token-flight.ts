@@ -73,8 +73,8 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
 function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observable<AcquiredToken> {
   const { pause, clock } = context;
   const now = momentOf(clock);
-  // Nobody waits that long for a turn while awake.
-  if (elapsedMs(now, turn.since) > leaseMsOf(context) || !plan.onBegin()) throw new SleptError();
+  checkAwake(context, turn);
+  if (!plan.onBegin()) throw new SleptError();
   const error = pause && errorDuring(pause, now);
   const leftMs = pause ? remainingMs(now, pause.until) : 0;
   if (error && leftMs > 0) throw new FlightFailure(error, now, leftMs); // it began during the wait for this turn
@@ -100,8 +100,13 @@ function failed({ client, clock }: FlightContext, plan: FlightPlan, reason: unkn
 
 /** Whether a flight ends with just this: a sleep, what another instance was told, the end of the application. */
 function isFinal(reason: unknown): boolean {
-  if (reason instanceof OAuthClientError) return reason.code === 'closed';
-  return reason instanceof SleptError || reason instanceof FlightFailure;
+  const isClosed = reason instanceof OAuthClientError && reason.code === 'closed';
+  return isClosed || reason instanceof SleptError || reason instanceof FlightFailure;
+}
+
+/** No flight takes that long while awake, and callers may have begun another one. */
+function checkAwake(context: FlightContext, { since }: Turn): void {
+  if (elapsedMs(momentOf(context.clock), since) > leaseMsOf(context)) throw new SleptError();
 }
 
 /** The server's word holds for all tokens of the client at once; of two pauses the longer one. */
@@ -137,7 +142,7 @@ function askForToken(context: FlightContext, plan: FlightPlan, turn: Turn, onSen
     const jitteredMs = clock.random() * backoffSlotMs(failures, limits.minDelayMs, limits.maxDelayMs);
     const pauseMs = Math.max(jitteredMs, retryAfterMsOf(error) ?? 0);
     if (!error.retryable || failures >= limits.attempts || pauseMs >= leftMs()) throw error;
-    return timer(pauseMs, clock.scheduler);
+    return timer(pauseMs, clock.scheduler).pipe(tap(() => checkAwake(context, turn)));
   };
   const flight$ = oneRequest(context, plan.details, turn, onSend).pipe(
     whileAwake(timeoutMs, clock, requestIsLate, isAnswer),
