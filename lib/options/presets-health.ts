@@ -56,7 +56,8 @@ export function honeybee({ environment = 'production', ...options }: PartnerOpti
 
 /**
  * SMART Backend Services, as Epic, Redox and other FHIR servers have them: the client signs an assertion with RS384 or
- * ES384, as its key allows. Checked on 2026-11-28 against https://hl7.org/fhir/smart-app-launch/STU2/client-confidential-asymmetric.html
+ * ES384, as its key allows. Checked on 2026-11-28 against https://developer.redoxengine.com/redox-source-auth-v2/, which follows
+ * https://hl7.org/fhir/smart-app-launch/STU2/client-confidential-asymmetric.html
  *
  * @param options `fhirBaseUrl`, `clientId`, `privateKeyFile` or `privateKey`, `keyId`, `scope`; anything else overrides the preset
  * @throws {OAuthConfigurationError} without a base URL

@@ -64,8 +64,8 @@ export function entra(options: EntraOptions): OAuthClientOptions {
 }
 
 /**
- * A Google service account, from its key file as Google hands it out. Checked on 2026-11-28 against
- * https://developers.google.com/identity/protocols/oauth2/service-account
+ * A Google service account, from its key file as Google hands it out:
+ * https://developers.google.com/identity/protocols/oauth2/service-account (its claims checked on 2026-11-28 in other descriptions)
  *
  * @param options `keyFile`, `scope`, `baseURL` of the API, `subject` for domain-wide delegation; anything else overrides the preset
  * @throws {OAuthConfigurationError} for a file that is none of a service account, or without a scope

@@ -30,7 +30,8 @@ function partnersPage(): string {
 
 Written by the tests. Each row runs against a strict fake that demands what the partner's public documentation says: a token
 request, two API requests with one token, the same from variables where no function is needed, and a refusal when an option
-is wrong. No partner's server was asked. The pages were read on ${CHECKED}; if one has changed since, its page wins.
+is wrong. No partner's server was asked. The pages were read on ${CHECKED}; if one has changed since, the page
+wins. A † marks rows that rest on other public descriptions as well, so check the page first.
 
 Your partner is not here? Take the row whose demands are nearest. Where the credentials go is \`tokenEndpointAuthMethod\`, what
 else is in the request is \`scope\`, \`audience\`, \`parameters\` or \`tokenRequestHeaders\`, what the API wants is \`tokenHeader\` or
@@ -41,11 +42,12 @@ ${sections.join('\n')}`;
 }
 
 function rowOf(partner: Partner): string {
-  const { name, preset, options, shown, credentials, lifetime, lifetimeVaries, source } = partner;
+  const { name, preset, options, shown, credentials, lifetime, lifetimeVaries, secondhand, source } = partner;
   const key = credentials === 'key' ? { privateKeyFile: 'private.pem', keyId: 'key-1' } : {};
   const text = shown ?? members({ ...key, ...options });
   const own = preset === undefined ? text : `${preset}({${text === '' ? '' : ` ${text} `}})`;
-  const link = source === undefined ? '–' : `[${new URL(source).hostname}](${source})`;
+  const page = source === undefined ? '–' : `[${new URL(source).hostname}](${source})`;
+  const link = secondhand ? `${page} †` : page;
   return `| ${[name, code(own), demandsOf(partner), lifetimeVaries ? 'as answered' : lifetimeOf(lifetime), link].map(escape).join(' | ')} |`;
 }
 

@@ -46,6 +46,7 @@ export const HEALTH: readonly Partner[] = [
     credentials: 'key',
     demands: { ...signed('system/Patient.rs'), assertion: assertion(['RS384', 'ES384']) },
     answers: { expiresIn: 300 },
+    secondhand: true,
     lifetime: 300,
     wrong: { assertion: { typ: 'client-authentication+jwt' } },
   },
@@ -77,6 +78,7 @@ export const HEALTH: readonly Partner[] = [
     credentials: 'key',
     demands: { ...signed(), assertion: assertion('RS512') },
     answers: { expiresIn: 599 },
+    secondhand: true,
     lifetime: 599,
     lifetimeVaries: true,
     wrong: { assertion: { typ: 'JWT', lifetimeMs: 600_000 } },
@@ -91,6 +93,7 @@ export const HEALTH: readonly Partner[] = [
     },
     credentials: 'secret',
     demands: basic({ scope: 'athena/service/Athenanet.MDP.*' }),
+    secondhand: true,
     lifetime: 3600,
   },
   {

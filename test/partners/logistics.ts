@@ -36,6 +36,7 @@ export const LOGISTICS: readonly Partner[] = [
         body: { response: { errors: [{ code: '250002', message }] } },
       }),
     },
+    secondhand: true,
     lifetime: 14_399,
   },
   {
@@ -55,6 +56,7 @@ export const LOGISTICS: readonly Partner[] = [
         body: { error: { code: '415', message } },
       }),
     },
+    secondhand: true,
     lifetime: 28_800,
     wrong: { tokenRequestHeaders: { 'Content-Type': 'application/x-www-form-urlencoded;charset=utf-8' } },
   },

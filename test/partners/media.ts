@@ -1,6 +1,6 @@
 import { basic, post, type Partner } from './partner.js';
 
-/** Media, creative and field-service platforms. */
+/** Media, files and services. */
 export const MEDIA: readonly Partner[] = [
   {
     name: 'Spotify',
@@ -28,6 +28,7 @@ export const MEDIA: readonly Partner[] = [
       expiresIn: 5_011_271,
       tokenResponse: (members) => ({ ...members, token_type: 'bearer' }),
     },
+    secondhand: true,
     lifetime: 5_011_271,
     lifetimeVaries: true,
     wrong: { http: {} },
@@ -78,8 +79,47 @@ export const MEDIA: readonly Partner[] = [
     credentials: 'secret',
     demands: { ...post(), apiHeaders: { 'ST-App-Key': 'app' } },
     answers: { expiresIn: 900 },
+    secondhand: true,
     lifetime: 900,
     lifetimeVaries: true,
     wrong: { http: {} },
+  },
+  {
+    name: 'Salesforce (no lifetime in the answer)',
+    source:
+      'https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_client_credentials_flow.htm',
+    options: {
+      tokenEndpoint: 'https://clinic.my.salesforce.com/services/oauth2/token',
+      tokenEndpointAuthMethod: 'client_secret_post',
+      defaultLifetimeMs: 3_600_000,
+      baseURL: 'https://clinic.my.salesforce.com',
+    },
+    credentials: 'secret',
+    demands: post(),
+    answers: {
+      expiresIn: null,
+      tokenResponse: (members) => ({
+        ...members,
+        instance_url: 'https://clinic.my.salesforce.com',
+        issued_at: '4564564565767',
+        signature: 's',
+      }),
+    },
+    lifetime: 3600,
+  },
+  {
+    name: 'Box',
+    source: 'https://developer.box.com/guides/authentication/client-credentials/',
+    options: {
+      tokenEndpoint: 'https://api.box.com/oauth2/token',
+      tokenEndpointAuthMethod: 'client_secret_post',
+      parameters: { box_subject_type: 'enterprise', box_subject_id: '1234' },
+      baseURL: 'https://api.box.com/2.0',
+    },
+    credentials: 'secret',
+    demands: post({ box_subject_type: 'enterprise', box_subject_id: '1234' }),
+    lifetime: 3600,
+    lifetimeVaries: true,
+    wrong: { parameters: { box_subject_type: 'user' } },
   },
 ];

@@ -18,6 +18,8 @@ export interface Partner {
   name: string;
   /** The page that the demands are taken from; left out for kinds of partners. */
   source?: string;
+  /** The demands are those that other public descriptions name: the page was not read, or does not say all of them. */
+  secondhand?: true;
   /** The preset, if there is one; `options` are then its settings. */
   preset?: keyof typeof PRESETS;
   /** What the partner needs besides its credentials. */

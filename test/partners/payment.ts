@@ -116,6 +116,7 @@ export const PAYMENT: readonly Partner[] = [
       tokenPath: '/api/oauth/v1/generate',
       tokenResponse: ({ access_token }) => ({ access_token, expires_in: '3599' }),
     },
+    secondhand: true,
     lifetime: 3599,
     wrong: {
       requestToken: async ({ http }: Login) => {
