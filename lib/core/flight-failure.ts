@@ -1,6 +1,6 @@
 import { retryAfterMsOf } from './backoff.js';
 import type { Moment } from './clock.js';
-import { AuthorizationServerUnavailableError, TokenRequestError, type OAuthClientError } from './errors.js';
+import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from './errors.js';
 import type { StoredFailure, StoredToken } from './token-store.js';
 
 /** Why there is no token, since when, and for how long no other flight should start. */
@@ -48,4 +48,17 @@ export function failureOf(entry: StoredToken, now: Moment): FlightFailure | unde
       ? new AuthorizationServerUnavailableError(message, { ...about, retryAfterMs: leftMs })
       : new TokenRequestError(message, { ...about, status: about.status ?? 0 });
   return new FlightFailure(error, now, leftMs, credentials);
+}
+
+/** What a flight failed with, as an error that callers can tell from others. */
+export function asOAuthClientError(reason: unknown, client: string): OAuthClientError {
+  if (reason instanceof OAuthClientError) return reason;
+  const message = `A token request of OAuth client "${client}" failed unexpectedly.`;
+  return new AuthorizationServerUnavailableError(message, { client, cause: reason });
+}
+
+/** The server, or what else a flight waits for, took longer than a flight may. */
+export function tooLate(client: string, what: string, whose = 'authorization server'): OAuthClientError {
+  const message = `The ${whose} of OAuth client "${client}" ${what}.`;
+  return new AuthorizationServerUnavailableError(message, { client, timedOut: true });
 }

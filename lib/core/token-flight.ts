@@ -5,7 +5,7 @@ import { backoffSlotMs, errorDuring, pauseMsAfter, retryAfterMsOf } from './back
 import { SleptError, elapsedMs, later, momentOf, remainingMs, whileAwake, type Moment } from './clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from './errors.js';
 import type { FlightContext } from './flight-context.js';
-import { FlightFailure } from './flight-failure.js';
+import { FlightFailure, asOAuthClientError, tooLate } from './flight-failure.js';
 import type { AcquiredToken, FleetTask, Turn } from './once-per-fleet.js';
 import { tokenKeys, type TokenKeys } from './token-request.js';
 import type { TokenRequestContext, TokenRequestDetails } from './token-request.js';
@@ -37,8 +37,10 @@ export interface FlightPlan {
  * @throws {FlightFailure} why there is none; {@link SleptError} when the process slept and the flight is not wanted any more
  */
 export function acquireToken(context: FlightContext, plan: FlightPlan): Observable<AcquiredToken> {
-  const flown$ = defer(() => context.fleet.track(fly(context, plan)));
-  return race(context.closed$, flown$);
+  return race(
+    context.closed$,
+    defer(() => context.fleet.track(fly(context, plan))),
+  );
 }
 
 /** One wait, shared: it goes on when subscribers leave, and replays its end to those who come late. */
@@ -183,21 +185,9 @@ function oneRequest(context: FlightContext, details: TokenRequestDetails, { gran
   });
 }
 
-function tooLate(client: string, what: string, whose = 'authorization server'): OAuthClientError {
-  const message = `The ${whose} of OAuth client "${client}" ${what}.`;
-  return new AuthorizationServerUnavailableError(message, { client, timedOut: true });
-}
-
 /** Whether the server said to come back later: it did so however long this process slept. */
 function isAnswer(error: unknown): boolean {
   return error instanceof AuthorizationServerUnavailableError && error.status !== undefined;
-}
-
-/** What a flight failed with, as an error that callers can tell from others. */
-export function asOAuthClientError(reason: unknown, client: string): OAuthClientError {
-  if (reason instanceof OAuthClientError) return reason;
-  const message = `A token request of OAuth client "${client}" failed unexpectedly.`;
-  return new AuthorizationServerUnavailableError(message, { client, cause: reason });
 }
 
 /** How long one look at the store serves all callers. */

@@ -5,11 +5,11 @@ import { SleptError, elapsedMs, later, momentOf, type Moment } from './clock.js'
 import { errorDuring, type Pause } from './backoff.js';
 import type { TokenRequestReason, TokenStatus } from './events.js';
 import type { FlightContext } from './flight-context.js';
-import { FlightFailure } from './flight-failure.js';
+import { FlightFailure, asOAuthClientError } from './flight-failure.js';
 import type { AcquiredToken } from './once-per-fleet.js';
 import { RejectionLimit } from './rejection-limit.js';
 import type { TokenRequestDetails } from './token-request.js';
-import { SharedKey, acquireToken, asOAuthClientError, leaseMsOf, sharedWait } from './token-flight.js';
+import { SharedKey, acquireToken, leaseMsOf, sharedWait } from './token-flight.js';
 import type { Flight, FlightPlan } from './token-flight.js';
 import * as states from './token-state.js';
 

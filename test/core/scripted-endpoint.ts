@@ -84,12 +84,6 @@ export class ScriptedEndpoint implements TokenEndpoint {
     this.#script.length = 0;
   }
 
-  /** Requests under way for the same details. */
-  openFor(details: TokenRequestDetails): number {
-    const wanted = JSON.stringify(details);
-    return this.requests.filter((r) => r.state === 'open' && JSON.stringify(r.details) === wanted).length;
-  }
-
   /** Whether the server would still take `token`, counted from its request's start by both clocks. */
   isValid(token: AccessToken): boolean {
     const issued = this.#issued.get(token.value);
