@@ -4,4 +4,21 @@
  * @module nestjs-oauth-client/partners
  */
 
-export { buoy, honeybee, type PartnerOptions } from './options/presets.js';
+export {
+  buoy,
+  honeybee,
+  smartBackend,
+  type PartnerOptions,
+  type SmartBackendOptions,
+} from './options/presets-health.js';
+export {
+  entra,
+  googleServiceAccount,
+  shopify,
+  walmart,
+  zoom,
+  type EntraOptions,
+  type GoogleServiceAccountOptions,
+  type ShopifyOptions,
+  type ZoomOptions,
+} from './options/presets-platform.js';

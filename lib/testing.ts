@@ -5,7 +5,7 @@
  */
 
 export { FakeAuthorizationServer } from './testing/fake-authorization-server.js';
-export type { FakeAuthorizationServerOptions } from './testing/fake-authorization-server.js';
+export type { FakeAuthorizationServerOptions } from './testing/fake-options.js';
 export type {
   FakeAnswer,
   FakeAnswerFunction,
@@ -13,6 +13,7 @@ export type {
   FakeResponse,
   RecordedRequest,
 } from './testing/fake-answer.js';
+export type { DemandedAssertion, DemandedTexts, FakeDemands } from './testing/fake-demands.js';
 export { OAuthClientTestingModule } from './testing/oauth-client-testing.module.js';
 export type { FixedAnswer, FixedClient } from './testing/oauth-client-testing.module.js';
 export { tokenStoreContract } from './testing/token-store-contract.js';

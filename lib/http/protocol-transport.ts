@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import axios, {
+import {
   AxiosHeaders,
   type AxiosError,
   type AxiosInstance,
@@ -7,9 +7,10 @@ import axios, {
   type AxiosResponse,
   type CreateAxiosDefaults,
 } from 'axios';
-import { AuthorizationServerUnavailableError, TokenResponseError } from '../core/errors.js';
+import { AuthorizationServerUnavailableError, OAuthClientError, TokenResponseError } from '../core/errors.js';
 import { serverText } from '../core/server-text.js';
 import { targetOf } from './allowed-origins.js';
+import { createInstance } from './axios-instance.js';
 import type { Routes } from './routes.js';
 import { refuseProxyAnswer } from './sealing.js';
 import { PROXY_FAILED } from './tunnel.js';
@@ -31,7 +32,7 @@ export function httpTransport(
   http: CreateAxiosDefaults,
   routes: Routes,
 ): (request: AxiosRequestConfig<string>) => Promise<Response> {
-  const instance = axios.create({
+  const instance = createInstance(client, {
     ...http,
     baseURL: '',
     params: undefined,
@@ -51,6 +52,7 @@ export function httpTransport(
       refuseProxyAnswer(response.request);
       return toResponse(response);
     } catch (reason) {
+      if (reason instanceof OAuthClientError) throw reason;
       const error = reason as AxiosError;
       const head = headOf(error);
       // A refusal or an outage shows in its status, however its body ends.
@@ -63,8 +65,8 @@ export function httpTransport(
 }
 
 /** The way of a client's own login: without redirects as well, and within the same bound. */
-export function loginClient(http: CreateAxiosDefaults, routes: Routes): AxiosInstance {
-  const instance = axios.create({ ...http, ...BOUNDS });
+export function loginClient(client: string, http: CreateAxiosDefaults, routes: Routes): AxiosInstance {
+  const instance = createInstance(client, { ...http, ...BOUNDS });
   instance.interceptors.request.use((config) => {
     if (routes.areNeeded || config.proxy) routes.lay(config, targetOf(config));
     return config;

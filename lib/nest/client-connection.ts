@@ -35,7 +35,7 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
   };
   const protocol = { ...parts, client, transport, useCertificate };
   const endpoint = options.requestToken
-    ? new RequestedTokenEndpoint(protocol, (own) => loginClient({ ...options.http, ...own }, routes))
+    ? new RequestedTokenEndpoint(protocol, (own) => loginClient(client, { ...options.http, ...own }, routes))
     : new OAuthTokenEndpoint(protocol);
   return { endpoint, dpop: endpoint.dpop, routes, material };
 }

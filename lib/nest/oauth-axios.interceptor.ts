@@ -1,9 +1,10 @@
 import type { Agent } from 'node:https';
 import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
-import axios, { type AxiosInstance, type CreateAxiosDefaults } from 'axios';
+import type { AxiosInstance, CreateAxiosDefaults } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
 import { interceptTokens } from '../http/axios-binding.js';
+import { createInstance } from '../http/axios-instance.js';
 import { sealedAtOnce } from '../http/sealing.js';
 import { SealedProxy, sealAgent } from '../http/sealing.js';
 import { OAuthConfigurationError } from '../core/errors.js';
@@ -67,7 +68,7 @@ export class OAuthAxiosInterceptor {
     SealedProxy.seal(defaults);
     sealAgent(defaults.httpAgent);
     sealAgent(defaults.httpsAgent);
-    const service = new HttpService(axios.create(defaults));
+    const service = new HttpService(createInstance(name, defaults));
     service['makeObservable'] = sealedAtOnce(service['makeObservable']);
     this.attach(service, name);
     this.#httpServices.set(name, service);

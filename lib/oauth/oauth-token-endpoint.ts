@@ -34,7 +34,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
   readonly #registration: readonly unknown[];
 
   constructor(parts: ProtocolParts) {
-    const { issuer, tokenEndpoint, clientId, grant, dpop, tls } = parts.options;
+    const { issuer, metadataURL, tokenEndpoint, clientId, grant, dpop, tls } = parts.options;
     const warned = new Set<string>();
     const warn = (message: string) => {
       if (!warned.has(message)) parts.warn(message);
@@ -42,7 +42,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     };
     this.#parts = { ...parts, warn };
     this.#metadata = new ServerMetadataSource(this.#parts);
-    this.#registration = [issuer, tokenEndpoint, clientId, identityOf(parts.client, grant)];
+    this.#registration = [issuer ?? metadataURL, tokenEndpoint, clientId, identityOf(parts.client, grant)];
     this.grant = grant.type === 'refresh_token' ? JSON.stringify(this.#registration) : undefined;
     this.dpop = dpop ? new DpopKey(parts) : undefined;
     this.#certificate = tls && new ClientCertificate(parts);

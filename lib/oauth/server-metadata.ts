@@ -28,9 +28,9 @@ export class ServerMetadataSource {
     const boundMs = Math.min(Math.ceil(options.timeoutMs / 2), REFRESH_MAX_MS);
     const bound = old ? AbortSignal.any([signal, AbortSignal.timeout(boundMs)]) : signal;
     try {
-      this.#pending ??= this.#discover(options.issuer ?? '', bound).finally(
-        () => (this.#pending = undefined),
-      );
+      const { issuer = '', metadataURL: url } = options;
+      const found = () => (url === undefined ? this.#discover(issuer, bound) : this.#read(url, bound));
+      this.#pending ??= found().finally(() => (this.#pending = undefined));
       this.#known = await this.#pending;
       this.#knownUntil = clock.monotonic() + TTL_MS;
       return this.#known;
@@ -51,10 +51,7 @@ export class ServerMetadataSource {
       `${origin}/.well-known/oauth-authorization-server${path}`,
     ]) {
       try {
-        const document = await this.#fetch(url, signal);
-        const tokenEndpoint = this.#tokenEndpointOf(document, issuer);
-        this.#warnOfContradictions(document);
-        return { issuer, tokenEndpoint };
+        return await this.#read(url, signal, issuer);
       } catch (error) {
         errors.push(error);
       }
@@ -63,6 +60,14 @@ export class ServerMetadataSource {
     const outage = errors.find((error) => error instanceof AuthorizationServerUnavailableError);
     const wrong = errors.find((error) => error instanceof OAuthClientError && !error.retryable);
     throw outage ?? wrong ?? errors[0];
+  }
+
+  /** Of a document at an address that was configured itself, the issuer is that address's origin. */
+  async #read(url: string, signal: AbortSignal, issuer?: string): Promise<KnownServer> {
+    const document = await this.#fetch(url, signal);
+    const tokenEndpoint = this.#tokenEndpointOf(document, url, issuer);
+    this.#warnOfContradictions(document);
+    return { issuer: issuer ?? new URL(url).origin, tokenEndpoint };
   }
 
   async #fetch(url: string, signal: AbortSignal): Promise<Members> {
@@ -76,17 +81,18 @@ export class ServerMetadataSource {
   }
 
   /** A discovered endpoint obeys the rules of a configured one; http on loopback is no place for an issuer elsewhere to name. */
-  #tokenEndpointOf(document: Members, issuer: string): string {
+  #tokenEndpointOf(document: Members, url: string, issuer?: string): string {
     const { tls, allowInsecureRequests } = this.#parts.options;
-    if (typeof document['issuer'] !== 'string') throw this.#unusable('names no issuer');
-    if (document['issuer'] !== issuer)
+    if (issuer !== undefined && typeof document['issuer'] !== 'string')
+      throw this.#unusable('names no issuer');
+    if (issuer !== undefined && document['issuer'] !== issuer)
       throw this.#unusable('names another issuer than the configured one (RFC 8414 §3.3)');
     const aliases = document['mtls_endpoint_aliases'] as Members | null | undefined; // RFC 8705 §5
     const alias = tls?.cert === undefined ? undefined : aliases?.['token_endpoint'];
     const endpoint = alias ?? document['token_endpoint'];
     if (!KINDS.url.accepts(endpoint))
       throw this.#unusable('names no token_endpoint that is a URL without user name and fragment');
-    if (!allowInsecureRequests && (!isSecure(endpoint) || (isLoopback(endpoint) && !isLoopback(issuer))))
+    if (!allowInsecureRequests && (!isSecure(endpoint) || (isLoopback(endpoint) && !isLoopback(url))))
       throw this.#unusable('names a token_endpoint without https');
     return endpoint;
   }
@@ -108,8 +114,9 @@ export class ServerMetadataSource {
   }
 
   #unusable(what: string, retryable = false): TokenResponseError {
-    const { client } = this.#parts;
-    const message = `What the issuer of OAuth client "${client}" serves as its metadata ${what}. Check the issuer, or set tokenEndpoint instead.`;
+    const { client, options } = this.#parts;
+    const option = options.metadataURL === undefined ? 'issuer' : 'metadataURL';
+    const message = `What the ${option} of OAuth client "${client}" serves as its metadata ${what}. Check the ${option}, or set tokenEndpoint instead.`;
     return new TokenResponseError(message, { client, retryable });
   }
 }

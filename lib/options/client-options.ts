@@ -156,7 +156,7 @@ export interface TokenHeaderOptions {
 
 /** Axios request defaults for token and API requests: proxy, agents, headers and the like. */
 export interface HttpOptions {
-  /** Headers of token and API requests. Of a token request, its own Accept and Content-Type take precedence. */
+  /** Headers of token and API requests; values may be functions, asked at each request. Of a token request, its own Accept and Content-Type take precedence. */
   headers?: object;
   [option: string]: unknown;
 }
@@ -165,6 +165,8 @@ export interface HttpOptions {
 export interface OAuthClientOptions {
   /** Issuer identifier: the endpoints are discovered (RFC 8414, OpenID Connect Discovery) and its metadata must name the same issuer. */
   issuer?: string;
+  /** Address of a metadata document that names the token endpoint, where it is at none of the issuer's (SMART App Launch); its issuer is not compared. */
+  metadataURL?: string;
   /** Token endpoint, instead of discovery. */
   tokenEndpoint?: string;
   /** Client identifier (RFC 6749 §2.2). */

@@ -1,8 +1,8 @@
-import { OAuthConfigurationError } from '../core/errors.js';
 import type { OAuthClientOptions } from './client-options.js';
 import { nearest } from './nearest.js';
 import { OPTION_SCHEMA, nest, splitList, takesFile } from './option-schema.js';
-import { PRESETS, type PartnerOptions } from './presets.js';
+import { PRESET_SETTINGS, PresetError, type PresetInput } from './preset-settings.js';
+import { PRESETS, presetOf } from './presets.js';
 import { fileSource } from './source.js';
 
 /** Where variables are read from: ConfigService, or a plain record. */
@@ -31,7 +31,7 @@ for (const [path, { read }] of Object.entries(OPTION_SCHEMA)) {
   if (read) SUFFIXES.set(suffixOf(path), { path, read });
   if (takesFile(path)) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
-for (const path of ['partner', 'environment']) SUFFIXES.set(suffixOf(path), { path, read: String });
+for (const path of ['partner', ...PRESET_SETTINGS]) SUFFIXES.set(suffixOf(path), { path, read: String });
 
 /** Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent. `otherwise`: where else clients may come from. */
 export function clientsFromEnvironment(
@@ -69,19 +69,39 @@ function readClient(name: string, prefixes: string[], source: EnvironmentSource,
     if (given.has(path)) wrong(`${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`);
     given.set(path, read(text));
   }
-  const { partner, ...options }: PartnerOptions & { partner?: string } = nest(given);
-  const { environment, ...own } = options;
-  if (partner === undefined && environment !== undefined) wrong(`ENVIRONMENT needs ${prefix}PARTNER.`);
-  if (partner === undefined) return own;
-  try {
-    const preset = PRESETS.get(partner);
-    if (preset !== undefined) return preset(options);
-    wrong(`PARTNER must be one of ${[...PRESETS.keys()].join(', ')}.`);
-  } catch (error) {
-    if (!(error instanceof OAuthConfigurationError)) throw error;
-    for (const problem of error.problems) wrong(`ENVIRONMENT: ${problem}`);
+  const { partner, ...input }: PresetInput & { partner?: string } = nest(given);
+  return partner === undefined ? withoutPartner(input, prefix, wrong) : ofPartner(partner, input, wrong);
+}
+
+/** Adds a problem of the client whose variables are read; the text begins with the end of a variable's name. */
+type Wrong = (what: string) => void;
+
+function withoutPartner(input: PresetInput, prefix: string, wrong: Wrong): OAuthClientOptions {
+  const own = { ...input };
+  for (const name of PRESET_SETTINGS) {
+    if (own[name] !== undefined) wrong(`${suffixOf(name)} needs ${prefix}PARTNER.`);
+    delete own[name];
   }
   return own;
+}
+
+/** The options of a preset, which are all that an unknown partner or setting leaves to check. */
+function ofPartner(partner: string, input: PresetInput, wrong: Wrong): OAuthClientOptions {
+  const preset = presetOf(partner);
+  if (preset === undefined) wrong(`PARTNER must be one of ${[...PRESETS.keys()].join(', ')}.`);
+  const strange = PRESET_SETTINGS.filter(
+    (name) => input[name] !== undefined && preset?.settings.includes(name) === false,
+  );
+  for (const name of strange) wrong(`${suffixOf(name)} is not a setting of partner ${partner}; remove it.`);
+  const known = Object.entries(input).filter(([name]) => !strange.some((other) => other === name));
+  const own = Object.fromEntries(known) as PresetInput;
+  try {
+    if (preset !== undefined) return preset.make(own);
+  } catch (error) {
+    if (!(error instanceof PresetError)) throw error;
+    for (const problem of error.problems) wrong(`${suffixOf(error.setting)}: ${problem}`);
+  }
+  return withoutPartner(own, '', () => undefined);
 }
 
 /** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */

@@ -57,6 +57,7 @@ export const KINDS = {
 /** Every option of a client by its path: the one list behind validation, the environment and the documentation. */
 export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   issuer: KINDS.url,
+  metadataURL: KINDS.url,
   tokenEndpoint: KINDS.url,
   clientId: KINDS.text,
   clientSecret: KINDS.secret,

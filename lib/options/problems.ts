@@ -45,7 +45,7 @@ const SECRET_METHODS = ['client_secret_basic', 'client_secret_post', 'client_sec
 const TLS_METHODS = ['tls_client_auth', 'self_signed_tls_client_auth'];
 /** What is of no use to a client whose tokens a function requests. */
 const PROTOCOL_OPTIONS = [
-  'issuer', 'tokenEndpoint', 'clientId', 'clientSecret', 'clientSecretFile', 'tokenEndpointAuthMethod', 'basicEncoding', 'privateKey',
+  'issuer', 'metadataURL', 'tokenEndpoint', 'clientId', 'clientSecret', 'clientSecretFile', 'tokenEndpointAuthMethod', 'basicEncoding', 'privateKey',
   'privateKeyFile', 'keyId', 'signingAlgorithm', 'assertion', 'grant', 'requestFormat', 'tokenRequestHeaders', 'readTokenResponse', 'dpop',
 ]; // prettier-ignore
 const JWT_METHODS = ['client_secret_jwt', 'private_key_jwt'];
@@ -63,7 +63,7 @@ const GRANT_OF: Readonly<Record<string, string>> = {
 /** Every rule: the options it is about, when it is broken, what is wrong. */
 const RULES: readonly Rule[] = [
   missing('clientId', ({ method, given, options }) => !given.has('requestToken') && (method !== 'none' || (!given.has('tokenRequestHeaders') && /^(client_credentials|refresh_token)$/.test(options.grant.type))), 'set it to the identifier the partner gave you'),
-  missing('tokenEndpoint', ({ given }) => !given.has('issuer') && !given.has('requestToken'), 'set it, or {issuer} for discovery'),
+  missing('tokenEndpoint', ({ given }) => !given.has('issuer') && !given.has('metadataURL') && !given.has('requestToken'), 'set it, or {issuer} for discovery'),
   missing('clientSecret', ({ method, given }) => SECRET_METHODS.includes(method) && !given.has('clientSecretFile'), '{method} needs it, or {clientSecretFile}'),
   missing('privateKey', ({ method, isReady, given }) => method === 'private_key_jwt' && !isReady && !given.has('privateKeyFile'), '{method} needs it, {privateKeyFile} or {assertion.token}'),
   missing('privateKey', ({ signsGrant, byKey, method, given }) => signsGrant && !byKey && !SECRET_METHODS.includes(method) && !given.has('clientSecret') && !given.has('clientSecretFile'), 'a grant with {grant.issuer} is signed with it, {privateKeyFile} or {clientSecret}'),
@@ -73,7 +73,7 @@ const RULES: readonly Rule[] = [
   missing('grant.refreshToken', ({ options }) => options.grant.type === 'refresh_token', 'the {grant} grant starts with one'),
   missing('grant.type', ({ given }) => given.has('grant'), 'it tells which grant is meant'),
   missing('dpop.privateKey', ({ options }) => Boolean(options.dpop) && options.grant.type === 'refresh_token', 'a refresh token outlives the process, so the key its tokens are bound to must as well'),
-  [['issuer', 'tokenEndpoint', 'baseURL', 'allowedOrigins'], ({ options }, urls) => !options.allowInsecureRequests && !textsOf(urls).every(isSecure), 'must use https outside loopback; or set {allowInsecureRequests}'],
+  [['issuer', 'metadataURL', 'tokenEndpoint', 'baseURL', 'allowedOrigins'], ({ options }, urls) => !options.allowInsecureRequests && !textsOf(urls).every(isSecure), 'must use https outside loopback; or set {allowInsecureRequests}'],
   [['issuer', 'baseURL', 'allowedOrigins'], (_, urls) => textsOf(urls).some((url) => new URL(url).search !== ''), 'may not have a query; remove it'],
   [['issuer'], (_, url) => textsOf(url).join('').includes('/.well-known/'), 'must be the identifier itself; leave out /.well-known/ and what follows'],
   [['tokenEndpoint'], ({ method }, url) => TLS_METHODS.includes(method) && textsOf(url).join('').startsWith('http:'), 'must use https for {method}'],

@@ -4,24 +4,19 @@ import type { AddressInfo } from 'node:net';
 import { FakeEndpoint, record, send } from './fake-answer.js';
 import type { FakeAnswer, FakeAnswerFunction, RecordedRequest } from './fake-answer.js';
 import { authenticates, parameterOf } from './fake-credentials.js';
+import { misfit, refusalOf, tokenIn, type FakeDemands } from './fake-demands.js';
+import type { FakeAuthorizationServerOptions } from './fake-options.js';
 
-const DEFAULTS = { expiresIn: 3600, echoScope: false, latencyMs: 0, apiLearnsAfterMs: 0, clients: undefined };
-
-/** Options of {@link FakeAuthorizationServer.start}; most are properties that may be changed later. */
-export interface FakeAuthorizationServerOptions {
-  /** `expires_in` of the default answer, in seconds; `null` leaves it out. Default 3600. */
-  expiresIn?: number | null;
-  /** Answer with the requested `scope`. Default false. */
-  echoScope?: boolean;
-  /** Wait before each answer of the token endpoint, in milliseconds. Default 0. */
-  latencyMs?: number;
-  /** The API answers 401 to a token for this long after its issue, in milliseconds. Default 0. */
-  apiLearnsAfterMs?: number;
-  /** Secrets by client id. When given, the default answer to other credentials is 401 `invalid_client`. */
-  clients?: Record<string, string>;
-  /** Path of the issuer, such as `/tenant`. Default none. */
-  issuerPath?: string;
-}
+const DEFAULTS = {
+  expiresIn: 3600,
+  echoScope: false,
+  latencyMs: 0,
+  apiLearnsAfterMs: 0,
+  clients: undefined,
+  demands: undefined,
+};
+const asItIs = (members: object): FakeAnswer => members;
+const refusal = (body: object): FakeAnswer => ({ status: 400, body });
 
 /**
  * A scriptable authorization server and the API that it protects, on 127.0.0.1 and a free port, for tests.
@@ -44,12 +39,13 @@ export interface FakeAuthorizationServerOptions {
  * ```
  */
 export class FakeAuthorizationServer {
-  /** Seconds; with the next four, see {@link FakeAuthorizationServerOptions}. */
+  /** Seconds; with the next five, see {@link FakeAuthorizationServerOptions}. */
   expiresIn: number | null = DEFAULTS.expiresIn;
   echoScope = false;
   latencyMs = 0;
   apiLearnsAfterMs = 0;
   clients: Record<string, string> | undefined;
+  demands: FakeDemands | undefined;
   /** Members that replace or extend the served metadata; `undefined` removes one. */
   metadata: Record<string, unknown> = {};
   /**
@@ -66,15 +62,16 @@ export class FakeAuthorizationServer {
   readonly apiURL: string;
 
   readonly #server: Server;
-  readonly #settings: Omit<FakeAuthorizationServerOptions, 'issuerPath'>;
+  readonly #settings: Omit<FakeAuthorizationServerOptions, 'issuerPath' | 'tokenPath'>;
   #state = freshState();
 
-  private constructor(server: Server, { issuerPath = '', ...settings }: FakeAuthorizationServerOptions) {
+  private constructor(server: Server, options: FakeAuthorizationServerOptions) {
+    const { issuerPath = '', tokenPath = '/oauth/token', ...settings } = options;
     this.#server = server;
     this.#settings = settings;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     this.issuer = this.url + issuerPath;
-    this.tokenEndpoint = `${this.url}/oauth/token`;
+    this.tokenEndpoint = this.url + tokenPath;
     this.apiURL = `${this.url}/api`;
     this.reset();
     server.on('request', (message, response) => void this.#serve(message, response));
@@ -180,12 +177,13 @@ export class FakeAuthorizationServer {
 
   async #answer(request: RecordedRequest): ReturnType<FakeEndpoint['answer']> {
     const path = request.url.split('?')[0] ?? '';
-    if (path === '/oauth/token') return this.#answerToken(request);
+    if (this.url + path === this.tokenEndpoint) return this.#answerToken(request);
     if (path === '/api' || path.startsWith('/api/')) {
       return this.#state.api.answer(request, async (it) => (await this.onApiRequest?.(it)) ?? this.#echo(it));
     }
     const issuerPath = this.issuer.slice(this.url.length);
-    const isMetadata = ['openid-configuration', 'oauth-authorization-server'].some((name) =>
+    const documents = ['openid-configuration', 'oauth-authorization-server', 'smart-configuration'];
+    const isMetadata = documents.some((name) =>
       [`/.well-known/${name}${issuerPath}`, `${issuerPath}/.well-known/${name}`].includes(path),
     );
     return isMetadata ? this.#state.metadata.answer(request, () => this.#describe()) : { status: 404 };
@@ -194,25 +192,37 @@ export class FakeAuthorizationServer {
   async #answerToken(request: RecordedRequest): ReturnType<FakeEndpoint['answer']> {
     const answer = await this.#state.token.answer(request, (it) => this.#grant(it), this.latencyMs);
     const body = typeof answer === 'object' && answer.status === 200 ? answer.body : undefined;
-    if (typeof body === 'object' && 'access_token' in body && typeof body.access_token === 'string') {
-      const lifetime = 'expires_in' in body ? Number(body.expires_in) : NaN;
-      const issuedAt = this.#state.issued.get(body.access_token)?.issuedAt ?? Date.now();
-      const expiresAt = Date.now() + (Number.isFinite(lifetime) ? lifetime * 1000 : Infinity);
-      this.#state.issued.set(body.access_token, { issuedAt, expiresAt });
-    }
+    if (typeof body === 'object') this.#issue({ ...body });
     return answer;
   }
 
-  #grant(request: RecordedRequest): FakeAnswer {
-    if (request.method !== 'POST') return { status: 405, headers: { allow: 'POST' } };
-    const isKnown = !this.clients || authenticates(request, this.clients);
+  #issue({ access_token: token, expires_in: seconds }: Record<string, unknown>): void {
+    if (typeof token !== 'string') return;
+    const lifetime = Number(seconds ?? NaN);
+    const issuedAt = this.#state.issued.get(token)?.issuedAt ?? Date.now();
+    const expiresAt = Date.now() + (Number.isFinite(lifetime) ? lifetime * 1000 : Infinity);
+    this.#state.issued.set(token, { issuedAt, expiresAt });
+  }
+
+  async #grant(request: RecordedRequest): Promise<FakeAnswer> {
+    const { demands } = this;
+    const { tokenResponse = asItIs, refusalResponse = refusal } = this.#settings;
+    const why = demands && (await refusalOf(request, demands, this.tokenEndpoint, this.clients));
+    if (why !== undefined) return refusalResponse({ error: 'invalid_request', error_description: why });
+    if (demands === undefined && request.method !== 'POST')
+      return { status: 405, headers: { allow: 'POST' } };
+    const isKnown = demands !== undefined || !this.clients || authenticates(request, this.clients);
     if (!isKnown) return { status: 401, body: { error: 'invalid_client' } };
     const scope = parameterOf(request, 'scope');
-    return this.nextToken(this.echoScope && scope ? { scope } : {});
+    const token = this.nextToken(this.echoScope && scope ? { scope } : {}) as Record<string, unknown>;
+    this.#issue(token);
+    return tokenResponse(token);
   }
 
   #echo(request: RecordedRequest): FakeAnswer {
-    const token = /^(?:Bearer|DPoP) (.+)$/.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    const missing = misfit(request.headers, this.demands?.apiHeaders);
+    if (missing !== undefined) return { status: 400, body: { error: `The header ${missing} is missing.` } };
+    const token = tokenIn(request, this.demands);
     const { issuedAt, expiresAt } = this.#state.issued.get(token) ?? { issuedAt: 0, expiresAt: 0 };
     const known = Date.now() >= issuedAt + this.apiLearnsAfterMs && Date.now() < expiresAt;
     if (!known || this.#state.revoked.has(token)) {

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { expect, it } from '@jest/globals';
 import ts from 'typescript';
 import { variableOf } from '../../lib/options/environment.js';
+import { PRESETS } from '../../lib/options/presets.js';
 import { OPTION_SCHEMA, takesFile } from '../../lib/options/option-schema.js';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -48,8 +49,13 @@ that prefix each other the longest owns a variable. Lists are separated by comma
 \`GRANT_CLAIMS\` query strings or JSON objects, durations are milliseconds. Files are read without their trailing newline. Empty variables count as absent;
 a variable of a listed client that no option knows is a problem at boot, reported with the nearest right name.
 
-\`OAUTH_X_PARTNER\` (\`buoy\` or \`honeybee\`) puts a preset underneath, \`OAUTH_X_ENVIRONMENT\` (\`production\`, for Buoy also
-\`sandbox\`) picks its environment. The order is: module \`defaults\`, then the preset, then the client's own options.
+\`OAUTH_X_PARTNER\` puts a preset underneath; some have settings of their own. A setting of another partner fails the boot.
+
+| partner | settings |
+| --- | --- |
+${[...PRESETS].map(([name, { settings }]) => `| \`${name}\` | ${settings.map((setting) => `\`${variableOf('X', setting)}\``).join(', ') || '–'} |`).join('\n')}
+
+\`OAUTH_X_ENVIRONMENT\` is \`production\` or, for Buoy, \`sandbox\`. [Partners](partners.md) has an example of each. The order is: module \`defaults\`, then the preset, then the client's own options.
 
 | option | variable | meaning |
 | --- | --- | --- |

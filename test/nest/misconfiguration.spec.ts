@@ -283,7 +283,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
       OAUTH_A_TOKEN_ENDPOINT: 'https://x.example',
     };
     expect(await problems({ OAUTH_CLIENTS: 'a', ...credentials, OAUTH_A_PARTNER: 'odd-value' })).toEqual([
-      'Client "a": OAUTH_A_PARTNER must be one of buoy, honeybee.',
+      'Client "a": OAUTH_A_PARTNER must be one of buoy, honeybee, smartBackend, entra, googleServiceAccount, zoom, shopify, walmart.',
     ]);
     expect(await problems({ OAUTH_A_PARTNER: 'honeybee', OAUTH_A_ENVIRONMENT: 'odd-value' })).toEqual([
       expect.stringMatching(/^Client "a": OAUTH_A_ENVIRONMENT: Partner "honeybee" has no such environment/),

@@ -1,0 +1,28 @@
+import axios, { type AxiosInstance, type CreateAxiosDefaults } from 'axios';
+import { OAuthClientError } from '../core/errors.js';
+
+/**
+ * `axios.create`, whose default headers may also be functions, asked at each request that does not bring that header itself.
+ * One that fails rejects the request with `credentials_unavailable`.
+ */
+export function createInstance(client: string, defaults: CreateAxiosDefaults): AxiosInstance {
+  const headers = Object.entries<unknown>(defaults.headers ?? {});
+  const asked = headers.filter(
+    (header): header is [string, () => unknown] => typeof header[1] === 'function',
+  );
+  if (asked.length === 0) return axios.create(defaults);
+  const plain = Object.fromEntries(headers.filter(([, value]) => typeof value !== 'function'));
+  const instance = axios.create({ ...defaults, headers: plain as CreateAxiosDefaults['headers'] & object });
+  instance.interceptors.request.use(async (config) => {
+    for (const [name, ask] of asked) config.headers.set(name, await valueOf(client, name, ask), false);
+    return config;
+  });
+  return instance;
+}
+
+async function valueOf(client: string, name: string, ask: () => unknown): Promise<string> {
+  const value = await new Promise((resolve) => resolve(ask())).catch(() => undefined);
+  if (typeof value === 'string') return value;
+  const message = `The function http.headers.${name} of OAuth client "${client}" failed, or returned no text: check it. What it threw is not shown, since it may hold credentials.`;
+  throw new OAuthClientError('credentials_unavailable', message, { client, retryable: true });
+}

@@ -1,0 +1,140 @@
+import type { KeyObject } from 'node:crypto';
+import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
+import type { TokenEndpointAuthMethod } from '../options/client-options.js';
+import type { RecordedRequest } from './fake-answer.js';
+import { authenticates } from './fake-credentials.js';
+
+/** Values by name: the very text, or a pattern. */
+export type DemandedTexts = Record<string, string | RegExp>;
+
+/** What a JWT in a token request must be, a client assertion or the assertion of a JWT bearer grant. */
+export interface DemandedAssertion {
+  /** `alg`, or several to choose from. */
+  algorithm?: string | string[];
+  /** Further header members: `typ`, `kid`, `x5t#S256`. */
+  header?: DemandedTexts;
+  /** `aud`; `token_endpoint` stands for the address of the fake's own. */
+  audience?: string;
+  /** Claims: `iss`, `sub`, `scope`. */
+  claims?: DemandedTexts;
+  /** The longest time from now to `exp`, in seconds. */
+  maxLifetime?: number;
+  /** Verifies the signature. Default: it is not looked at. */
+  key?: KeyObject;
+}
+
+/** What a strict partner demands. What is left out is not looked at; what is named has to be right, and alone. */
+export interface FakeDemands {
+  /** HTTP method of the token request. Default `POST`. */
+  method?: string;
+  /** The whole Content-Type of the token request; '' for a request without a body. */
+  contentType?: string;
+  /** Where the credentials are, and nowhere else. With `clients`, they have to be right as well. */
+  authentication?: Extract<TokenEndpointAuthMethod, `client_secret_${string}` | 'private_key_jwt' | 'none'>;
+  /** Every parameter of the token request, of a form, a JSON object or a query, besides those that authenticate the client. */
+  parameters?: DemandedTexts;
+  /** Headers of the token request. */
+  headers?: DemandedTexts;
+  /** The JWT in the token request. */
+  assertion?: DemandedAssertion;
+  /** Headers of API requests. */
+  apiHeaders?: DemandedTexts;
+  /** The header that carries the token to the API, and what precedes the token. Default `Authorization` and `Bearer`. */
+  tokenHeader?: { name: string; scheme: string };
+}
+
+/** What is wrong with a token request, without any value of it; `undefined` if all is right. */
+export async function refusalOf(
+  request: RecordedRequest,
+  demands: FakeDemands,
+  tokenEndpoint: string,
+  clients: Record<string, string> | undefined,
+): Promise<string | undefined> {
+  const { method = 'POST', contentType, authentication, parameters, headers, assertion } = demands;
+  const sent = parametersOf(request);
+  if (request.method !== method) return `the method must be ${method}`;
+  if (contentType !== undefined && (request.headers['content-type'] ?? '') !== contentType)
+    return `the Content-Type must be ${contentType || 'left out'}`;
+  if (authentication !== undefined && !isAuthenticated(request, sent, authentication, clients))
+    return `the client must authenticate with ${authentication}`;
+  const free = Object.entries(sent).filter(([name]) => !AUTHENTICATING.includes(name));
+  const wrong =
+    misfit(sent, parameters) ??
+    (parameters && free.map(([name]) => name).find((name) => !Object.hasOwn(parameters, name)));
+  if (wrong !== undefined) return `the parameter ${wrong} is missing, wrong or too much`;
+  const header = misfit(request.headers, headers);
+  if (header !== undefined) return `the header ${header} is missing or wrong`;
+  const jwt = sent['client_assertion'] ?? sent['assertion'];
+  return assertion && refusalOfAssertion(textOf(jwt), assertion, tokenEndpoint);
+}
+
+/** The first name whose value is missing or wrong. */
+export function misfit(given: Record<string, unknown>, demanded: DemandedTexts = {}): string | undefined {
+  const lower = new Map(Object.entries(given).map(([name, value]) => [name.toLowerCase(), value]));
+  return Object.entries(demanded).find(([name, text]) => {
+    const value = lower.get(name.toLowerCase());
+    return typeof text === 'string' ? value !== text : !text.test(textOf(value));
+  })?.[0];
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** The token in an API request's header. */
+export function tokenIn({ headers }: RecordedRequest, demands?: FakeDemands): string {
+  const { name, scheme } = demands?.tokenHeader ?? { name: 'authorization', scheme: '(?:Bearer|DPoP)' };
+  const value = String(headers[name.toLowerCase()] ?? '');
+  return new RegExp(scheme === '' ? '^(.+)$' : `^${scheme} (.+)$`).exec(value)?.[1] ?? '';
+}
+
+const AUTHENTICATING = [
+  'client_id',
+  'client_secret',
+  'client_assertion',
+  'client_assertion_type',
+  'assertion',
+];
+
+function parametersOf({ url, form, json }: RecordedRequest): Record<string, unknown> {
+  const query = new URL(url, 'http://localhost').searchParams;
+  return { ...Object.fromEntries(query), ...Object.fromEntries(form ?? []), ...(json as object | undefined) };
+}
+
+function isAuthenticated(
+  request: RecordedRequest,
+  sent: Record<string, unknown>,
+  method: NonNullable<FakeDemands['authentication']>,
+  clients: Record<string, string> | undefined,
+): boolean {
+  const given = [
+    /^Basic /i.test(request.headers.authorization ?? '') && 'client_secret_basic',
+    'client_secret' in sent && 'client_secret_post',
+    'client_assertion' in sent && 'jwt',
+  ].filter(Boolean);
+  const wanted = method.endsWith('_jwt') ? 'jwt' : method;
+  if (given.join() !== (wanted === 'none' ? '' : wanted)) return false;
+  return clients === undefined || wanted === 'jwt' || wanted === 'none' || authenticates(request, clients);
+}
+
+async function refusalOfAssertion(
+  jwt: string,
+  demands: DemandedAssertion,
+  tokenEndpoint: string,
+): Promise<string | undefined> {
+  const { algorithm, header, audience, claims, maxLifetime = Infinity, key } = demands;
+  try {
+    const [protectedHeader, payload] = [decodeProtectedHeader(jwt), decodeJwt(jwt)];
+    if (key !== undefined) await jwtVerify(jwt, key);
+    if (algorithm !== undefined && ![algorithm].flat().includes(String(protectedHeader.alg)))
+      return `the assertion's alg must be ${[algorithm].flat().join(' or ')}`;
+    const wrong = misfit({ ...protectedHeader }, header) ?? misfit(payload, claims);
+    if (wrong !== undefined) return `the assertion's ${wrong} is missing or wrong`;
+    const wanted = audience === 'token_endpoint' ? tokenEndpoint : audience;
+    if (wanted !== undefined && payload.aud !== wanted) return `the assertion's aud must be ${audience}`;
+    const lifetime = (payload.exp ?? Infinity) - Date.now() / 1000;
+    return lifetime > 0 && lifetime <= maxLifetime ? undefined : 'the assertion lives too long, or no more';
+  } catch {
+    return 'the assertion must be a JWT with a signature of the known key';
+  }
+}
