@@ -14,6 +14,24 @@ export function nearGrantType(type: string): string | undefined {
   return isKnown ? undefined : GRANT_TYPES.find((known) => editDistance(plainName(known), plain) <= 2);
 }
 
+/** What partners' pages call some values. */
+const ALIASES: readonly [RegExp, string][] = [
+  [/^(request)?body$/, 'client_secret_post'],
+  [/^(authorization)?header$/, 'client_secret_basic'],
+  [/^(mtls|mutualtls)$/, 'tls_client_auth'],
+  [/^public$/, 'none'],
+  [/^ed25519$/, 'EdDSA'],
+];
+
+/** The values that a text is another name of, or a part of, or that are part of it. */
+export function nearValues(text: string, values: readonly string[]): string[] {
+  const plain = plainName(text);
+  if (plain.length < 3) return [];
+  const named = ALIASES.filter(([name]) => name.test(plain)).map(([, value]) => value);
+  const near = (value: string) => plainName(value).includes(plain) || plain.includes(plainName(value));
+  return values.filter((value) => named.includes(value) || near(value));
+}
+
 /** A name as the most forgiving server reads it: without case, look-alikes, punctuation, and what PHP, Rack or qs take for an index. */
 export function plainName(name: string): string {
   const [base = ''] = /[^[\]]+/.exec(name.normalize('NFKD').toUpperCase().toLowerCase()) ?? [];

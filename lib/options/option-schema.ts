@@ -1,6 +1,6 @@
 import { HMAC_ALGORITHMS, KEY_OF, TOKEN_ENDPOINT_AUTH_METHODS } from './client-options.js';
 import type { OAuthClientOptions } from './client-options.js';
-import { nearGrantType } from './nearest.js';
+import { nearGrantType, nearValues } from './nearest.js';
 import { isTaken } from './parameter-names.js';
 import { isHeader, isJson, isSource, readMembers, readQuery } from './sent-values.js';
 
@@ -169,7 +169,10 @@ export function isGroup(name: string, value: unknown): value is Record<string, u
 }
 
 function oneOf(values: readonly string[]): OptionKind {
-  const says = `must be one of ${values.join(', ')}`;
+  const says = (value: unknown) => {
+    const near = isText(value) ? nearValues(value, values).join(' or ') : '';
+    return `must be one of ${values.join(', ')}${near && `; did you mean ${near}?`}`;
+  };
   return { accepts: (value) => values.includes(value as string), says, read: String, values };
 }
 
