@@ -1,8 +1,10 @@
 // The tables and plots of a run.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { LATENCY_MS } from './measurements.js';
 import { barChart, lineChart } from './plot.js';
 import { number, targets } from './targets.js';
 
+const here = (path) => new URL(path, import.meta.url);
 const isOwn = ({ name }) => Boolean(name?.startsWith('ours'));
 const bold = (row, text) => (isOwn(row) ? `**${text}**` : text);
 const times = (value) => `${value.toFixed(2)} ×`;
@@ -149,7 +151,7 @@ const sections = {
 };
 
 /** The whole of results.md. */
-export function markdown(results) {
+export function markdown(results, chaos) {
   const { node, cpu, cores, date, versions } = results.environment;
   const found = targets(results);
   return [
@@ -167,11 +169,48 @@ export function markdown(results) {
       ]),
     ),
     ...Object.entries(sections).flatMap(([name, section]) => (results[name] ? section(results[name]) : [])),
+    ...(chaos ? chaosSection(chaos) : []),
     '## Versions',
     Object.entries(versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(', '),
   ].join('\n\n');
+}
+
+function chaosSection({ seconds, seed, members, lifetimeS, faults, ...counts }) {
+  const happened = Object.entries(faults).map(([what, count]) => `${what} (${count})`);
+  return [
+    '## Everything fails at once',
+    `\`npm run chaos\`: ${members} instances on one Redis, tokens of ${lifetimeS} s, mutual TLS, ${seconds} s, seed ${seed}. Faults come in random order, up to two at a time: ${happened.join(', ')}. A call failed for nothing if its instance could have had a token that was valid from the call's beginning to its end: one that it had used itself, or any of the fleet's while Redis was well. Redis counts as away during its faults, other than added latency, and for 2 s after each.`,
+    table(
+      ['', ''],
+      [
+        ['calls', number(counts.calls)],
+        ['failed for nothing', counts.failedForNothing],
+        ['failed while only other instances had a valid token, and Redis was away', counts.failedOutOfReach],
+        ['failed while there was no valid token', counts.failedWithoutToken],
+        ['tokens seen at a foreign origin', `${counts.abroad} of ${number(counts.lured)} requests there`],
+        ['unhandled rejections', counts.unhandled],
+        ['token requests', counts.tokenRequests],
+        ['median of a call', `${number(counts.medianMs)} ms`],
+        ['99 of 100 calls within', `${number(counts.p99Ms)} ms`],
+      ],
+    ),
+  ];
+}
+
+/** Writes results.md, with the last run of chaos.js. */
+export async function writeReport(results) {
+  const chaos = here('chaos.json');
+  const last = existsSync(chaos) ? JSON.parse(readFileSync(chaos, 'utf8')) : undefined;
+  writeFileSync(here('results.md'), await formatted(markdown(results, last)));
+}
+
+/** As prettier has it. */
+export async function formatted(source) {
+  const prettier = await import('prettier');
+  const style = await prettier.resolveConfig(here('results.md'));
+  return prettier.format(source, { ...style, parser: 'markdown' });
 }
 
 /** The plots by file name. */

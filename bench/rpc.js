@@ -36,6 +36,7 @@ export async function start(file, args = [], execArgv = []) {
   });
   await reply(0);
   return {
+    pid: process_.pid,
     call: (operation, argument) => {
       const answered = reply(++last);
       process_.send({ id: last, operation, argument });

@@ -18,7 +18,7 @@ if (!existsSync(here('node_modules'))) {
 }
 const { Bench, ...measurements } = await import('./measurements.js');
 const { start } = await import('./rpc.js');
-const { markdown, plots } = await import('./report.js');
+const { formatted, markdown, plots, writeReport } = await import('./report.js');
 const { targets, number } = await import('./targets.js');
 
 const say = (line) => process.stderr.write(`${line}\n`);
@@ -53,12 +53,11 @@ try {
   server.stop();
 }
 
-const text = await formatted(markdown(results));
 if (options.quick || options.only) {
-  process.stdout.write(text);
+  process.stdout.write(await formatted(markdown(results)));
 } else {
   writeFileSync(here('results.json'), `${JSON.stringify(results, null, 2)}\n`);
-  writeFileSync(here('results.md'), text);
+  await writeReport(results);
   for (const [file, plot] of Object.entries(plots(results))) writeFileSync(here(file), plot);
   say('Written: bench/results.md, bench/results.json and the plots.');
 }
@@ -71,12 +70,6 @@ if (options.check) {
   }
   if (missed.length > 0) process.exitCode = 1;
   else process.stdout.write('All targets met.\n');
-}
-
-async function formatted(source) {
-  const prettier = await import('prettier');
-  const style = await prettier.resolveConfig(here('results.md'));
-  return prettier.format(source, { ...style, parser: 'markdown' });
 }
 
 function environment() {
