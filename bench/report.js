@@ -177,17 +177,18 @@ export function markdown(results, chaos) {
   ].join('\n\n');
 }
 
-function chaosSection({ seconds, members, lifetimeS, faults, ...counts }) {
+function chaosSection({ seconds, seed, members, lifetimeS, faults, ...counts }) {
   const happened = Object.entries(faults).map(([what, count]) => `${what} (${count})`);
   return [
     '## Everything fails at once',
-    `\`npm run chaos\`: ${members} instances on one Redis, tokens of ${lifetimeS} s, mutual TLS, ${seconds} s. In turns of chance, two at a time: ${happened.join(', ')}. A call has failed for nothing if its instance could have had a valid token then: one it had used itself, or any of the fleet's while Redis was well.`,
+    `\`npm run chaos\`: ${members} instances on one Redis, tokens of ${lifetimeS} s, mutual TLS, ${seconds} s, seed ${seed}. Faults come in random order, up to two at a time: ${happened.join(', ')}. A call failed for nothing if its instance could have had a token that was valid from the call's beginning to its end: one that it had used itself, or any of the fleet's while Redis was well. Redis counts as away during its faults, other than added latency, and for 2 s after each.`,
     table(
       ['', ''],
       [
         ['calls', number(counts.calls)],
         ['failed for nothing', counts.failedForNothing],
-        ['failed while there was no valid token', counts.failed - counts.failedForNothing],
+        ['failed while only other instances had a valid token, and Redis was away', counts.failedOutOfReach],
+        ['failed while there was no valid token', counts.failedWithoutToken],
         ['tokens seen at a foreign origin', `${counts.abroad} of ${number(counts.lured)} requests there`],
         ['unhandled rejections', counts.unhandled],
         ['token requests', counts.tokenRequests],
