@@ -40,8 +40,9 @@ export function memberNames(body: unknown): string[] {
 /** The text in which a server says what is wrong: all of it, or the most telling member. A page's is its title. */
 export function failureText(body: unknown, depth = 0): string | undefined {
   if (typeof body === 'string') return plainText(body) || undefined;
+  if (depth > MAX_DEPTH) return undefined;
   if (Array.isArray(body)) return failureText(body[0], depth + 1);
-  if (!isRecord(body) || depth > MAX_DEPTH) return undefined;
+  if (!isRecord(body)) return undefined;
   const plainName = (name: string) => name.replace(/[^a-z]/gi, '').toLowerCase();
   const members = new Map(Object.entries(body).map(([name, value]) => [plainName(name), value]));
   const said = TELLING.map((name) => failureText(members.get(name), depth + 1));
