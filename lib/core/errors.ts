@@ -107,7 +107,7 @@ export class TokenResponseError extends OAuthClientError {
 /** A request would have carried a token to an origin outside the client's allow-list (`origin_not_allowed`); it was not sent. */
 export class OriginNotAllowedError extends OAuthClientError {
   override readonly name = 'OriginNotAllowedError';
-  /** Where the request was going; `unknown` when that cannot be told. */
+  /** Where the request was going: `unknown` when that cannot be told, `unix:` and a path for a Unix socket. */
   readonly origin: string;
 
   /** @param origin left out when the request has no absolute URL that could be told */
@@ -115,7 +115,7 @@ export class OriginNotAllowedError extends OAuthClientError {
     const remedy =
       origin === undefined
         ? 'an unknown origin: set a baseURL, or give the request an absolute URL'
-        : `${origin}, or not to that path there: add it to its allowedOrigins, or send the request with oauth: false`;
+        : `${origin}, or not to that path there: ${origin.startsWith('unix:') ? 'set it as socketPath in http of the client' : 'add it to its allowedOrigins'}, or send the request with oauth: false`;
     super('origin_not_allowed', `OAuth client "${client}" may not send its token to ${remedy}.`, { client });
     this.origin = origin ?? 'unknown';
   }

@@ -5,6 +5,18 @@ import { MemoryTokenStore } from './memory-token-store.js';
 import type { LockOutcome, StoredToken, TokenStore } from './token-store.js';
 
 const PROBE_INTERVAL_MS = 1_000;
+/** What texts in an entry may be: those that are shown, the token, and others by name. */
+const SHOWN = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]{0,2048}$/u;
+const TOKEN = /^[\x21-\x7e]+$/;
+const MEMBERS: Readonly<Record<string, RegExp>> = {
+  tokenType: /^(Bearer|DPoP)$/,
+  scope: /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/,
+  refreshToken: /./,
+  client: SHOWN,
+  error: SHOWN,
+  errorDescription: SHOWN,
+  credentials: SHOWN,
+};
 const NOTHING = async () => undefined;
 
 /** A store that failed is no outcome here: the work is done without it. */
@@ -55,7 +67,8 @@ export class GuardedStore {
   }
 
   async get(key: string): Promise<StoredToken | undefined> {
-    const found = await this.#attempt(key, () => this.#store.get(key));
+    const entry = await this.#attempt(key, () => this.#store.get(key));
+    const found = isSound(key, entry) ? entry : undefined;
     const kept = this.#grants.get(key);
     if (kept === undefined || (found && found.issuedAt >= kept.issuedAt)) return found;
     // The store lost the newest refresh token, or never had it: what it holds is spent.
@@ -173,4 +186,32 @@ export class GuardedStore {
       write().catch((error: unknown) => this.#fail(this.#partOf(key), key, error, write));
     }
   }
+}
+
+/** Whether an instance may have written an entry: others can write to a store as well. Failures have keys of their own. */
+function isSound(key: string, entry: unknown): entry is StoredToken {
+  const {
+    value,
+    issuedAt,
+    expiresAt,
+    failure = {},
+    details = {},
+    tokenType = '',
+    ...others
+  } = Object(entry) as Members;
+  const { message, status = 0, ...texts } = Object(failure) as Members;
+  const isFailure = /\.(failure|rejection)$/.test(key);
+  const content = isFailure ? [message, SHOWN] : [value, TOKEN];
+  if (isFailure !== 'failure' in Object(entry) || !fits(content)) return false;
+  if (![issuedAt, expiresAt, status].every(Number.isFinite) || Object(details) !== details) return false;
+  const members = Object.entries({ tokenType, ...others, ...texts }).filter(
+    ([, member]) => member !== undefined,
+  );
+  return members.every(([name, member]) => MEMBERS[name] === undefined || fits([member, MEMBERS[name]]));
+}
+
+type Members = Record<string, unknown>;
+
+function fits([text, pattern]: unknown[]): boolean {
+  return typeof text === 'string' && (pattern as RegExp).test(text);
 }

@@ -1,7 +1,7 @@
 import type { AxiosRequestConfig } from 'axios';
 
 /** What of an Axios request decides where it goes. */
-export type RequestTarget = Pick<AxiosRequestConfig, 'baseURL' | 'url' | 'allowAbsoluteUrls'>;
+export type RequestTarget = Pick<AxiosRequestConfig, 'baseURL' | 'url' | 'allowAbsoluteUrls' | 'socketPath'>;
 
 const ABSOLUTE = /^([a-z][a-z\d+\-.]*:)?\/\//i;
 
@@ -13,14 +13,17 @@ export class AllowedOrigins {
   readonly #baseURL: string | undefined;
   readonly #base: URL | undefined;
   readonly #isWhole: boolean;
+  readonly #socketPath: unknown;
   readonly #allowed: { origin: string; path: string }[];
 
   /**
    * @param allowedOrigins origins beside that of `baseURL`; a path, if any, limits them to what lies below. Those on
    * baseURL's own origin take its place.
+   * @param socketPath the Unix socket that leads to the API, if one does; any other leads elsewhere
    */
-  constructor(baseURL: string | undefined, allowedOrigins: readonly string[] = []) {
+  constructor(baseURL: string | undefined, allowedOrigins: readonly string[] = [], socketPath?: unknown) {
     this.#baseURL = baseURL;
+    this.#socketPath = socketPath;
     this.#base = baseURL === undefined ? undefined : new URL(baseURL);
     this.#allowed = allowedOrigins.map((allowed) => {
       const { origin, pathname } = new URL(allowed);
@@ -33,9 +36,15 @@ export class AllowedOrigins {
 
   /** Whether `request` stays within them, as Axios will resolve it. */
   allow(request: RequestTarget): boolean {
+    if (this.detours(request)) return false;
     if (this.#isWhole && this.#isRelative(request)) return true;
     const target = targetOf(request);
     return target !== undefined && this.reach(target) > 0;
+  }
+
+  /** Whether `request` goes to a Unix socket of its own, whatever its URL says. */
+  detours({ socketPath }: RequestTarget): boolean {
+    return Boolean(socketPath) && socketPath !== this.#socketPath;
   }
 
   /** A URL on the server that `request` goes to; `undefined` when that cannot be told. */

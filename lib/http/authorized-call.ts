@@ -94,9 +94,12 @@ export function sendAuthorized<R>(
   return new AuthorizedCall(request, api, api.client.life(asked)).start(asked);
 }
 
-/** The client whose allowed origin covers most of `target`. */
-export function clientFor(target: URL | undefined, clients: Iterable<ApiClient>): ApiClient | undefined {
-  const ranked = [...clients].map((api) => ({ api, reach: target ? api.origins.reach(target) : 0 }));
+/** The client whose allowed origin covers most of where `request` goes. */
+export function clientFor(request: RequestTarget, clients: Iterable<ApiClient>): ApiClient | undefined {
+  const target = targetOf(request);
+  const reachOf = ({ origins }: ApiClient) =>
+    target && !origins.detours(request) ? origins.reach(target) : 0;
+  const ranked = [...clients].map((api) => ({ api, reach: reachOf(api) }));
   return ranked.filter(({ reach }) => reach > 0).sort((a, b) => b.reach - a.reach)[0]?.api;
 }
 
@@ -146,7 +149,9 @@ class AuthorizedCall<R> {
   #checkTarget(): void {
     const { client, origins } = this.#api;
     const { config } = this.#request;
-    if (!origins.allow(config)) throw new OriginNotAllowedError(client.name, targetOf(config)?.origin);
+    if (origins.allow(config)) return;
+    const origin = origins.detours(config) ? `unix:${config.socketPath}` : targetOf(config)?.origin;
+    throw new OriginNotAllowedError(client.name, origin);
   }
 
   #conclude(credentials: Credentials, answer: ApiAnswer<R>): R | Promise<R> {

@@ -11,7 +11,6 @@ import axios, {
 import { EMPTY, merge, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { checked } from '../core/request-snapshot.js';
-import { targetOf } from './allowed-origins.js';
 import { clientFor, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { followRedirect } from './redirects.js';
@@ -59,7 +58,7 @@ export interface ApiClients {
 export function interceptTokens(instance: AxiosInstance, clients: ApiClients, client?: string): () => void {
   const own = client === undefined ? undefined : clients.get(client);
   const select = (config: Config, name: string | undefined): ApiClient | undefined =>
-    name === undefined ? (own ?? clientFor(targetOf(config), clients.all())) : clients.get(name);
+    name === undefined ? (own ?? clientFor(config, clients.all())) : clients.get(name);
   let attached = true;
   const wrap = (config: Config): Config => {
     const asked = sealOAuth(config);

@@ -1,12 +1,14 @@
 import { EMPTY, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { OriginNotAllowedError } from '../core/errors.js';
+import { checked } from '../core/request-snapshot.js';
 import { targetOf, type RequestTarget } from './allowed-origins.js';
 import { Credentials, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, OutgoingRequest } from './authorized-call.js';
 import type { FetchTransport } from './fetch-transport.js';
 import { nextHop, type Hop } from './redirects.js';
 import { readable } from './refusals.js';
+import { SealedTokenRequest } from './request-config.js';
 import { markRefused } from './sealing.js';
 
 /** A function of fetch's own signature. */
@@ -34,12 +36,14 @@ export interface FetchParts {
 export function authorizedFetch(parts: FetchParts): Fetch {
   const { api, baseURL, other } = parts;
   return async (input, given) => {
+    const sealed = given?.oauth && SealedTokenRequest.of(given.oauth); // before anything that waits
     const isPath = typeof input === 'string' && baseURL !== undefined;
     const written = typeof input === 'object' && 'url' in input ? input.url : String(input);
     const target = isPath ? { baseURL, url: written } : { url: written };
     const url = targetOf(target);
     if (url === undefined) throw new OriginNotAllowedError(api.client.name);
-    const { oauth, ...init } = await initOf(written, input, given);
+    const { oauth: _, ...init } = await initOf(written, input, given);
+    const oauth = sealed ? checked(api.client.name, SealedTokenRequest.open(sealed)) : sealed;
     if (oauth && oauth.client !== undefined && oauth.client !== api.client.name) {
       const { client, ...asked } = oauth;
       return (await other(client))(url, { ...init, oauth: asked });
@@ -53,6 +57,7 @@ export function authorizedFetch(parts: FetchParts): Fetch {
 /** What is asked for in the form of `init`, with a body that can be sent again unless it is a stream. */
 async function initOf(written: string, ...[input, given]: Parameters<Fetch>): Promise<RequestInit> {
   const init: RequestInit = given instanceof Request ? {} : { ...given };
+  if (init.headers) init.headers = new Headers(init.headers); // the caller may change its own meanwhile
   let request = given instanceof Request ? given : undefined;
   if (typeof input === 'object' && 'url' in input)
     request = new Request(input instanceof Request ? input : new Request(written, input), given);

@@ -26,16 +26,17 @@ const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketP
  *
  * @param credentials what the request carries; without any only the client's certificate is looked after, which
  * goes no further than a token
- * @param own the caller's own, which runs first
+ * @param own the caller's own, which runs first, and without sight of the credentials
  */
 export function followRedirect(
   { origins, header, inside, outside }: Reach,
   credentials: Credentials | undefined,
   own: BeforeRedirect | undefined,
-  ...[options, ...rest]: Parameters<BeforeRedirect>
+  ...[options, answer, sent]: Parameters<BeforeRedirect>
 ): void {
   const before = targetIn(options);
-  own?.(options, ...rest);
+  if (credentials && own) for (const shown of [options, sent]) setCredentials(shown, header, undefined);
+  own?.(options, answer, sent);
   const href = String(options['href']);
   const moved = targetIn(options) !== before || !URL.canParse(href);
   if (credentials) credentials.astray ||= moved;

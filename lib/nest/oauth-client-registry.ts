@@ -72,7 +72,7 @@ export class OAuthClientRegistry {
       onCertificateReplaced: () => client.renew(),
     });
     const client = OAuthClient.create({ name, endpoint, options, runtime: this.runtime });
-    const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins);
+    const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins, options.http?.['socketPath']);
     const tokenHeader = new TokenHeader(options.tokenHeader);
     const distrusted = `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so that the answer counts as accepted. Have it return true or false.`;
     const refusals = new Refusals(options.unauthorized, () => warn(distrusted));

@@ -34,7 +34,7 @@ export function nearValues(text: string, values: readonly string[]): string[] {
 
 /** A name as the most forgiving server reads it: without case, look-alikes, punctuation, and what PHP, Rack or qs take for an index. */
 export function plainName(name: string): string {
-  const [base = ''] = /[^[\]]+/.exec(name.normalize('NFKD').toUpperCase().toLowerCase()) ?? [];
+  const [base = ''] = /[^[\]]*[a-z0-9][^[\]]*/.exec(name.normalize('NFKD').toUpperCase().toLowerCase()) ?? [];
   return base.replace(/[^a-z0-9]/g, '');
 }
 
