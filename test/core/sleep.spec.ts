@@ -109,9 +109,9 @@ describe.each(WAYS)('A process that sleeps in the middle of a token request (%s)
     const waiting = one.client.getToken();
     await one.clock.advance(200);
     one.clock[way](20_000);
-    two.endpoint.next({ token: { value: 'of the other instance' } });
+    two.endpoint.next({ token: { value: 'of-the-other-instance' } });
     await two.token();
-    expect((await one.clock.until(waiting)).value).toBe('of the other instance');
+    expect((await one.clock.until(waiting)).value).toBe('of-the-other-instance');
     expect([one.endpoint.posts, two.endpoint.posts]).toEqual([1, 1]);
   });
 
