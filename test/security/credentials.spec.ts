@@ -53,7 +53,7 @@ describe('Credentials', () => {
           expect(sent.filter(([name]) => plain(name) === 'granttype')).toHaveLength(1);
           expect(sent.filter(([name]) => plain(name) === 'clientid').length).toBeLessThan(2);
         }),
-        { numRuns: 80 },
+        { numRuns: 80, examples: [[{ ' [grant_type] ': 'evil' }]] },
       );
     },
   );
