@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { OAuthClientError } from 'nestjs-oauth-client';
 import { inspect } from 'node:util';
 import { Application } from '../support/application.js';
@@ -39,47 +38,6 @@ describe('Answers are not trusted', () => {
       }
     },
   );
-
-  it('84. Whatever JSON a token endpoint answers, callers get a token or a typed error that blames the server', async () => {
-    const names = [
-      'access_token',
-      'token_type',
-      'expires_in',
-      'expires_at',
-      'scope',
-      'error',
-      'error_description',
-      '__proto__',
-      'x',
-    ];
-    const value = fc.oneof(
-      fc.jsonValue({ maxDepth: 2 }),
-      fc.constantFrom(
-        'Bearer',
-        'a\r\nb: c',
-        '\u001b[2J',
-        Number.POSITIVE_INFINITY,
-        -1,
-        'DPoP',
-        '9'.repeat(400),
-      ),
-    );
-    const body = fc.dictionary(fc.constantFrom(...names), value);
-    await fc.assert(
-      fc.asyncProperty(body, fc.constantFrom(200, 201, 400, 401, 503), async (members, status) => {
-        const api = await Application.withServer({ retry: { attempts: 1 } });
-        api.server.alwaysRespond({ status, body: members });
-        const outcome: unknown = await api.token().catch((error: unknown) => error);
-        if (outcome instanceof OAuthClientError) {
-          expect(outcome.message).not.toMatch(/unexpectedly|[\p{Cc}\p{Cf}]/u);
-          expect(outcome.message.length).toBeLessThan(1_500);
-        } else expect(inspect(outcome)).toMatch(/^AccessToken\(/);
-        expect(api.posts).toBe(1);
-        expect(({} as Record<string, unknown>)['x']).toBeUndefined();
-      }),
-      { numRuns: 80 },
-    );
-  });
 
   it.each([
     ['a user name', (url: string) => url.replace('//', '//user:pass@')],

@@ -1,7 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { Application } from '../support/application.js';
-import { Recorder } from '../support/recorder.js';
 import { CLIENT_ID, CLIENT_SECRET } from '../support/server.js';
 
 const TAKEN = ['grant_type', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type', 'refresh_token', 'assertion', 'subject_token', 'actor_token']; // prettier-ignore
@@ -54,26 +53,10 @@ describe('Credentials', () => {
           expect(sent.filter(([name]) => plain(name) === 'granttype')).toHaveLength(1);
           expect(sent.filter(([name]) => plain(name) === 'clientid').length).toBeLessThan(2);
         }),
-        { numRuns: 80 },
+        { numRuns: 80, examples: [[{ ' [grant_type] ': 'evil' }]] },
       );
     },
   );
-
-  it('31. 43. No redirect from the token endpoint takes credentials along, whatever its status and target', async () => {
-    const evil = await Recorder.start();
-    const targets = [`${evil.origin}/token`, `//127.0.0.1:${evil.port}/`, '/oauth/token', '/other', '', '::'];
-    const status = fc.constantFrom(300, 301, 302, 303, 305, 307, 308, 399);
-    await fc.assert(
-      fc.asyncProperty(status, fc.constantFrom(...targets), async (code, location) => {
-        const api = await Application.withServer({ tokenEndpointAuthMethod: 'client_secret_post' });
-        api.server.alwaysRespond({ status: code, headers: { location } });
-        expect(await api.failure()).toMatchObject({ code: 'token_response_invalid', retryable: false });
-        expect(api.posts).toBe(1);
-        expect(evil.requests).toHaveLength(0);
-      }),
-      { numRuns: 40 },
-    );
-  });
 
   it('66. No secret stands in a URL of any request', async () => {
     const api = await Application.withServer({ tokenEndpointAuthMethod: 'client_secret_post' });

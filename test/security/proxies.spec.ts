@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
 import { Agent } from 'node:https';
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
 import { Application } from '../support/application.js';
@@ -42,32 +41,6 @@ const seenBy = ({ seen }: ConnectProxy) =>
   ).length;
 
 describe('Through a proxy', () => {
-  it('83. A proxy that opens its tunnel learns where it leads, and nothing else', async () => {
-    const { api, proxy, server } = await behind({});
-    expect((await api.get('/api-path')).status).toBe(200);
-    const { host } = new URL(server.url);
-    expect(new Set(proxy.requestLines)).toEqual(new Set([`CONNECT ${host}`]));
-    expect(seenBy(proxy)).toBe(0);
-  });
-
-  it('83. Whatever a proxy answers in place of a tunnel, it gets no credentials and its answer is not the server’s', async () => {
-    const status = fc.oneof(
-      fc.constant('drop' as const),
-      fc.constantFrom(201, 204, 302, 400, 401, 403, 407, 429, 502, 503),
-    );
-    await fc.assert(
-      fc.asyncProperty(status, async (instead) => {
-        const { api, proxy, server } = await behind({ instead });
-        expect(await api.failure(api.get('/api-path'))).toMatchObject({
-          code: 'authorization_server_unavailable',
-        });
-        expect(server.requests).toHaveLength(0);
-        expect(seenBy(proxy)).toBe(0);
-      }),
-      { numRuns: 12 },
-    );
-  });
-
   it('83. A proxy that leads the tunnel to a server of its own gets no credentials, since its certificate is another’s', async () => {
     const { api, proxy, server } = await behind({}, other);
     expect(await api.failure(api.get('/api-path'))).toMatchObject({
