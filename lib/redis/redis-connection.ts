@@ -18,6 +18,7 @@ const OWN_DEFAULTS = {
   reconnectOnError: ({ message }: Error) => message.startsWith('READONLY'),
   // It needs INFO, and a round trip; a Redis that is still loading says so itself.
   enableReadyCheck: false,
+  socketTimeout: 5_000,
   disconnectTimeout: 100,
 };
 
@@ -111,13 +112,11 @@ export class RedisConnection {
   }
 
   #connection(redis: RedisOptions | string): Redis {
-    // A connection that is half open answers nothing, and is not noticed otherwise.
-    const defaults = { ...OWN_DEFAULTS, socketTimeout: Math.max(CONNECT_MS, 2 * this.#timeoutMs) };
     const own =
       typeof redis === 'string'
-        ? new Redis(redis, defaults)
+        ? new Redis(redis, OWN_DEFAULTS)
         : new Redis({
-            ...defaults,
+            ...OWN_DEFAULTS,
             enableReadyCheck: Boolean(redis.sentinels), // there it makes sure of the server's role
             ...redis,
             replyMapping: 'legacy',
