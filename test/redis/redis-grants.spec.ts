@@ -90,7 +90,9 @@ describeWithRedisServers('Refresh tokens in a Redis that loses them', () => {
     const replica = await RedisServer.start(...(connected ? ['--replicaof', `127.0.0.1 ${redis.port}`] : []));
     closing({ close: () => replica.stop() });
     while (connected && !(await redis.admin.info('replication')).includes('state=online')) await sleep(20);
-    const app = await start(storeOn(redis.port, { waitForReplicas: 1 }));
+    const app = await start(
+      storeOn(redis.port, { waitForReplicas: 1, ...(connected && { timeoutMs: 2_000 }) }),
+    );
     for (let round = 1; round <= (connected ? 5 : 2); round++) {
       await app.token({ forceRefresh: true });
       const [key] = await redis.admin.keys('*.grant');
