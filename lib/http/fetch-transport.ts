@@ -15,6 +15,8 @@ export interface FetchRoute {
   readonly http: Record<string, unknown>;
   readonly material: TlsMaterial | undefined;
   readonly origins: AllowedOrigins;
+  /** Whether a URL is http that does not leave this machine, and so goes through no proxy. */
+  readonly staysHere: (url: string) => boolean;
 }
 
 /** What Axios takes and fetch cannot: to ignore it could send a request past a proxy or a check. */

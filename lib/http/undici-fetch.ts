@@ -2,14 +2,12 @@ import type { SecureContextOptions } from 'node:tls';
 import { Agent, ProxyAgent, fetch, type Dispatcher } from 'undici';
 import type { FetchRoute, FetchTransport } from './fetch-transport.js';
 
-const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
-
 /**
  * Sends by undici, with the client's certificate to its allowed origins and through its proxy. By undici's own fetch,
  * since Node's may be of a version that does not get along with undici's agents.
  */
 export function fetchByUndici(route: FetchRoute, proxy: URL | undefined): FetchTransport {
-  const { material, origins } = route;
+  const { material, origins, staysHere } = route;
   const dispatcherWith = (tls: SecureContextOptions | undefined): Dispatcher => {
     if (proxy === undefined) return new Agent(tls && { connect: tls });
     return new ProxyAgent({ uri: proxy.href, ...(tls && { requestTls: tls }) });
@@ -18,7 +16,7 @@ export function fetchByUndici(route: FetchRoute, proxy: URL | undefined): FetchT
   const foreign = proxy ? dispatcherWith(undefined) : direct;
   let [generation, own] = [material?.generation, dispatcherWith(material?.options)];
   const dispatcherFor = (url: URL): Dispatcher => {
-    if (url.protocol === 'http:' && LOOPBACK.test(url.hostname)) return direct;
+    if (staysHere(url.href)) return direct;
     if (origins.reach(url) === 0) return foreign;
     if (generation !== material?.generation) {
       own.close().catch(() => undefined); // after the requests under way, whose own failures their callers see

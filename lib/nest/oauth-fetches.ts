@@ -3,6 +3,7 @@ import { ModulesContainer } from '@nestjs/core';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { authorizedFetch, type Fetch } from '../http/fetch-binding.js';
 import { fetchTransport } from '../http/fetch-transport.js';
+import { isLoopback } from '../options/option-schema.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 
 /** The fetch functions of the clients, one each for the whole module. */
@@ -36,7 +37,8 @@ export class OAuthFetches implements OnModuleInit {
     const { http = {}, baseURL } = api.options;
     const { origins, material } = api;
     try {
-      const transport = await fetchTransport({ client: name, http, baseURL, origins, material });
+      const route = { client: name, http, baseURL, origins, material, staysHere: isLoopback };
+      const transport = await fetchTransport(route);
       const other = (client: string) => this.fetch(client);
       return authorizedFetch({ api, baseURL, headers: http['headers'], transport, other });
     } catch (error) {
