@@ -2,15 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { EMPTY, type Subscription, catchError, defer, exhaustMap, take, timer } from 'rxjs';
 import type { Clock } from './clock.js';
 import { MemoryTokenStore } from './memory-token-store.js';
+import { SCOPE_CHARACTERS, TOKEN_CHARACTERS } from './token-request.js';
 import type { LockOutcome, StoredToken, TokenStore } from './token-store.js';
 
 const PROBE_INTERVAL_MS = 1_000;
-/** What texts in an entry may be: those that are shown, the token, and others by name. */
+/** What texts in an entry may be: those that are shown, and others by name. */
 const SHOWN = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]{0,2048}$/u;
-const TOKEN = /^[\x21-\x7e]+$/;
 const MEMBERS: Readonly<Record<string, RegExp>> = {
   tokenType: /^(Bearer|DPoP)$/,
-  scope: /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/,
+  scope: SCOPE_CHARACTERS,
   refreshToken: /./,
   client: SHOWN,
   error: SHOWN,
@@ -201,7 +201,7 @@ function isSound(key: string, entry: unknown): entry is StoredToken {
   } = Object(entry) as Members;
   const { message, status = 0, ...texts } = Object(failure) as Members;
   const isFailure = /\.(failure|rejection)$/.test(key);
-  const content = isFailure ? [message, SHOWN] : [value, TOKEN];
+  const content = isFailure ? [message, SHOWN] : [value, TOKEN_CHARACTERS];
   if (isFailure !== 'failure' in Object(entry) || !fits(content)) return false;
   if (![issuedAt, expiresAt, status].every(Number.isFinite) || Object(details) !== details) return false;
   const members = Object.entries({ tokenType, ...others, ...texts }).filter(

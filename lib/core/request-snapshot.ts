@@ -1,5 +1,5 @@
 import { OAuthConfigurationError } from './errors.js';
-import type { TokenRequest } from './token-request.js';
+import { SCOPE_CHARACTERS, type TokenRequest } from './token-request.js';
 
 /** What a caller passed, as it was then, and what is wrong with it. */
 export interface RequestSnapshot {
@@ -63,7 +63,7 @@ function textOf(value: unknown): string | undefined {
 
 function scopeOf(value: unknown): string | undefined {
   const scope = textOf(value);
-  return scope !== undefined && /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/.test(scope) ? scope : undefined;
+  return scope !== undefined && SCOPE_CHARACTERS.test(scope) ? scope : undefined;
 }
 
 function textsOf(value: unknown): unknown {

@@ -44,6 +44,11 @@ export function isPlain({ scope, audience, resource, parameters, subjectToken }:
   return (scope ?? audience ?? resource ?? parameters ?? subjectToken) === undefined;
 }
 
+/** The characters of a scope, blanks included (RFC 6749 §3.3). */
+export const SCOPE_CHARACTERS = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+/** The characters of a token that a header can carry. */
+export const TOKEN_CHARACTERS = /^[\x21-\x7e]+$/;
+
 /** Scope values without duplicates (RFC 6749 §3.3). */
 export function scopeValues(scope: string | undefined): string[] {
   return [...new Set(scope?.split(' ').filter((value) => value !== ''))];

@@ -5,8 +5,7 @@ import type { AxiosInstance, CreateAxiosDefaults } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
 import { interceptTokens } from '../http/axios-binding.js';
 import { createInstance } from '../http/axios-instance.js';
-import { sealedAtOnce } from '../http/sealing.js';
-import { SealedProxy, sealAgent } from '../http/sealing.js';
+import { SealedProxy, sealAgent, sealedAtOnce } from '../http/sealing.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 

@@ -1,7 +1,8 @@
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenResponseError } from '../core/errors.js';
 import { KINDS, isLoopback, isSecure } from '../options/option-schema.js';
 import type { KnownServer, ProtocolParts } from './protocol.js';
-import { parseObject, requireAnswer, type Members } from './token-response.js';
+import type { Members } from './token-members.js';
+import { parseObject, requireAnswer } from './token-response.js';
 
 const TTL_MS = 3_600_000;
 /** When a refresh has failed, the old document serves this much longer before the next one. */

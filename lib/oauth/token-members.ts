@@ -1,7 +1,8 @@
 import { isRecord } from '../options/option-schema.js';
 import { recordOf } from '../options/sent-values.js';
 
-type Members = Record<string, unknown>;
+/** The members of a JSON object or a form. */
+export type Members = Record<string, unknown>;
 
 /** Numbers below are lifetimes in seconds; as of this one moments in seconds, and as of the next in milliseconds. */
 const FIRST_EPOCH_S = 1e9;

@@ -1,12 +1,12 @@
 import { TokenRequestError, TokenResponseError } from '../core/errors.js';
 import { redacted, serverText } from '../core/server-text.js';
+import { SCOPE_CHARACTERS, TOKEN_CHARACTERS } from '../core/token-request.js';
 import type { AccessTokenType, StoredToken } from '../core/token-store.js';
+import { isRecord } from '../options/option-schema.js';
 import { isEncodingSensitive } from './credentials.js';
 import { unavailableNow } from './outage.js';
 import type { ProtocolParts } from './protocol.js';
-import { detailsOf, failureText, memberNames, parseBody, timeLeft } from './token-members.js';
-
-export type Members = Record<string, unknown>;
+import { detailsOf, failureText, memberNames, parseBody, timeLeft, type Members } from './token-members.js';
 
 /** The token request that is answered. */
 interface SentForm {
@@ -87,7 +87,7 @@ export function tokenFrom(
   const { refresh_token: next } = members;
   const value = tokenIn(members) ?? '';
   // A token that cannot stand in a header would otherwise fail every API request, one by one.
-  if (!/^[\x21-\x7e]+$/.test(value)) throw invalid(client, 'has an access_token that no header can carry');
+  if (!TOKEN_CHARACTERS.test(value)) throw invalid(client, 'has an access_token that no header can carry');
   const tokenType = options.dpop ? 'DPoP' : 'Bearer';
   const named = tokenTypeOf(parts, members);
   const remedy = 'if it is a Bearer token, say so with readTokenResponse';
@@ -126,8 +126,7 @@ function scopeOf(
   granted: unknown,
 ): string | null {
   if (typeof granted !== 'string') return form.get('scope');
-  if (granted.length <= MAX_SCOPE && /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/.test(granted))
-    return redacted(granted, secrets);
+  if (granted.length <= MAX_SCOPE && SCOPE_CHARACTERS.test(granted)) return redacted(granted, secrets);
   hint(parts, 'a scope with other characters than RFC 6749 allows, or too many; it is not recorded');
   return null;
 }
@@ -229,7 +228,5 @@ function parseJson(text: string): unknown {
 }
 
 function asObject(value: unknown): Members | undefined {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Members)
-    : undefined;
+  return isRecord(value) ? value : undefined;
 }
