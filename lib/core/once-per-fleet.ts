@@ -161,7 +161,7 @@ export class OncePerFleet {
     }
   }
 
-  /** Who asks does not hold the others up for long, and takes what one of them gets meanwhile. */
+  /** A token that another instance gets while this one is asking, taken from the store. */
   #others({ keys, acceptable }: FleetTask): Observable<AcquiredToken> {
     if (keys.grantKey !== undefined) return NEVER; // nobody else may ask, and an answer that is lost is a grant that is lost
     return timer(POLL_BUSY_MAX_MS, POLL_BUSY_MAX_MS, this.#clock.scheduler).pipe(

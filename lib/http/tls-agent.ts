@@ -4,7 +4,7 @@ import { isExempt, openTunnel } from './tunnel.js';
 
 type Connect = Parameters<Agent['createConnection']>;
 
-/** A client's certificate, key and authorities. Whoever replaces them counts the generation up. */
+/** A client's certificate, key and authorities. Each replacement raises the generation by one. */
 export interface TlsMaterial {
   options: SecureContextOptions;
   generation: number;
