@@ -191,7 +191,8 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     }
     if (config.data instanceof FormData) this.#fixBoundary(headers);
     copy.headers = headers;
-    const outside = routes.lay(copy, () => origins.siteOf(config), this.#adapter);
+    let outside = config.httpsAgent as Agent | undefined;
+    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.#adapter);
     const reach = { origins, header: tokenHeader, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
       followRedirect(reach, credentials, config.beforeRedirect, ...redirect);

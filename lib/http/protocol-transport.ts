@@ -46,7 +46,7 @@ export function httpTransport(
   const send = async (request: AxiosRequestConfig<string>): Promise<Response> => {
     const { proxy, httpsAgent, httpVersion, adapter } = http as AxiosRequestConfig;
     const route = { proxy, httpsAgent, httpVersion, adapter } as AxiosRequestConfig;
-    routes.lay(route, () => new URL(request.url ?? ''));
+    if (routes.areNeeded || proxy) routes.lay(route, new URL(request.url ?? ''));
     try {
       const response = await instance.request<string>({ ...request, ...route });
       refuseProxyAnswer(response.request);
@@ -68,7 +68,7 @@ export function httpTransport(
 export function loginClient(client: string, http: CreateAxiosDefaults, routes: Routes): AxiosInstance {
   const instance = createInstance(client, { ...http, ...BOUNDS });
   instance.interceptors.request.use((config) => {
-    routes.lay(config, () => targetOf(config));
+    if (routes.areNeeded || config.proxy) routes.lay(config, targetOf(config));
     return config;
   });
   instance.interceptors.response.use((response) => {

@@ -15,7 +15,7 @@ export class Routes {
   readonly #staysHere: (url: string) => boolean;
   readonly #environment = environmentProxy('https');
   /** Whether requests that name no proxy themselves have to be looked at. */
-  readonly #areNeeded: boolean;
+  readonly areNeeded: boolean;
   readonly #agents = new WeakMap<object, LruMap<TlsAgent>>();
 
   /** @param staysHere whether a URL is http that does not leave this machine, and so goes through no proxy */
@@ -23,25 +23,18 @@ export class Routes {
     this.#client = client;
     this.#material = material;
     this.#staysHere = staysHere;
-    this.#areNeeded = Boolean(material ?? this.#environment ?? environmentProxy('http'));
+    this.areNeeded = Boolean(material ?? this.#environment ?? environmentProxy('http'));
   }
 
   /**
-   * Gives a request that is about to be sent its agent and its proxy.
+   * Gives a request that is about to be sent to `site` its agent and its proxy.
    *
-   * @param siteOf where it goes; asked only if that matters
    * @returns the agent to go on with where the client's certificate must not go
    * @throws {OAuthConfigurationError} if the certificate could not be presented
    */
-  lay(
-    config: AxiosRequestConfig,
-    siteOf: () => URL | undefined,
-    adapter = config.adapter,
-  ): Agent | undefined {
+  lay(config: AxiosRequestConfig, site: URL | undefined, adapter = config.adapter): Agent | undefined {
     const { proxy, httpVersion } = config;
     const given = config.httpsAgent as Agent | undefined;
-    if (!this.#areNeeded && !proxy) return given;
-    const site = siteOf();
     // An agent with a certificate of its own was chosen for that.
     const material = given?.options?.cert || given?.options?.pfx ? undefined : this.#material;
     const hasAgents = (httpVersion ?? 1) === 1 && !isFetch(adapter ?? axios.defaults.adapter);
