@@ -49,6 +49,11 @@ export const SCOPE_CHARACTERS = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 /** The characters of a token that a header can carry. */
 export const TOKEN_CHARACTERS = /^[\x21-\x7e]+$/;
 
+/** Whether a value has members by name, as an object of JSON has. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** Scope values without duplicates (RFC 6749 §3.3). */
 export function scopeValues(scope: string | undefined): string[] {
   return [...new Set(scope?.split(' ').filter((value) => value !== ''))];

@@ -14,7 +14,7 @@ import { connectClient } from './client-connection.js';
 import { clientsFromEnvironment, variableOf, type EnvironmentSource } from '../options/environment.js';
 import { moduleProblemsOf, type OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
-import { isRecord } from '../options/option-schema.js';
+import { isRecord } from '../core/token-request.js';
 import { problemsOf } from '../options/problems.js';
 
 /** A client with everything that belongs to it. */

@@ -4,11 +4,10 @@ import {
   TokenRequestError,
   TokenResponseError,
 } from '../core/errors.js';
-import { mergeTokenRequests, type TokenEndpoint } from '../core/token-request.js';
+import { isRecord, mergeTokenRequests, type TokenEndpoint } from '../core/token-request.js';
 import type { TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
 import type { RequestTokenContext, RequestedToken } from '../options/request-token.js';
-import { isRecord } from '../options/option-schema.js';
 import { ClientCertificate } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
 import { requireAnswer, tokenFrom } from './token-response.js';

@@ -1,4 +1,4 @@
-import { isRecord } from '../options/option-schema.js';
+import { isRecord } from '../core/token-request.js';
 import { recordOf } from '../options/sent-values.js';
 
 /** The members of a JSON object or a form. */

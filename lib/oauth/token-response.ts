@@ -1,8 +1,7 @@
 import { TokenRequestError, TokenResponseError } from '../core/errors.js';
 import { redacted, serverText } from '../core/server-text.js';
-import { SCOPE_CHARACTERS, TOKEN_CHARACTERS } from '../core/token-request.js';
+import { SCOPE_CHARACTERS, TOKEN_CHARACTERS, isRecord } from '../core/token-request.js';
 import type { AccessTokenType, StoredToken } from '../core/token-store.js';
-import { isRecord } from '../options/option-schema.js';
 import { isEncodingSensitive } from './credentials.js';
 import { unavailableNow } from './outage.js';
 import type { ProtocolParts } from './protocol.js';

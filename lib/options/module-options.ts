@@ -1,8 +1,8 @@
 import type { Clock } from '../core/clock.js';
+import { isRecord } from '../core/token-request.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from './client-options.js';
 import { nearest } from './nearest.js';
-import { isRecord } from './option-schema.js';
 
 /** What `OAuthClientModule.forRoot()` takes. */
 export interface OAuthClientModuleOptions {

@@ -1,3 +1,4 @@
+import { isRecord } from '../core/token-request.js';
 import { HMAC_ALGORITHMS, KEY_OF, TOKEN_ENDPOINT_AUTH_METHODS } from './client-options.js';
 import type { OAuthClientOptions } from './client-options.js';
 import { nearGrantType, nearValues } from './nearest.js';
@@ -174,10 +175,6 @@ function oneOf(values: readonly string[]): OptionKind {
     return `must be one of ${values.join(', ')}${near && `; did you mean ${near}?`}`;
   };
   return { accepts: (value) => values.includes(value as string), says, read: String, values };
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 export function isSecure(url: string): boolean {

@@ -1,6 +1,6 @@
 import type { TokenLifeOptions } from '../core/flight-context.js';
+import { isRecord } from '../core/token-request.js';
 import type { OAuthClientOptions, UnauthorizedOptions } from './client-options.js';
-import { isRecord } from './option-schema.js';
 
 const DEFAULTS = {
   clientId: '',
