@@ -20,6 +20,8 @@ export interface TokenLifeOptions {
 /** What all tokens of one client share. */
 export interface FlightContext {
   readonly client: string;
+  /** Whom events are about: the client, and its tenant if it has them. */
+  readonly about: { readonly client: string; readonly tenant?: string };
   readonly options: TokenLifeOptions;
   readonly clock: Clock;
   readonly endpoint: TokenEndpoint;
@@ -29,7 +31,8 @@ export interface FlightContext {
   /** Errors every flight when the module shuts down. */
   readonly closed$: Observable<never>;
   readonly events$: Subject<OAuthClientEvent>;
-  tokenRequests: number;
+  /** Counts the client's token requests, those of all its tenants together. */
+  readonly sent: { tokenRequests: number };
   /** This instance did not hear from the authorization server last time, or later than another one. */
   ailing: boolean;
   /** The pause that the authorization server asked for with `Retry-After`: it holds for all tokens of the client. */

@@ -57,6 +57,12 @@ export function asOAuthClientError(reason: unknown, client: string): OAuthClient
   return new AuthorizationServerUnavailableError(message, { client, cause: reason });
 }
 
+/** Whether credentials were refused. Servers do not agree on how to say so (RFC 6749 §5.2 asks for `invalid_client`). */
+export function refusesCredentials(error: unknown): error is TokenRequestError {
+  if (!(error instanceof TokenRequestError)) return false;
+  return [undefined, 'invalid_client'].includes(error.error) || [401, 403].includes(error.status);
+}
+
 /** The server, or what else a flight waits for, took longer than a flight may. */
 export function tooLate(client: string, what: string, whose = 'authorization server'): OAuthClientError {
   const message = `The ${whose} of OAuth client "${client}" ${what}.`;

@@ -65,4 +65,8 @@ export class LruMap<V> {
   values(): IterableIterator<V> {
     return this.#entries.values();
   }
+
+  entries(): IterableIterator<[string, V]> {
+    return this.#entries.entries();
+  }
 }

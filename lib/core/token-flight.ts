@@ -84,7 +84,7 @@ function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observa
   const onSend: OnSend = (presented) => {
     const { rejection } = turn;
     if (rejection && rejection.credentials === presented) throw rejection;
-    context.tokenRequests++;
+    context.sent.tokenRequests++;
     credentials = presented;
   };
   return askForToken(context, plan, turn, onSend).pipe(
@@ -94,8 +94,13 @@ function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observa
   );
 }
 
-function failed({ client, clock }: FlightContext, plan: FlightPlan, reason: unknown, credentials?: string) {
-  const error = asOAuthClientError(reason, client);
+function failed(
+  { client, about, clock }: FlightContext,
+  plan: FlightPlan,
+  reason: unknown,
+  credentials?: string,
+) {
+  const error = OAuthClientError.of(asOAuthClientError(reason, client), about.tenant);
   const pauseMs = pauseMsAfter(error, plan.failures + 1, clock.random());
   return new FlightFailure(error, momentOf(clock), pauseMs, credentials);
 }
@@ -219,6 +224,11 @@ export class SharedKey {
     this.#forgotten = tokenKeys(this.#context.endpoint, this.details)
       .then(({ key }) => this.#context.fleet.forget(key, value))
       .catch(() => undefined); // the next flight makes the keys again, and tells what is wrong with them
+  }
+
+  /** Resolves once what was dropped is gone from the store. */
+  get forgotten(): Promise<void> | undefined {
+    return this.#forgotten;
   }
 
   /** What the store holds, now or a moment ago. Asks nobody for a token. */

@@ -3,6 +3,7 @@ import type { Observable } from 'rxjs';
 import type { AccessToken, HeldToken } from './access-token.js';
 import { SleptError, elapsedMs, later, momentOf, type Moment } from './clock.js';
 import { errorDuring, type Pause } from './backoff.js';
+import { OAuthClientError } from './errors.js';
 import type { TokenRequestReason, TokenStatus } from './events.js';
 import type { FlightContext } from './flight-context.js';
 import { FlightFailure, asOAuthClientError } from './flight-failure.js';
@@ -21,7 +22,6 @@ export type Rejection = 'lagging' | 'superseded' | 'limited' | 'replaceable';
 
 /** The life of one token: one key of one client, from the first request through refreshes, failures and rejections. */
 export class TokenLife {
-  readonly client: string;
   readonly #context: FlightContext;
   readonly #key: SharedKey;
   #state = states.COLD;
@@ -30,9 +30,18 @@ export class TokenLife {
   #acceptedAt = Number.NEGATIVE_INFINITY;
 
   constructor(context: FlightContext, details: TokenRequestDetails) {
-    this.client = context.client;
     this.#context = context;
     this.#key = new SharedKey(context, details);
+  }
+
+  /** Whether it is one of that client's, or of that tenant's. */
+  isOf(context: FlightContext): boolean {
+    return this.#context === context;
+  }
+
+  /** Whether a flight is under way. */
+  get flying(): boolean {
+    return this.#state.refresh.kind === 'flying';
   }
 
   /** Whether a token was ever asked for. */
@@ -85,7 +94,7 @@ export class TokenLife {
   reject(rejected: AccessToken, sentAt = Number.POSITIVE_INFINITY): Rejection {
     const { held } = this.#state;
     if (held.kind === 'none' || held.token.token.value !== rejected.value) return 'superseded';
-    const { client, clock, events$, fleet } = this.#context;
+    const { about, clock, events$, fleet } = this.#context;
     const ageMs = elapsedMs(momentOf(clock), held.token.acquired);
     if ((held.standing === 'successor' || sentAt < this.#acceptedAt) && ageMs < LAG_MS) return 'lagging';
     const accepted = held.standing === 'accepted';
@@ -93,7 +102,7 @@ export class TokenLife {
     const limited = !rejections.allow(accepted);
     const unshared = accepted && rejections.repeated && !fleet.shared;
     const { expiresAt } = rejected;
-    events$.next({ type: 'token_rejected', client, reason: 'rejected', limited, unshared, expiresAt });
+    events$.next({ type: 'token_rejected', ...about, reason: 'rejected', limited, unshared, expiresAt });
     if (limited) return 'limited';
     this.drop('rejected');
     return 'replaceable';
@@ -101,20 +110,29 @@ export class TokenLife {
 
   /** Forgets the token in hand, here and in the store; one on its way is welcome. With `only`, just that token. */
   drop(reason: 'rejected' | 'forced', only?: AccessToken): void {
-    const { client, events$ } = this.#context;
+    const { about, events$ } = this.#context;
     const { held } = this.#state;
     const token = held.kind === 'token' ? held.token.token : undefined;
     if (only && token?.value !== only.value) return;
     this.#apply({ type: 'dropped', because: reason });
     this.#key.forget(token?.value);
-    const about = token && { expiresAt: token.expiresAt };
-    events$.next({ type: 'token_invalidated', client, reason, ...about });
+    const expiry = token && { expiresAt: token.expiresAt };
+    events$.next({ type: 'token_invalidated', ...about, reason, ...expiry });
   }
 
   /** Gives up whatever there is: the token in hand, one in the store, and one on its way. */
   giveUp(): void {
     this.drop('forced');
     this.#apply({ type: 'given_up', now: momentOf(this.#context.clock) });
+  }
+
+  /** Does so; resolves once the store has none of it either, also not from the flight under way. */
+  async forget(): Promise<void> {
+    const flight = this.#underWay(momentOf(this.#context.clock));
+    this.giveUp();
+    await flight?.promise.catch(() => undefined); // its callers see the failure
+    if (flight) this.#key.forget(undefined);
+    await this.#key.forgotten;
   }
 
   status(): TokenStatus {
@@ -184,8 +202,8 @@ export class TokenLife {
   }
 
   #takeOff(reason: TokenRequestReason, now: Moment): Flight {
-    const { client, clock, events$ } = this.#context;
-    const about = () => ({ client, reason, durationMs: clock.monotonic() - now.monotonic });
+    const { client, about: whom, clock, events$ } = this.#context;
+    const about = () => ({ ...whom, reason, durationMs: clock.monotonic() - now.monotonic });
     const acquired$ = defer(() => acquireToken(this.#context, this.#plan(flight, reason)));
     const token$: Observable<AccessToken> = acquired$.pipe(
       map((acquired) => {
@@ -199,7 +217,9 @@ export class TokenLife {
         // The process slept, and another flight took this one's place: its callers get what that one brings.
         if (cause instanceof SleptError) return this.#next(false);
         const failure = cause instanceof FlightFailure ? cause : undefined;
-        const error = failure ? failure.error : asOAuthClientError(cause, client);
+        const error = failure
+          ? failure.error
+          : OAuthClientError.of(asOAuthClientError(cause, client), whom.tenant);
         this.#apply(failure ? { type: 'crashed', flight, failure } : { type: 'abandoned', flight });
         const held = states.unexpired(this.#state, momentOf(clock));
         const kept = held && { expiresAt: held.token.token.expiresAt };

@@ -20,7 +20,8 @@ export function createInstance(client: string, defaults: CreateAxiosDefaults): A
   return instance;
 }
 
-async function valueOf(client: string, name: string, ask: () => unknown): Promise<string> {
+/** @throws {OAuthClientError} `credentials_unavailable` */
+export async function valueOf(client: string, name: string, ask: () => unknown): Promise<string> {
   const value = await new Promise((resolve) => resolve(ask())).catch(() => undefined);
   if (typeof value === 'string') return value;
   const message = `The function http.headers.${name} of OAuth client "${client}" failed, or returned no text: check it. What it threw is not shown, since it may hold credentials.`;

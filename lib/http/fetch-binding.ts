@@ -3,7 +3,7 @@ import { aborted$ } from '../core/aborted.js';
 import { OriginNotAllowedError } from '../core/errors.js';
 import { checked } from '../core/request-snapshot.js';
 import { targetOf, type RequestTarget } from './allowed-origins.js';
-import { Credentials, sendAuthorized } from './authorized-call.js';
+import { Credentials, forTenant, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, OutgoingRequest } from './authorized-call.js';
 import type { FetchTransport } from './fetch-transport.js';
 import { nextHop, type Hop } from './redirects.js';
@@ -17,11 +17,9 @@ export type Fetch = typeof globalThis.fetch;
 /** What a client's fetch is made of. */
 export interface FetchParts {
   readonly api: ApiClient;
-  /** Relative URLs are below it. */
-  readonly baseURL: string | undefined;
-  /** Default headers as Axios takes them, also by method. */
-  readonly headers: unknown;
   readonly transport: FetchTransport;
+  /** The same of a tenant's client. */
+  readonly partsOf: (api: ApiClient) => Promise<FetchParts>;
   /** The fetch of another client, which `init.oauth` may name. */
   readonly other: (client: string) => Promise<Fetch>;
 }
@@ -34,23 +32,30 @@ export interface FetchParts {
  * origins
  */
 export function authorizedFetch(parts: FetchParts): Fetch {
-  const { api, baseURL, other } = parts;
+  const { api, other, partsOf } = parts;
   return async (input, given) => {
     const sealed = given?.oauth && SealedTokenRequest.of(given.oauth); // before anything that waits
-    const isPath = typeof input === 'string' && baseURL !== undefined;
     const written = typeof input === 'object' && 'url' in input ? input.url : String(input);
-    const target = isPath ? { baseURL, url: written } : { url: written };
-    const url = targetOf(target);
-    if (url === undefined) throw new OriginNotAllowedError(api.client.name);
+    const targetFor = ({ client, defaults: { baseURL } }: ApiClient) => {
+      const target = typeof input === 'string' && baseURL ? { baseURL, url: written } : { url: written };
+      const url = targetOf(target);
+      if (url === undefined) throw new OriginNotAllowedError(client.name);
+      return [target, url] as const;
+    };
+    if (api.tenants === undefined) targetFor(api);
     const { oauth: _, ...init } = await initOf(written, input, given);
     const oauth = sealed ? checked(api.client.name, SealedTokenRequest.open(sealed)) : sealed;
     if (oauth && oauth.client !== undefined && oauth.client !== api.client.name) {
       const { client, ...asked } = oauth;
-      return (await other(client))(url, { ...init, oauth: asked });
+      return (await other(client))(targetFor(api)[1], { ...init, oauth: asked });
     }
-    const request = new FetchRequest(parts, target, url, init);
-    if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, api, oauth);
-    return (await request.send()).surface();
+    const isBare = oauth === false || new Headers(init.headers).has(api.tokenHeader.name);
+    const cancelled$ = init.signal ? aborted$(init.signal) : EMPTY;
+    return forTenant({ cancelled$ }, api, oauth || {}, isBare, async (own) => {
+      const request = new FetchRequest(own === api ? parts : await partsOf(own), ...targetFor(own), init);
+      if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, own, oauth);
+      return (await request.send()).surface();
+    });
   };
 }
 
@@ -81,7 +86,7 @@ class FetchRequest implements OutgoingRequest<Response> {
 
   constructor(parts: FetchParts, target: RequestTarget, url: URL, init: RequestInit) {
     const { method = 'GET', body = null } = init;
-    const headers = new Headers({ ...defaultHeaders(parts.headers, method) });
+    const headers = new Headers({ ...defaultHeaders(parts.api.defaults.headers, method) });
     for (const [name, value] of new Headers(init.headers)) headers.set(name, value);
     this.config = { ...target, method, data: body };
     this.#parts = parts;
@@ -165,7 +170,7 @@ function discard({ body }: Response): void {
 }
 
 /** The headers for one method among the defaults that Axios takes. */
-function defaultHeaders(given: unknown, method: string): Record<string, string> {
+export function defaultHeaders(given: unknown, method: string): Record<string, string> {
   const { common, [method.toLowerCase()]: own, ...rest } = (given ?? {}) as Record<string, object>;
   const all = Object.entries({ ...common, ...rest, ...own } as Record<string, unknown>);
   return Object.fromEntries(all.filter(([, value]) => typeof value !== 'object')) as Record<string, string>;

@@ -1,12 +1,14 @@
-import { globalAgent } from 'node:https';
+import { globalAgent, type Agent } from 'node:https';
+import type { CreateAxiosDefaults } from 'axios';
 import { AllowedOrigins } from '../http/allowed-origins.js';
 import type { ApiClient } from '../http/authorized-call.js';
 import { Refusals } from '../http/refusals.js';
 import { TokenHeader } from '../http/sealing.js';
-import type { TlsMaterial } from '../http/tls-agent.js';
+import { closeIdle } from '../http/tls-agent.js';
 import { systemClock } from '../core/clock.js';
-import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
+import { OAuthClientError, OAuthConfigurationError, ofTenant } from '../core/errors.js';
 import { OAuthClient, TokenRuntime } from '../core/oauth-client.js';
+import { TenantCache, Tenants } from '../core/tenants.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { mergeClientOptions, withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
@@ -15,13 +17,12 @@ import { clientsFromEnvironment, variableOf, type EnvironmentSource } from '../o
 import { moduleProblemsOf, type OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
 import { isRecord } from '../core/token-request.js';
+import { flatten } from '../options/option-schema.js';
 import { problemsOf } from '../options/problems.js';
 
 /** A client with everything that belongs to it. */
 export interface RegisteredClient extends ApiClient {
   readonly options: ResolvedClientOptions;
-  /** What fetch presents. */
-  readonly material: TlsMaterial | undefined;
 }
 
 /** All clients of one module instance, built once from valid options, and what they share. */
@@ -30,12 +31,14 @@ export class OAuthClientRegistry {
   readonly runtime: TokenRuntime;
   readonly shutdownGraceMs: number;
   readonly #clients = new Map<string, RegisteredClient>();
+  readonly #tenants: TenantCache<RegisteredClient>;
 
   /** @throws {OAuthConfigurationError} with every problem of every client */
   constructor(options: OAuthClientModuleOptions, store: TokenStore, environment: EnvironmentSource) {
     const clients = Object.entries(validClients(options, environment));
     this.runtime = new TokenRuntime(store, options.clock ?? systemClock);
     this.shutdownGraceMs = options.shutdownGraceMs ?? 5_000;
+    this.#tenants = new TenantCache(this.runtime, options.maxTenants ?? 1_000);
     this.logger.follow(this.runtime.events$);
     for (const [name, own] of clients) this.#clients.set(name, this.#register(name, own));
   }
@@ -54,9 +57,12 @@ export class OAuthClientRegistry {
   }
 
   #register(name: string, own: OAuthClientOptions): RegisteredClient {
-    const options = withDefaults(own);
-    const { clock } = this.runtime;
-    const warn = (message: string) => this.logger.warn(name, message);
+    const warned = new Set<string>();
+    const warn = (message: string) => {
+      if (!warned.has(message)) this.logger.warn(name, message);
+      warned.add(message);
+    };
+    const common = { sent: { tokenRequests: 0 }, warn };
     if (
       process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' ||
       globalAgent.options.rejectUnauthorized === false
@@ -64,21 +70,86 @@ export class OAuthClientRegistry {
       warn(
         `Client "${name}" accepts any server, so that its credentials and tokens can be read on the way: unset NODE_TLS_REJECT_UNAUTHORIZED and rejectUnauthorized, and trust the server's authority with tls.ca.`,
       );
+    const { tenants: ask, ...shared } = own;
+    if (ask === undefined) return this.#build(name, own, common);
+    const make = (tenant: string, answer: unknown) => {
+      const given = validTenant(name, tenant, shared, answer);
+      const made = this.#build(name, given, { ...common, tenant });
+      made.closers.push(() => this.#closeAgents(given, shared));
+      return made;
+    };
+    const source = { client: name, ask, make };
+    return this.#build(name, own, { ...common, tenants: new Tenants(source, this.#tenants, this.runtime) });
+  }
+
+  /** The agents that a tenant's options brought, unless others have them too. */
+  #closeAgents({ http }: OAuthClientOptions, shared: OAuthClientOptions): void {
+    const others = [shared, ...Array.from(this.#tenants.all(), ({ own }) => own.options)];
+    for (const agent of [http?.['httpAgent'], http?.['httpsAgent']] as (Partial<Agent> | undefined)[]) {
+      const isShared = others.some(
+        ({ http: other }) => other?.['httpAgent'] === agent || other?.['httpsAgent'] === agent,
+      );
+      if (agent?.freeSockets && !isShared) closeIdle({ freeSockets: agent.freeSockets });
+    }
+  }
+
+  #build(name: string, own: OAuthClientOptions, { warn, tenants, ...whose }: Common): RegisteredClient {
+    const options = withDefaults(own);
+    const { runtime } = this;
+    const { clock } = runtime;
     const { endpoint, dpop, routes, material } = connectClient({
       name,
       options,
       clock,
       warn,
-      onCertificateReplaced: () => client.renew(),
+      // Those in hand are bound to the one before.
+      onCertificateReplaced: () => {
+        for (const life of client.lives()) life.drop('forced');
+      },
     });
-    const client = OAuthClient.create({ name, endpoint, options, runtime: this.runtime });
+    const client = OAuthClient.create({ name, endpoint, options, runtime, tenants, ...whose });
     const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins, options.http?.['socketPath']);
     const tokenHeader = new TokenHeader(options.tokenHeader);
     const distrusted = `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so that the answer counts as accepted. Have it return true or false.`;
     const refusals = new Refusals(options.unauthorized, () => warn(distrusted));
     const rules = { origins, tokenHeader, refusals, unauthorizedRetry: options.unauthorized.retry };
-    return { client, ...rules, dpop, clock, options, routes, material };
+    const { http, baseURL } = options;
+    const defaults = { ...http, ...(baseURL !== undefined && { baseURL }) } as CreateAxiosDefaults;
+    const closers = [() => routes.close()];
+    return { client, ...rules, dpop, clock, options, routes, material, tenants, defaults, closers };
   }
+}
+
+/** What the tenants of a client have in common, and what makes a client one of a tenant, or one with tenants. */
+interface Common {
+  readonly warn: (message: string) => void;
+  readonly sent: { tokenRequests: number };
+  readonly tenant?: string;
+  readonly tenants?: Tenants<RegisteredClient>;
+}
+
+/** @throws {OAuthConfigurationError} with every problem of a tenant's options */
+function validTenant(
+  name: string,
+  tenant: string,
+  shared: OAuthClientOptions,
+  answer: unknown,
+): OAuthClientOptions {
+  const { tenants: _, prefetch: __, ...own } = isRecord(answer) ? answer : {};
+  const merged = mergeClientOptions(shared, own);
+  const problems = isRecord(answer) ? problemsOf(name, merged, (path) => path, own) : [];
+  if (!isRecord(answer)) problems.push(`Client "${name}": the options of a tenant must be an object.`);
+  for (const path of ['tenants', 'prefetch', 'http.transformRequest', 'http.transformResponse'])
+    if (flatten(Object(answer)).has(path))
+      problems.push(`Client "${name}": ${path} is no option of a tenant; set it on the client.`);
+  if (problems.length === 0) return merged;
+  throw OAuthClientError.of(
+    new OAuthConfigurationError(
+      problems.map((one) => ofTenant(one, tenant)),
+      name,
+    ),
+    tenant,
+  );
 }
 
 function validClients(

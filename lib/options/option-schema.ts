@@ -124,6 +124,7 @@ export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = {
   'unauthorized.when': KINDS.function,
   'unauthorized.retry': KINDS.boolean,
   prefetch: oneOf(['off', 'background', 'required']),
+  tenants: KINDS.function,
   http: KINDS.object,
   'http.headers': { ...KINDS.object, read: readQuery },
 };

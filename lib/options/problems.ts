@@ -35,8 +35,8 @@ interface Examined extends Signing {
 
 /** Whether an option breaks a rule. `value` is the option's, if it is of the right kind. */
 type Test = (examined: Examined, value: unknown, path: string) => boolean;
-/** The options that a rule is about, and the end of the sentence: what is wrong, and the remedy. `{path}` stands for another option's name. */
-type Rule = readonly [paths: readonly string[], isBroken: Test, says: string];
+/** The options that a rule is about, and the end of the sentence: what is wrong, and the remedy. `{path}` stands for another option's name. The last: whether a client's tenants may bring what it lacks. */
+type Rule = readonly [paths: readonly string[], isBroken: Test, says: string, isForTenants?: boolean];
 type Label = (path: string) => string;
 
 /** Axios knows what its members are. */
@@ -94,8 +94,9 @@ const RULES: readonly Rule[] = [
   [PROTOCOL_OPTIONS, ({ given, own }, _, path) => given.has('requestToken') && own.has(path), 'is not used with {requestToken}; remove it'],
   [['tls.passphrase'], ({ given, own }, _, path) => own.has(path) && !given.has('tls.key'), 'is not used without {tls.key}; remove it'],
   [['retry.minDelayMs'], ({ options: { retry } }) => retry.minDelayMs > retry.maxDelayMs, 'may not exceed {retry.maxDelayMs}'],
-  [['assertion.audience', 'grant.audience'], ({ given }, audience) => audience === 'issuer' && !given.has('issuer'), 'needs {issuer}; or give the value itself'],
+  [['assertion.audience', 'grant.audience'], ({ given }, audience) => audience === 'issuer' && !given.has('issuer'), 'needs {issuer}; or give the value itself', true],
   [['prefetch'], ({ options }, when) => when !== 'off' && isPerRequest(options.grant), 'needs a token that does not depend on the request; set it to off'],
+  [['prefetch'], ({ options, given }, when) => when !== 'off' && given.has('tenants') && !isPerRequest(options.grant), 'has no tenant to fetch a token for; set it to off'],
   [['parameters'], ({ options }, given) => ![undefined, options.clientId].includes((given as typeof options.parameters)?.['client_id'] as string | undefined), 'may not hold another client_id than {clientId}; remove it'],
   [['parameters'], ({ options: { grant } }, given) => 'parameters' in grant && Object.keys(given ?? {}).some((name) => isTaken(name, Object.keys(grant.parameters ?? {}))), 'may not replace what {grant.parameters} holds; keep one'],
   [['tokenRequestHeaders'], ({ method }, headers) => !['', 'none'].includes(method) && hasHeader(headers, /^authorization$/i), 'may not set Authorization beside {method} (RFC 6749 §2.3); remove it, or set {tokenEndpointAuthMethod} to none'],
@@ -123,10 +124,13 @@ export function problemsOf(name: string, options: OAuthClientOptions, label: Lab
     if (!isGroup(path, value) && !kind?.accepts(value)) unfit.set(path, saysOf(kind, value) ?? unknown(path));
   }
   const { grant, ...others } = nest([...given].filter(([path]) => !unfit.has(path)));
+  const hasTenants = given.has('tenants');
   const plain = {
     options: withDefaults({ ...others, ...(grant?.type && { grant }) }),
     method:
-      unfit.has('tokenEndpointAuthMethod') || given.has('requestToken')
+      unfit.has('tokenEndpointAuthMethod') ||
+      given.has('requestToken') ||
+      (hasTenants && !given.has('tokenEndpointAuthMethod'))
         ? ''
         : withDefaults(options).tokenEndpointAuthMethod,
     given,
@@ -136,9 +140,10 @@ export function problemsOf(name: string, options: OAuthClientOptions, label: Lab
   const sound = flatten(examined.options);
   const isFit = (path: string) => !unfit.has(path) && !unfit.has(groupOf(path));
   const found = [...unfit];
-  for (const [paths, isBroken, says] of RULES)
+  for (const [paths, isBroken, says, isForTenants = false] of RULES)
     for (const path of paths)
-      if (isFit(path) && isBroken(examined, sound.get(path), path)) found.push([path, says]);
+      if (!(isForTenants && hasTenants) && isFit(path) && isBroken(examined, sound.get(path), path))
+        found.push([path, says]);
   const words: Record<string, string> = { method: examined.method, grant: grantKind(examined.options.grant) };
   return found.map(([path, says]) => {
     const what = says.replace(/\{([\w.]+)\}/g, (_, word: string) => words[word] ?? label(word));
@@ -159,7 +164,12 @@ function unknown(path: string): string {
 }
 
 function missing(path: string, isNeeded: (examined: Examined) => boolean, remedy: string): Rule {
-  return [[path], (examined) => !examined.given.has(path) && isNeeded(examined), `is missing; ${remedy}`];
+  return [
+    [path],
+    (examined) => !examined.given.has(path) && isNeeded(examined),
+    `is missing; ${remedy}`,
+    true,
+  ];
 }
 
 function unused(paths: readonly string[], isUsed: (examined: Examined) => boolean, remedy: string): Rule {
