@@ -58,8 +58,8 @@ export class LruMap<V> {
     }
   }
 
-  delete(key: string): void {
-    this.#entries.delete(key);
+  delete(key: string): boolean {
+    return this.#entries.delete(key);
   }
 
   values(): IterableIterator<V> {

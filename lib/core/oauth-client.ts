@@ -1,20 +1,11 @@
-import {
-  Observable,
-  ReplaySubject,
-  Subject,
-  defer,
-  firstValueFrom,
-  merge,
-  mergeMap,
-  take,
-  throwError,
-} from 'rxjs';
+import { Observable, ReplaySubject, Subject, defer, firstValueFrom, merge } from 'rxjs';
+import { mergeMap, take, throwError } from 'rxjs';
 import { aborted$ } from './aborted.js';
 import type { AccessToken } from './access-token.js';
 import { AmbientRequests } from './ambient-requests.js';
 import type { Clock } from './clock.js';
 import { OAuthClientError, OAuthConfigurationError } from './errors.js';
-import type { OAuthClientEvent, OAuthClientState, OAuthClientStatus } from './events.js';
+import type { OAuthClientEvent, OAuthClientStatus } from './events.js';
 import type { AroundTokenRequest, FlightContext, TokenLifeOptions } from './flight-context.js';
 import { GuardedStore } from './guarded-store.js';
 import { LruMap } from './memory-token-store.js';
@@ -84,10 +75,9 @@ export class OAuthClient {
     if (request === undefined && this.#tenants === undefined) return this.life().get(false);
     const snapshot = snapshotOf(request ?? {});
     const { request: asked, problems } = snapshot;
-    const { signal, tenant, forceRefresh = false } = asked;
-    if (signal || problems.length > 0) return firstValueFrom(this.#token$(snapshot));
-    if (this.#tenants) return this.#ofTenant(this.#tenants, asked);
-    return tenant === undefined ? this.life(asked).get(forceRefresh) : firstValueFrom(this.#token$(snapshot));
+    if (asked.signal || problems.length > 0) return firstValueFrom(this.#token$(snapshot));
+    if (this.#tenants || asked.tenant !== undefined) return this.#ofTenant(asked);
+    return this.life(asked).get(asked.forceRefresh === true);
   }
 
   /** The same as an observable: one token, then it completes. Unsubscribing ends this wait only. */
@@ -100,19 +90,17 @@ export class OAuthClient {
       if (this.#runtime.closed) return subscriber.error(closedError(this.name));
       const asked = checked(this.name, snapshot);
       const { signal, forceRefresh = false } = asked;
-      const tenants = this.#tenants;
-      const token$ = tenants
-        ? defer(() => this.#ofTenant(tenants, asked))
-        : this.life(asked).token$(forceRefresh);
+      const own$ = this.#tenants && defer(() => this.#ofTenant(asked));
+      const token$ = own$ ?? this.life(asked).token$(forceRefresh);
       if (signal === undefined) return token$.subscribe(subscriber);
       const reason$ = aborted$(signal).pipe(mergeMap((reason) => throwError(() => reason)));
       return merge(reason$, token$).pipe(take(1)).subscribe(subscriber);
     });
   }
 
-  #ofTenant(tenants: TenantClients, asked: TokenRequest): Promise<AccessToken> {
-    const { forceRefresh = false } = asked;
-    return tenants.use(this.tenantOf(asked), ({ client }) => client.life(asked).get(forceRefresh));
+  async #ofTenant(asked: TokenRequest): Promise<AccessToken> {
+    const work = ({ client }: { client: OAuthClient }) => client.life(asked).get(asked.forceRefresh === true);
+    return this.#tenants ? this.#tenants.use(this.tenantOf(asked), work) : work({ client: this });
   }
 
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of this client. */
@@ -133,10 +121,13 @@ export class OAuthClient {
     const life = this.#default.used ? this.#default : this.#recent;
     if (this.#tenants === undefined) return { client: this.name, ...life.status(), tokenRequests };
     const states = Array.from(this.#tenants.clients(), (own) => own.status().state);
-    const [known, degraded, down] = [states.length, countOf(states, 'degraded'), countOf(states, 'down')];
-    const best = (['fresh', 'refreshing', 'idle'] as const).find((state) => states.includes(state));
-    const state = down + degraded > 0 && down < known ? 'degraded' : (best ?? (down > 0 ? 'down' : 'idle'));
-    return { client: this.name, state, tokenRequests, tenants: { known, degraded, down } };
+    const [degraded = 0, down = 0] = ['degraded', 'down'].map(
+      (one) => states.filter((state) => state === one).length,
+    );
+    const isDown = down > 0 && down === states.length;
+    const calm = (['fresh', 'refreshing'] as const).find((one) => states.includes(one)) ?? 'idle';
+    const state = isDown ? 'down' : down + degraded > 0 ? 'degraded' : calm;
+    return { client: this.name, state, tokenRequests, tenants: { known: states.length, degraded, down } };
   }
 
   /** @internal */
@@ -149,7 +140,10 @@ export class OAuthClient {
     const ambient = this.#runtime.ambientRequest(this.name);
     if (ambient === undefined && request === undefined) return this.#default;
     const asked = mergeTokenRequests(ambient, request);
-    if (asked.tenant !== this.#details.tenant) throw misplaced(this.name);
+    if (asked.tenant !== this.#details.tenant) {
+      const problem = `Client "${this.name}" has no tenants: leave tenant out of its token requests, or set that option.`;
+      throw new OAuthConfigurationError([problem], this.name);
+    }
     if (isPlain(asked)) return this.#default;
     const details = mergeTokenRequests(this.#details, asked);
     const key = tokenKey(this.name, details);
@@ -174,15 +168,6 @@ export class OAuthClient {
     if (this.#recent === this.#default) return;
     for (const life of this.#runtime.tokens.values()) if (life.isOf(this.#context)) yield life;
   }
-}
-
-function misplaced(client: string): OAuthConfigurationError {
-  const problem = `Client "${client}": the token request names a tenant, and the client has no tenants; set that option, or leave tenant out.`;
-  return new OAuthConfigurationError([problem], client);
-}
-
-function countOf(states: readonly OAuthClientState[], state: OAuthClientState): number {
-  return states.filter((one) => one === state).length;
 }
 
 /** How long a flight that was ended may take to give its lock back. */

@@ -14,30 +14,25 @@ export interface TenantClient {
 /** A tenant's client, and what it was made of. */
 interface Kept<C> {
   readonly own: C;
-  readonly client: string;
+  readonly name: string;
   readonly tenant: string;
   /** Hash of the answer, without functions and instances. */
   readonly data: string;
-  /** When an answer that may differ in those alone may take its place, on the monotonic clock; nothing if it has none. */
+  /** When another answer with the same data may take its place, on the monotonic clock. */
   readonly renewableAt: number;
 }
 
-/** What the tenants of one client come from. */
+/** Where the tenants of one client come from. */
 export interface TenantSource<C> {
-  readonly client: string;
-  /** The function of the user. */
+  readonly name: string;
   readonly ask: (tenant: string) => unknown;
   /** @throws {OAuthConfigurationError} with every problem of the answer */
   readonly make: (tenant: string, answer: unknown) => C;
-  /** Serves requests that name no tenant. Without it they are `tenant_required`. */
-  readonly otherwise?: C | undefined;
 }
 
-/** How long the function may take. */
 const ASK_LIMIT_MS = 4_000;
-/** An answer that may be new once more is tried after the pause that a refusal makes. */
+/** Functions may hold new credentials or not: they are tried after the pause that a refusal makes. */
 const RENEW_PAUSE_MS = 5_000;
-
 const MOST_LOOKS = 20;
 
 /** The tenants of all clients: so many are kept, those used last, and any with a flight under way. */
@@ -49,16 +44,13 @@ export class TenantCache<C extends TenantClient> {
   constructor(runtime: TokenRuntime, limit: number) {
     this.#runtime = runtime;
     this.#limit = limit;
-    runtime.events$.subscribe((event) => {
-      if ('tenant' in event) this.#trim();
-    });
+    runtime.events$.subscribe(() => this.#trim());
   }
 
   get(key: string): Kept<C> | undefined {
     const kept = this.#kept.get(key);
-    if (kept === undefined) return undefined;
-    this.#kept.delete(key);
-    this.#kept.set(key, kept);
+    if (kept !== undefined) this.#kept.delete(key);
+    if (kept !== undefined) this.#kept.set(key, kept);
     return kept;
   }
 
@@ -78,15 +70,11 @@ export class TenantCache<C extends TenantClient> {
     for (const close of kept.own.closers) close();
   }
 
-  *of(client: string): Iterable<Kept<C>> {
-    for (const kept of this.#kept.values()) if (kept.client === client) yield kept;
-  }
-
   all(): Iterable<Kept<C>> {
     return this.#kept.values();
   }
 
-  /** Those with a flight under way count as used just now. Not all are looked at, since all may have one. */
+  /** A flight under way counts as use. Few are looked at, since all may have one. */
   #trim(): void {
     let looks = 0;
     for (const [key, { own }] of this.#kept) {
@@ -97,7 +85,7 @@ export class TenantCache<C extends TenantClient> {
   }
 }
 
-/** The tenants of one client: their options are asked for when a request names them, by all callers at once only once. */
+/** The tenants of one client. Their options are asked for when a request names them, once for all callers at once. */
 export class Tenants<C extends TenantClient> implements TenantClients {
   readonly #source: TenantSource<C>;
   readonly #cache: TenantCache<C>;
@@ -111,9 +99,9 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     this.#cache = cache;
     this.#runtime = runtime;
     runtime.events$.subscribe((event) => {
-      // No caller sees it, since a valid token remains.
-      if (event.type !== 'token_refresh_failed' || event.client !== source.client) return;
+      if (event.type !== 'token_refresh_failed' || event.client !== source.name) return;
       const kept = this.#cache.get(this.#keyOf(event.tenant ?? ''));
+      // No caller sees the refusal, or how the renewal ends: the valid token that remains may still be in the store.
       if (kept && refusesCredentials(event.error)) this.#renew(kept).catch(() => undefined);
     });
   }
@@ -121,27 +109,22 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   /**
    * Does `work` with the tenant's client, and once more with what the tenant has by then if its credentials are refused.
    *
-   * @param otherwise does it where no tenant is named
+   * @param otherwise used where no tenant is named
    * @throws {OAuthClientError} `tenant_required`, `unknown_client`, `credentials_unavailable`, `configuration_invalid`
    */
-  async use<R>(
-    tenant: string | undefined,
-    work: (own: C) => Promise<R>,
-    otherwise = this.#source.otherwise,
-  ): Promise<R> {
-    const { client } = this.#source;
-    if (this.#runtime.closed) throw closedError(client);
+  async use<R>(tenant: string | undefined, work: (own: C) => Promise<R>, otherwise?: C): Promise<R> {
+    const { name } = this.#source;
+    if (this.#runtime.closed) throw closedError(name);
     if (tenant === undefined || tenant.trim() === '') {
       if (otherwise) return work(otherwise);
-      const message = `OAuth client "${client}" has tenants, and this request names none: pass tenant with it, or return it in @UseOAuthClient.`;
-      throw new OAuthClientError('tenant_required', message, { client });
+      throw this.#error('tenant_required', 'has tenants, and this request names none: pass tenant with it, or return it in @UseOAuthClient'); // prettier-ignore
     }
     let kept = this.#cache.get(this.#keyOf(tenant)) ?? (await this.#ask(tenant));
     for (let renewed = false; ; renewed = true) {
       try {
         return await work(kept.own);
       } catch (error) {
-        const isRefused = !renewed && refusesCredentials(error) && error.client === client;
+        const isRefused = !renewed && refusesCredentials(error) && error.client === name;
         const next = isRefused ? await this.#renew(kept) : kept;
         if (next === kept) throw OAuthClientError.of(error, tenant);
         kept = next;
@@ -149,89 +132,87 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     }
   }
 
-  *clients(): Iterable<OAuthClient> {
-    for (const { own } of this.#cache.of(this.#source.client)) yield own.client;
+  /** Those that are kept. */
+  *clients(tenant?: string): Iterable<OAuthClient> {
+    for (const { own } of this.#kept(tenant)) yield own.client;
   }
 
   /** Drops the options and tokens of a tenant, or of all; resolves once the store has none of the tokens either. */
   async forget(tenant?: string): Promise<void> {
-    const gone = [...this.#cache.of(this.#source.client)].filter(
-      (kept) => kept.tenant === (tenant ?? kept.tenant),
-    );
-    if (tenant === undefined) this.#asked.clear();
-    else this.#asked.delete(tenant);
-    const leaving = gone.map((kept) => {
+    for (const asked of tenant === undefined ? [...this.#asked.keys()] : [tenant]) this.#asked.delete(asked);
+    const leaving = [...this.#kept(tenant)].map(async (kept) => {
       const left = Promise.all(Array.from(kept.own.client.lives(), (life) => life.forget()));
-      const over = left.finally(() => {
-        if (this.#leaving.get(kept.tenant) === over) this.#leaving.delete(kept.tenant);
-      });
-      this.#leaving.set(kept.tenant, over);
+      this.#leaving.set(kept.tenant, left);
       this.#cache.drop(this.#keyOf(kept.tenant));
-      return over;
+      await left;
+      if (this.#leaving.get(kept.tenant) === left) this.#leaving.delete(kept.tenant);
     });
     await Promise.all(leaving);
   }
 
-  #keyOf(tenant: string): string {
-    return JSON.stringify(this.#source.client) + tenant;
+  *#kept(tenant?: string): Iterable<Kept<C>> {
+    for (const kept of this.#cache.all())
+      if (kept.name === this.#source.name && kept.tenant === (tenant ?? kept.tenant)) yield kept;
   }
 
-  /** What the tenant has by now, unless that is the same; another call may have found out already. */
-  #renew(kept: Kept<C>): Promise<Kept<C>> {
+  #keyOf(tenant: string): string {
+    return JSON.stringify(this.#source.name) + tenant;
+  }
+
+  /** What the tenant has by now; the same if nothing changed. Another call may have found out already. */
+  async #renew(kept: Kept<C>): Promise<Kept<C>> {
     const present = this.#cache.get(this.#keyOf(kept.tenant)) ?? kept;
-    return present === kept ? this.#ask(kept.tenant, kept) : Promise.resolve(present);
+    return present === kept ? this.#ask(kept.tenant, kept) : present;
   }
 
   #ask(tenant: string, before?: Kept<C>): Promise<Kept<C>> {
-    const present = this.#asked.get(tenant);
-    if (present !== undefined) return present;
+    // Once the tenant was forgotten, an answer that is on its way may be out of date.
     const isWanted = () => this.#asked.get(tenant) === asked;
-    const asked: Promise<Kept<C>> = this.#load(tenant, before, isWanted).finally(() => {
-      if (isWanted()) this.#asked.delete(tenant);
-    });
+    const asked: Promise<Kept<C>> =
+      this.#asked.get(tenant) ??
+      this.#load(tenant, before)
+        .then((load) => (isWanted() ? load() : this.#ask(tenant)))
+        .finally(() => isWanted() && this.#asked.delete(tenant));
     this.#asked.set(tenant, asked);
     return asked;
   }
 
-  /** @param isWanted false once the tenant was forgotten, so that the answer may be out of date */
-  async #load(tenant: string, before: Kept<C> | undefined, isWanted: () => boolean): Promise<Kept<C>> {
-    await this.#leaving.get(tenant)?.catch(() => undefined);
-    const { answer, data, hasCode } = await this.#answer(tenant);
-    if (!isWanted()) return this.#ask(tenant);
-    const { client, make } = this.#source;
-    if (answer === undefined || answer === null) {
-      this.#cache.drop(this.#keyOf(tenant));
-      throw this.#error('unknown_client', tenant, `OAuth client "${client}" has no such tenant.`);
-    }
-    const now = this.#runtime.clock.monotonic();
-    if (before?.data === data && !(now >= before.renewableAt)) return before;
-    const own = make(tenant, answer);
-    const renewableAt = hasCode ? (before ? now + RENEW_PAUSE_MS : now) : Number.POSITIVE_INFINITY;
-    const kept = { own, client, tenant, data, renewableAt };
-    this.#cache.set(this.#keyOf(tenant), kept);
-    return kept;
-  }
-
-  async #answer(tenant: string): Promise<{ answer: unknown; data: string; hasCode: boolean }> {
-    const { client, ask } = this.#source;
+  async #load(tenant: string, before: Kept<C> | undefined): Promise<() => Kept<C>> {
+    await this.#leaving.get(tenant);
+    const { name, ask, make } = this.#source;
     const { clock, closed$ } = this.#runtime;
-    const answer$ = defer(async () => ask(tenant)).pipe(
-      timeout({ first: ASK_LIMIT_MS, scheduler: clock.scheduler }),
-    );
-    try {
-      const answer = await firstValueFrom(race(closed$, answer$));
-      return { answer, ...summaryOf(answer) };
-    } catch {
-      if (this.#runtime.closed) throw closedError(client);
-      const message = `The tenants function of OAuth client "${client}" failed, or took longer than ${ASK_LIMIT_MS} ms: check it. What it threw is not shown, since it may hold credentials.`;
-      throw this.#error('credentials_unavailable', tenant, message);
-    }
+    const limit = { first: ASK_LIMIT_MS, scheduler: clock.scheduler };
+    const answer$ = race(closed$, defer(async () => ask(tenant)).pipe(timeout(limit)));
+    const answered = firstValueFrom(answer$).then((answer) => ({ answer, ...summaryOf(answer) }));
+    const { answer, data, hasCode } = await answered.catch(() => {
+      if (this.#runtime.closed) throw closedError(name);
+      throw this.#error('credentials_unavailable', `could not be told this tenant's options within ${ASK_LIMIT_MS} ms: check its tenants function. What it threw is not shown, since it may hold credentials`, tenant); // prettier-ignore
+    });
+    return () => {
+      const key = this.#keyOf(tenant);
+      if (answer === undefined || answer === null) this.#cache.drop(key);
+      if (answer === undefined || answer === null)
+        throw this.#error('unknown_client', 'has no such tenant', tenant);
+      const now = clock.monotonic();
+      if (before?.data === data && !(now >= before.renewableAt)) return before;
+      const renewableAt = hasCode ? now + (before ? RENEW_PAUSE_MS : 0) : Number.POSITIVE_INFINITY;
+      try {
+        const kept = { own: make(tenant, answer), name, tenant, data, renewableAt };
+        this.#cache.set(key, kept);
+        return kept;
+      } catch (error) {
+        throw OAuthClientError.of(error, tenant);
+      }
+    };
   }
 
-  #error(code: OAuthClientErrorCode, tenant: string, message: string): OAuthClientError {
-    const retryable = code === 'credentials_unavailable';
-    const error = new OAuthClientError(code, message, { client: this.#source.client, retryable });
-    return OAuthClientError.of(error, tenant);
+  #error(code: OAuthClientErrorCode, what: string, tenant?: string): OAuthClientError {
+    const { name: client } = this.#source;
+    const options = { client, retryable: code === 'credentials_unavailable' };
+    return OAuthClientError.of(
+      new OAuthClientError(code, `OAuth client "${client}" ${what}.`, options),
+      tenant,
+    );
   }
 }
 
@@ -239,12 +220,11 @@ export class Tenants<C extends TenantClient> implements TenantClients {
 function summaryOf(answer: unknown): { data: string; hasCode: boolean } {
   let hasCode = false;
   const text = JSON.stringify(answer, (_, value: unknown) => {
-    const prototype: unknown =
-      typeof value === 'object' && value !== null ? Object.getPrototypeOf(value) : null;
-    const isPlain = prototype === null || prototype === Object.prototype || Array.isArray(value);
-    const isCode = typeof value === 'function' || !isPlain;
-    hasCode ||= isCode;
-    return isCode ? '' : value;
+    const prototype: unknown = typeof value === 'object' && value ? Object.getPrototypeOf(value) : null;
+    const isPlain = [null, Object.prototype, Array.prototype].some((plain) => plain === prototype);
+    if (isPlain && typeof value !== 'function') return value;
+    hasCode = true;
+    return '';
   });
   return { data: hash('sha256', text ?? ''), hasCode };
 }

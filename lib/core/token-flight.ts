@@ -219,15 +219,11 @@ export class SharedKey {
     return tokenKeys(this.#context.endpoint, this.details);
   }
 
-  /** Removes the token of that value, or any, from the store. */
-  forget(value: string | undefined): void {
+  /** Removes the token of that value, or any, from the store. Never rejects. */
+  forget(value: string | undefined): Promise<void> {
     this.#forgotten = tokenKeys(this.#context.endpoint, this.details)
       .then(({ key }) => this.#context.fleet.forget(key, value))
       .catch(() => undefined); // the next flight makes the keys again, and tells what is wrong with them
-  }
-
-  /** Resolves once what was dropped is gone from the store. */
-  get forgotten(): Promise<void> | undefined {
     return this.#forgotten;
   }
 

@@ -115,7 +115,7 @@ export class TokenLife {
     const token = held.kind === 'token' ? held.token.token : undefined;
     if (only && token?.value !== only.value) return;
     this.#apply({ type: 'dropped', because: reason });
-    this.#key.forget(token?.value);
+    void this.#key.forget(token?.value);
     const expiry = token && { expiresAt: token.expiresAt };
     events$.next({ type: 'token_invalidated', ...about, reason, ...expiry });
   }
@@ -131,8 +131,7 @@ export class TokenLife {
     const flight = this.#underWay(momentOf(this.#context.clock));
     this.giveUp();
     await flight?.promise.catch(() => undefined); // its callers see the failure
-    if (flight) this.#key.forget(undefined);
-    await this.#key.forgotten;
+    await this.#key.forget(undefined);
   }
 
   status(): TokenStatus {

@@ -6,6 +6,7 @@ import axios, {
   type AxiosAdapter,
   type AxiosInstance,
   type AxiosResponse,
+  type CreateAxiosDefaults,
   type InternalAxiosRequestConfig,
 } from 'axios';
 import { EMPTY, merge, type Observable } from 'rxjs';
@@ -32,8 +33,6 @@ import {
 
 type Config = InternalAxiosRequestConfig & { [CARRIED]?: Carried };
 type Adapter = InternalAxiosRequestConfig['adapter'];
-/** Gives a request the defaults of the client that it belongs to. */
-type Dress = (config: Config, api: ApiClient) => Promise<Config>;
 
 /** On what was sent: the credentials in its headers, and the header of the token. */
 const CARRIED = Symbol('credentials');
@@ -69,8 +68,6 @@ export function interceptTokens(
   const own = client === undefined ? undefined : clients.get(client);
   const select = (config: Config, name: string | undefined): ApiClient | undefined =>
     name === undefined ? (own ?? clientFor(config, clients.all())) : clients.get(name);
-  const dress: Dress = (config, api) =>
-    isOwn ? withDefaultsOf(config, instance.defaults, api) : Promise.resolve(config);
   let attached = true;
   const wrap = (config: Config): Config => {
     const asked = sealOAuth(config);
@@ -79,7 +76,9 @@ export function interceptTokens(
     // A request that passes twice, as with retry libraries, has an adapter of ours already.
     const below = typeof given === 'function' && BELOW in given ? (given[BELOW] as Adapter) : given;
     const adapter = (sent: Config): Promise<AxiosResponse> =>
-      attached ? authorize(sent, below, asked, select, dress) : sendAsItIs(sent, below);
+      attached
+        ? authorize(sent, below, asked, select, isOwn ? instance.defaults : undefined)
+        : sendAsItIs(sent, below);
     adapter[BELOW] = below;
     config.adapter = adapter;
     return config;
@@ -97,7 +96,7 @@ function authorize(
   below: Adapter,
   asked: OAuthRequestConfig | undefined,
   select: (config: Config, name: string | undefined) => ApiClient | undefined,
-  dress: Dress,
+  defaults: CreateAxiosDefaults | undefined,
 ): Promise<AxiosResponse> {
   try {
     config = withoutOurs(config);
@@ -111,8 +110,9 @@ function authorize(
     if (api.tenants === undefined) return sendOf(request, oauth);
     const isBare = oauth === false || request.hasOwnCredentials;
     return forTenant(request, api, oauth || {}, isBare, async (own) => {
-      const dressed = await dress({ ...config, adapter: below ?? 'http' }, own);
-      return sendOf(new AxiosRequest(dressed, dressed.adapter, own), oauth);
+      const present = { ...config, adapter: below ?? 'http' };
+      const { adapter, ...rest } = defaults ? await withDefaultsOf(present, defaults, own) : present;
+      return sendOf(new AxiosRequest(rest, adapter, own), oauth);
     });
   } catch (error) {
     return Promise.reject(error);

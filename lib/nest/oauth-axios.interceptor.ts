@@ -66,19 +66,14 @@ export class OAuthAxiosInterceptor {
     const present = this.#httpServices.get(name);
     if (present !== undefined) return present;
     const api = this.#registry.get(name);
-    // Of tenants they are asked at the end, when it is known whose they are.
-    const defaults = { ...api.defaults, ...(api.tenants && { headers: textsOf(api.defaults.headers) }) };
+    const defaults: CreateAxiosDefaults = { ...api.defaults };
     SealedProxy.seal(defaults);
     sealAgent(defaults.httpAgent);
     sealAgent(defaults.httpsAgent);
-    const service = new HttpService(createInstance(name, defaults));
+    const service = new HttpService(createInstance(name, defaults, api.tenants === undefined));
     service['makeObservable'] = sealedAtOnce(service['makeObservable']);
     this.#attach(service.axiosRef, name, true);
     this.#httpServices.set(name, service);
     return service;
   }
-}
-
-function textsOf(headers: CreateAxiosDefaults['headers']): NonNullable<CreateAxiosDefaults['headers']> {
-  return Object.fromEntries(Object.entries(headers ?? {}).filter(([, value]) => typeof value !== 'function'));
 }

@@ -6,8 +6,8 @@ import { Refusals } from '../http/refusals.js';
 import { TokenHeader } from '../http/sealing.js';
 import { closeIdle } from '../http/tls-agent.js';
 import { systemClock } from '../core/clock.js';
-import { OAuthClientError, OAuthConfigurationError, ofTenant } from '../core/errors.js';
-import { OAuthClient, TokenRuntime } from '../core/oauth-client.js';
+import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
+import { OAuthClient, TokenRuntime, type OAuthClientParts } from '../core/oauth-client.js';
 import { TenantCache, Tenants } from '../core/tenants.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
@@ -62,7 +62,6 @@ export class OAuthClientRegistry {
       if (!warned.has(message)) this.logger.warn(name, message);
       warned.add(message);
     };
-    const common = { sent: { tokenRequests: 0 }, warn };
     if (
       process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' ||
       globalAgent.options.rejectUnauthorized === false
@@ -71,29 +70,29 @@ export class OAuthClientRegistry {
         `Client "${name}" accepts any server, so that its credentials and tokens can be read on the way: unset NODE_TLS_REJECT_UNAUTHORIZED and rejectUnauthorized, and trust the server's authority with tls.ca.`,
       );
     const { tenants: ask, ...shared } = own;
-    if (ask === undefined) return this.#build(name, own, common);
+    const whose = { warn, sent: { tokenRequests: 0 } };
+    if (ask === undefined) return this.#build(name, own, whose);
     const make = (tenant: string, answer: unknown) => {
-      const given = validTenant(name, tenant, shared, answer);
-      const made = this.#build(name, given, { ...common, tenant });
-      made.closers.push(() => this.#closeAgents(given, shared));
+      const options = validTenant(name, shared, answer);
+      const made = this.#build(name, options, { ...whose, tenant });
+      made.closers.push(() => this.#closeAgents(options, shared));
       return made;
     };
-    const source = { client: name, ask, make };
-    return this.#build(name, own, { ...common, tenants: new Tenants(source, this.#tenants, this.runtime) });
+    const tenants = new Tenants({ name, ask, make }, this.#tenants, this.runtime);
+    return this.#build(name, own, { ...whose, tenants });
   }
 
   /** The agents that a tenant's options brought, unless others have them too. */
-  #closeAgents({ http }: OAuthClientOptions, shared: OAuthClientOptions): void {
-    const others = [shared, ...Array.from(this.#tenants.all(), ({ own }) => own.options)];
-    for (const agent of [http?.['httpAgent'], http?.['httpsAgent']] as (Partial<Agent> | undefined)[]) {
-      const isShared = others.some(
-        ({ http: other }) => other?.['httpAgent'] === agent || other?.['httpsAgent'] === agent,
-      );
-      if (agent?.freeSockets && !isShared) closeIdle({ freeSockets: agent.freeSockets });
-    }
+  #closeAgents(options: OAuthClientOptions, shared: OAuthClientOptions): void {
+    const agentsOf = ({ http }: OAuthClientOptions) =>
+      [http?.['httpAgent'], http?.['httpsAgent']] as (Agent | undefined)[];
+    const own = agentsOf(options).filter((agent) => agent?.freeSockets && !agentsOf(shared).includes(agent));
+    const others =
+      own.length > 0 ? Array.from(this.#tenants.all(), (kept) => agentsOf(kept.own.options)).flat() : [];
+    for (const agent of own) if (agent && !others.includes(agent)) closeIdle(agent);
   }
 
-  #build(name: string, own: OAuthClientOptions, { warn, tenants, ...whose }: Common): RegisteredClient {
+  #build(name: string, own: OAuthClientOptions, { warn, tenants, ...whose }: Whose): RegisteredClient {
     const options = withDefaults(own);
     const { runtime } = this;
     const { clock } = runtime;
@@ -120,21 +119,14 @@ export class OAuthClientRegistry {
   }
 }
 
-/** What the tenants of a client have in common, and what makes a client one of a tenant, or one with tenants. */
-interface Common {
+/** What makes a client one of a tenant, or one with tenants. */
+interface Whose extends Pick<OAuthClientParts, 'tenant' | 'sent'> {
   readonly warn: (message: string) => void;
-  readonly sent: { tokenRequests: number };
-  readonly tenant?: string;
   readonly tenants?: Tenants<RegisteredClient>;
 }
 
-/** @throws {OAuthConfigurationError} with every problem of a tenant's options */
-function validTenant(
-  name: string,
-  tenant: string,
-  shared: OAuthClientOptions,
-  answer: unknown,
-): OAuthClientOptions {
+/** A tenant's options over those that all have in common. @throws {OAuthConfigurationError} with every problem */
+function validTenant(name: string, shared: OAuthClientOptions, answer: unknown): OAuthClientOptions {
   const { tenants: _, prefetch: __, ...own } = isRecord(answer) ? answer : {};
   const merged = mergeClientOptions(shared, own);
   const problems = isRecord(answer) ? problemsOf(name, merged, (path) => path, own) : [];
@@ -142,14 +134,8 @@ function validTenant(
   for (const path of ['tenants', 'prefetch', 'http.transformRequest', 'http.transformResponse'])
     if (flatten(Object(answer)).has(path))
       problems.push(`Client "${name}": ${path} is no option of a tenant; set it on the client.`);
-  if (problems.length === 0) return merged;
-  throw OAuthClientError.of(
-    new OAuthConfigurationError(
-      problems.map((one) => ofTenant(one, tenant)),
-      name,
-    ),
-    tenant,
-  );
+  if (problems.length > 0) throw new OAuthConfigurationError(problems, name);
+  return merged;
 }
 
 function validClients(

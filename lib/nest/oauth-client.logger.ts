@@ -7,12 +7,10 @@ import { LruMap } from '../core/memory-token-store.js';
 import type { PartnerFailure } from './partner-failure.js';
 
 type FailureEvent = Extract<OAuthClientEvent, { error: Error; client: string }>;
+type Whose = { client: string; tenant?: string | undefined };
+type LogParts = Readonly<Record<string, string | number | undefined>> & { tenant?: string | undefined };
 /** Of a client with many tenants each may be in trouble. */
 const MOST_REPORTED = 1_000;
-
-/** Who is in trouble. */
-type Whose = { client: string; tenant?: string | undefined };
-type LogParts = Readonly<Record<string, string | number | undefined>>;
 
 /** One line for people, its parts for machines: loggers that write JSON take the members, others the sentence. */
 export class LogEntry {
@@ -43,10 +41,8 @@ export class OAuthClientLogger {
   }
 
   /** A handler ended in `failure`: an error only if the client's own events did not report it. */
-  handlerFailed(
-    { message, cause, problem: { client = '', code, status } }: PartnerFailure,
-    handler: string,
-  ): void {
+  handlerFailed({ message, cause, problem }: PartnerFailure, handler: string): void {
+    const { client = '', code, status } = problem;
     const trouble = code === 'token_rejected' ? 'rejected' : code === 'closed' ? 'closed' : 'down';
     const tenant = cause instanceof OAuthClientError ? cause.tenant : undefined;
     const parts = { client, tenant, code, status, handler };
@@ -97,7 +93,7 @@ export class OAuthClientLogger {
     const parts = { client, tenant, code, reason };
     if (type === 'token_request_failed')
       return this.#write(this.#isNews(parts, 'down') ? 'error' : 'debug', message, parts);
-    const known = this.#isReported(parts, 'down') || !this.#isNews(parts, 'degraded');
+    const known = this.#reported.get(keyOf(parts, 'down')) || !this.#isNews(parts, 'degraded');
     const line = `${message} The present token serves until ${expiresAt?.toISOString()}.`;
     this.#write(known ? 'debug' : 'warn', line, parts);
   }
@@ -112,28 +108,19 @@ export class OAuthClientLogger {
     this.#write(this.#isNews(parts, 'rejected') ? 'error' : 'debug', line, parts);
   }
 
-  #write(
-    level: 'debug' | 'log' | 'warn' | 'error',
-    message: string,
-    parts: LogParts & { tenant?: string | undefined } = {},
-  ): void {
+  #write(level: 'debug' | 'log' | 'warn' | 'error', message: string, parts: LogParts = {}): void {
     this.#logger[level](new LogEntry(ofTenant(message, parts.tenant), parts));
   }
 
-  #isReported(whose: Whose, trouble: string): boolean {
-    return this.#reported.get(keyOf(whose, trouble)) === true;
-  }
-
   #isNews(whose: Whose, trouble: string): boolean {
-    const isNews = !this.#isReported(whose, trouble);
-    this.#reported.set(keyOf(whose, trouble), true);
+    const key = keyOf(whose, trouble);
+    const isNews = this.#reported.get(key) === undefined;
+    this.#reported.set(key, true);
     return isNews;
   }
 
   #isOver(whose: Whose, trouble: string): boolean {
-    const wasReported = this.#isReported(whose, trouble);
-    this.#reported.delete(keyOf(whose, trouble));
-    return wasReported;
+    return this.#reported.delete(keyOf(whose, trouble));
   }
 }
 
