@@ -20,6 +20,8 @@ interface Kept<C> {
   readonly data: string;
   /** When another answer with the same data may take its place, on the monotonic clock. */
   readonly renewableAt: number;
+  /** Calls under way. */
+  uses: number;
 }
 
 /** Where the tenants of one client come from. */
@@ -35,7 +37,7 @@ const ASK_LIMIT_MS = 4_000;
 const RENEW_PAUSE_MS = 5_000;
 const MOST_LOOKS = 20;
 
-/** The tenants of all clients: so many are kept, those used last, and any with a flight under way. */
+/** The tenants of all clients: so many are kept, those used last, and all that are in use. */
 export class TenantCache<C extends TenantClient> {
   readonly #runtime: TokenRuntime;
   readonly #limit: number;
@@ -44,7 +46,7 @@ export class TenantCache<C extends TenantClient> {
   constructor(runtime: TokenRuntime, limit: number) {
     this.#runtime = runtime;
     this.#limit = limit;
-    runtime.events$.subscribe(() => this.#trim());
+    runtime.events$.subscribe(() => this.trim());
   }
 
   get(key: string): Kept<C> | undefined {
@@ -57,7 +59,6 @@ export class TenantCache<C extends TenantClient> {
   set(key: string, kept: Kept<C>): void {
     this.drop(key);
     this.#kept.set(key, kept);
-    this.#trim();
   }
 
   drop(key: string): void {
@@ -74,12 +75,12 @@ export class TenantCache<C extends TenantClient> {
     return this.#kept.values();
   }
 
-  /** A flight under way counts as use. Few are looked at, since all may have one. */
-  #trim(): void {
+  /** Drops those used least recently beyond the limit. Few are looked at, since all may be in use. */
+  trim(): void {
     let looks = 0;
-    for (const [key, { own }] of this.#kept) {
+    for (const [key, { own, uses }] of this.#kept) {
       if (this.#kept.size <= this.#limit || looks++ === MOST_LOOKS) return;
-      if ([...own.client.lives()].some(({ flying }) => flying)) this.get(key);
+      if (uses > 0 || [...own.client.lives()].some(({ flying }) => flying)) this.get(key);
       else this.drop(key);
     }
   }
@@ -121,13 +122,18 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     }
     let kept = this.#cache.get(this.#keyOf(tenant)) ?? (await this.#ask(tenant));
     for (let renewed = false; ; renewed = true) {
+      const used = kept;
+      used.uses++;
       try {
-        return await work(kept.own);
+        return await work(used.own);
       } catch (error) {
         const isRefused = !renewed && refusesCredentials(error) && error.client === name;
         const next = isRefused ? await this.#renew(kept) : kept;
         if (next === kept) throw OAuthClientError.of(error, tenant);
         kept = next;
+      } finally {
+        used.uses--;
+        this.#cache.trim();
       }
     }
   }
@@ -197,7 +203,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
       if (before?.data === data && !(now >= before.renewableAt)) return before;
       const renewableAt = hasCode ? now + (before ? RENEW_PAUSE_MS : 0) : Number.POSITIVE_INFINITY;
       try {
-        const kept = { own: make(tenant, answer), name, tenant, data, renewableAt };
+        const kept = { own: make(tenant, answer), name, tenant, data, renewableAt, uses: 0 };
         this.#cache.set(key, kept);
         return kept;
       } catch (error) {
