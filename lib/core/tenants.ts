@@ -30,7 +30,12 @@ export interface TenantSource<C> {
   readonly ask: (tenant: string) => unknown;
   /** @throws {OAuthConfigurationError} with every problem of the answer */
   readonly make: (tenant: string, answer: unknown) => C;
+  /** Serves requests that name no tenant, if those may be. */
+  readonly otherwise: () => C | undefined;
 }
+
+/** On a `tenants` function: requests may as well name no tenant, as in unit tests. */
+export const TENANT_IS_OPTIONAL = Symbol('tenant is optional');
 
 const ASK_LIMIT_MS = 4_000;
 /** Functions may hold new credentials or not: they are tried after the pause that a refusal makes. */
@@ -46,7 +51,6 @@ export class TenantCache<C extends TenantClient> {
   constructor(runtime: TokenRuntime, limit: number) {
     this.#runtime = runtime;
     this.#limit = limit;
-    runtime.events$.subscribe(() => this.trim());
   }
 
   get(key: string): Kept<C> | undefined {
@@ -100,6 +104,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     this.#cache = cache;
     this.#runtime = runtime;
     runtime.events$.subscribe((event) => {
+      if ('tenant' in event) cache.trim();
       if (event.type !== 'token_refresh_failed' || event.client !== source.name) return;
       const kept = this.#cache.get(this.#keyOf(event.tenant ?? ''));
       // No caller sees the refusal, or how the renewal ends: the valid token that remains may still be in the store.
@@ -113,7 +118,11 @@ export class Tenants<C extends TenantClient> implements TenantClients {
    * @param otherwise used where no tenant is named
    * @throws {OAuthClientError} `tenant_required`, `unknown_client`, `credentials_unavailable`, `configuration_invalid`
    */
-  async use<R>(tenant: string | undefined, work: (own: C) => Promise<R>, otherwise?: C): Promise<R> {
+  async use<R>(
+    tenant: string | undefined,
+    work: (own: C) => Promise<R>,
+    otherwise = this.#source.otherwise(),
+  ): Promise<R> {
     const { name } = this.#source;
     if (this.#runtime.closed) throw closedError(name);
     if (tenant === undefined || tenant.trim() === '') {

@@ -8,7 +8,7 @@ import { closeIdle } from '../http/tls-agent.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient, TokenRuntime, type OAuthClientParts } from '../core/oauth-client.js';
-import { TenantCache, Tenants } from '../core/tenants.js';
+import { TENANT_IS_OPTIONAL, TenantCache, Tenants } from '../core/tenants.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { mergeClientOptions, withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
@@ -32,6 +32,8 @@ export class OAuthClientRegistry {
   readonly shutdownGraceMs: number;
   readonly #clients = new Map<string, RegisteredClient>();
   readonly #tenants: TenantCache<RegisteredClient>;
+  /** Agents that tenants brought, and how many have each. */
+  readonly #agents = new Map<Agent, number>();
 
   /** @throws {OAuthConfigurationError} with every problem of every client */
   constructor(options: OAuthClientModuleOptions, store: TokenStore, environment: EnvironmentSource) {
@@ -75,21 +77,25 @@ export class OAuthClientRegistry {
     const make = (tenant: string, answer: unknown) => {
       const options = validTenant(name, shared, answer);
       const made = this.#build(name, options, { ...whose, tenant });
-      made.closers.push(() => this.#closeAgents(options, shared));
+      made.closers.push(this.#holdAgents(options, shared));
       return made;
     };
-    const tenants = new Tenants({ name, ask, make }, this.#tenants, this.runtime);
+    const otherwise = () => (TENANT_IS_OPTIONAL in ask ? this.get(name) : undefined);
+    const tenants = new Tenants({ name, ask, make, otherwise }, this.#tenants, this.runtime);
     return this.#build(name, own, { ...whose, tenants });
   }
 
-  /** The agents that a tenant's options brought, unless others have them too. */
-  #closeAgents(options: OAuthClientOptions, shared: OAuthClientOptions): void {
-    const agentsOf = ({ http }: OAuthClientOptions) =>
-      [http?.['httpAgent'], http?.['httpsAgent']] as (Agent | undefined)[];
+  /** Notes the agents that a tenant's options brought; returns what gives them up, with the last tenant that has them. */
+  #holdAgents(options: OAuthClientOptions, shared: OAuthClientOptions): () => void {
+    const agentsOf = ({ http }: OAuthClientOptions) => [http?.['httpAgent'], http?.['httpsAgent']] as Agent[];
     const own = agentsOf(options).filter((agent) => agent?.freeSockets && !agentsOf(shared).includes(agent));
-    const others =
-      own.length > 0 ? Array.from(this.#tenants.all(), (kept) => agentsOf(kept.own.options)).flat() : [];
-    for (const agent of own) if (agent && !others.includes(agent)) closeIdle(agent);
+    const count = (agent: Agent, more: number) => {
+      const uses = (this.#agents.get(agent) ?? 0) + more;
+      this.#agents.set(agent, uses);
+      if (uses === 0 && this.#agents.delete(agent)) closeIdle(agent);
+    };
+    for (const agent of own) count(agent, 1);
+    return () => own.forEach((agent) => count(agent, -1));
   }
 
   #build(name: string, own: OAuthClientOptions, { warn, tenants, ...whose }: Whose): RegisteredClient {

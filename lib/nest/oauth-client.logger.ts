@@ -109,7 +109,8 @@ export class OAuthClientLogger {
   }
 
   #write(level: 'debug' | 'log' | 'warn' | 'error', message: string, parts: LogParts = {}): void {
-    this.#logger[level](new LogEntry(ofTenant(message, parts.tenant), parts));
+    const line = parts.tenant === undefined ? message : ofTenant(message, parts.tenant);
+    this.#logger[level](new LogEntry(line, parts));
   }
 
   #isNews(whose: Whose, trouble: string): boolean {

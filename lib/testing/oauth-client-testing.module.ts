@@ -1,6 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { AxiosResponse, InternalAxiosRequestConfig } from 'axios';
 import type { OAuthClientOptions } from '../options/client-options.js';
+import { TENANT_IS_OPTIONAL } from '../core/tenants.js';
 import { OAuthClientModule } from '../nest/oauth-client.module.js';
 
 /** Answers an API request instead of the network: the response's data, or a promise of it. */
@@ -8,7 +9,7 @@ export type FixedAnswer = (config: InternalAxiosRequestConfig) => unknown;
 
 /** What a client of the {@link OAuthClientTestingModule} has. */
 export interface FixedClient {
-  /** The access token it always gets. Default `test-token`. */
+  /** The access token it always gets; a request with a tenant gets `test-token-north`, with the tenant's name. Default `test-token`. */
   token?: string;
   /** Answers what its `HttpService` sends. Default: such a request fails, and says what to do. */
   answer?: FixedAnswer;
@@ -36,17 +37,23 @@ export class OAuthClientTestingModule {
     const fixed: [string, string | FixedClient][] = Array.isArray(clients)
       ? clients.map((name: string) => [name, {}])
       : Object.entries(clients as Record<string, string | FixedClient>);
-    const options = Object.fromEntries(fixed.map(([name, client]) => [name, optionsOf(name, client)]));
+    const options = Object.fromEntries(
+      fixed.map(([name, client]) => {
+        const own = optionsOf(name, client);
+        const ofTenant = (tenant: string) => optionsOf(name, client, `-${encodeURIComponent(tenant)}`);
+        return [name, { ...own, tenants: Object.assign(ofTenant, { [TENANT_IS_OPTIONAL]: true }) }];
+      }),
+    );
     const root = OAuthClientModule.forRoot({ clients: options });
     return { module: OAuthClientTestingModule, global: true, imports: [root], exports: [root] };
   }
 }
 
-function optionsOf(name: string, client: string | FixedClient): OAuthClientOptions {
+function optionsOf(name: string, client: string | FixedClient, suffix = ''): OAuthClientOptions {
   const { token = 'test-token', answer }: FixedClient =
     typeof client === 'string' ? { token: client } : client;
   const adapter = async (config: InternalAxiosRequestConfig): Promise<AxiosResponse> => {
-    const issued = { access_token: token, token_type: 'Bearer', expires_in: TOKEN_LIFETIME_S };
+    const issued = { access_token: token + suffix, token_type: 'Bearer', expires_in: TOKEN_LIFETIME_S };
     const isTokenRequest = config.url === TOKEN_ENDPOINT;
     if (!isTokenRequest && !answer) {
       const request = `${(config.method ?? 'get').toUpperCase()} ${config.url ?? ''}`;

@@ -47,7 +47,8 @@ each client \`x\` reads \`OAUTH_X_…\`. A name's other characters become unders
 that prefix each other the longest owns a variable. Lists are separated by commas, \`scope\` by spaces, \`PARAMETERS\`,
 \`GRANT_PARAMETERS\`, \`TOKEN_REQUEST_HEADERS\` and \`HTTP_HEADERS\` are query strings, \`ASSERTION_HEADER\`, \`ASSERTION_CLAIMS\` and
 \`GRANT_CLAIMS\` query strings or JSON objects, durations are milliseconds. Files are read without their trailing newline. Empty variables count as absent;
-a variable of a listed client that no option knows is a problem at boot, reported with the nearest right name.
+a variable of a listed client that no option knows is a problem at boot, reported with the nearest right name. Options that
+are functions, such as \`tenants\`, have no variable: set them in code, for all clients in the module's \`defaults\`.
 
 \`OAUTH_X_PARTNER\` puts a preset underneath; some have settings of their own. A setting of another partner fails the boot.
 
