@@ -4,6 +4,7 @@ import { ImagingAccounts } from '../imaging/imaging-accounts.js';
 import { CLINIC_ROUTES, IMAGING } from '../partners/partner-routes.js';
 import type { Sandboxes } from '../partners/start-sandboxes.js';
 import { ClinicViews } from './clinic-views.js';
+import { PartnerCalls } from './partner-calls.js';
 import { SANDBOXES } from './sandboxes.token.js';
 
 /** The buttons of the clinics, which are tenants: they come and go while the application runs. */
@@ -12,6 +13,7 @@ export class ClinicsController {
   constructor(
     private readonly tokens: OAuthTokenService,
     private readonly accounts: ImagingAccounts,
+    private readonly calls: PartnerCalls,
     private readonly views: ClinicViews,
     @Inject(SANDBOXES) private readonly sandboxes: Sandboxes,
   ) {}
@@ -24,12 +26,13 @@ export class ClinicsController {
     if (!this.accounts.has(clinic)) this.accounts.add(clinic, this.sandboxes.imaging.openAccount(clinic));
   }
 
-  /** The account goes first: whoever asks for a token afterwards finds none. */
+  /** The account goes first, so that no more calls come. Those under way end before their token goes as well. */
   @Delete()
   @HttpCode(204)
   async remove(@Param('clinic') clinic: string): Promise<void> {
     expectClinic(clinic);
     this.accounts.remove(clinic);
+    await this.calls.ended(clinic);
     await this.tokens.forgetTenant(IMAGING.client, clinic);
     this.sandboxes.imaging.closeAccount(clinic);
     this.views.forget(clinic);

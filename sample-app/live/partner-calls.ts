@@ -14,6 +14,7 @@ type Middleware = (request: IncomingMessage, response: ServerResponse, next: () 
 @Injectable()
 export class PartnerCalls {
   readonly #counts = new Map<string, CallCount>();
+  readonly #underWay = new Map<Promise<void>, string>();
 
   constructor(private readonly host: HttpAdapterHost) {}
 
@@ -28,14 +29,23 @@ export class PartnerCalls {
       // Nest mounts the middleware below the route, which shortens `url`
       const { originalUrl = '' } = request as IncomingMessage & { originalUrl?: string };
       const whose = whoseOf(originalUrl);
+      if (whose === undefined) return next();
+      const ended = new Promise<void>((resolve) => response.once('close', resolve));
+      this.#underWay.set(ended, whose);
+      void ended.then(() => this.#underWay.delete(ended));
       response.once('finish', () => {
-        if (whose === undefined) return;
         const { served, failed } = this.count(whose);
         const ok = response.statusCode < 500;
         this.#counts.set(whose, { served: served + Number(ok), failed: failed + Number(!ok) });
       });
       next();
     };
+  }
+
+  /** Resolves once the calls that are under way now have ended. */
+  async ended(whose: string): Promise<void> {
+    const theirs = [...this.#underWay].filter(([, owner]) => owner === whose);
+    await Promise.all(theirs.map(([ended]) => ended));
   }
 
   /** Makes so many calls of a route at the same moment. */

@@ -144,13 +144,25 @@ describe('the running clinic', () => {
     expect(imaging.countsOf('south')).toEqual({ tokenRequests: 1, refusedCalls: 0 });
   });
 
+  it('78. calls under way are served when their clinic is removed', async () => {
+    for (let round = 0; round < 10; round++) {
+      const calls = Array.from({ length: 20 }, () => call(images('north')));
+      await calls[0];
+      const removed = fetch(`${clinic.url}/demo/clinics/north`, { method: 'DELETE' });
+      const statuses = (await Promise.all(calls)).map(({ status }) => status);
+      expect(statuses.filter((status) => ![200, 404].includes(status))).toEqual([]);
+      expect((await removed).status).toBe(204);
+      await fetch(`${clinic.url}/demo/clinics/north`, { method: 'PUT' });
+    }
+  });
+
   it.each(['nobody', 'constructor', '__proto__'])('78. there is no clinic %s', async (name) => {
     expect((await call(images(name))).status).toBe(404);
     for (const [path, method] of [
       ['', 'PUT'],
       ['', 'DELETE'],
       ['/revocation', 'POST'],
-    ])
+    ] as const)
       expect((await fetch(`${clinic.url}/demo/clinics/${name}${path}`, { method })).status).toBe(404);
     expect(clinic.sandboxes.imaging.tokenRequests).toBe(0);
   });
