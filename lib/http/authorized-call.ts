@@ -225,8 +225,7 @@ class AuthorizedCall<R> {
   #noteNonce({ proof }: Credentials, answer: ApiAnswer<R>): boolean {
     const { dpop } = this.#api;
     if (dpop === undefined || proof === undefined) return false;
-    const nonce = answer.header('dpop-nonce');
-    return typeof nonce === 'string' && dpop.rememberNonce(this.#target.origin, nonce, proof);
+    return dpop.rememberNonce(this.#target.origin, answer.headers()['dpop-nonce'], proof);
   }
 
   #newest(): Promise<AccessToken> {
