@@ -107,7 +107,7 @@ export class OAuthClient {
   invalidate(rejected?: AccessToken): void {
     for (const own of this.#tenants?.clients() ?? []) own.invalidate(rejected);
     for (const life of this.lives()) {
-      if (rejected === undefined) life.giveUp();
+      if (rejected === undefined) life.drop('given_up');
       else life.drop('rejected', rejected);
     }
   }

@@ -33,48 +33,50 @@ export interface FetchParts {
  */
 export function authorizedFetch(parts: FetchParts): Fetch {
   const { api, other, partsOf } = parts;
+  const { name } = api.client;
   return async (input, given) => {
-    const sealed = given?.oauth && SealedTokenRequest.of(given.oauth); // before anything that waits
-    const written = typeof input === 'object' && 'url' in input ? input.url : String(input);
-    const targetFor = ({ client, defaults: { baseURL } }: ApiClient) => {
-      const target = typeof input === 'string' && baseURL ? { baseURL, url: written } : { url: written };
-      const url = targetOf(target);
-      if (url === undefined) throw new OriginNotAllowedError(client.name);
-      return [target, url] as const;
+    const snapshot = given?.oauth && SealedTokenRequest.open(given.oauth); // before anything that waits
+    const written = isRequest(input) ? input.url : String(input);
+    const urlFor = ({ defaults: { baseURL } }: ApiClient) => {
+      const url = targetOf({ url: written, ...(typeof input === 'string' && baseURL && { baseURL }) });
+      if (url === undefined) throw new OriginNotAllowedError(name);
+      return url;
     };
-    if (api.tenants === undefined) targetFor(api);
-    const { oauth: _, ...init } = await initOf(written, input, given);
-    const oauth = sealed ? checked(api.client.name, SealedTokenRequest.open(sealed)) : sealed;
-    if (oauth && oauth.client !== undefined && oauth.client !== api.client.name) {
+    const init = await initOf(api.tenants ? ANYWHERE : urlFor(api), input, given);
+    const oauth = snapshot && checked(name, snapshot);
+    if (oauth && oauth.client !== undefined && oauth.client !== name) {
       const { client, ...asked } = oauth;
-      return (await other(client))(targetFor(api)[1], { ...init, oauth: asked });
+      return (await other(client))(urlFor(api), { ...init, oauth: asked });
     }
-    const isBare = oauth === false || new Headers(init.headers).has(api.tokenHeader.name);
+    const isBare = oauth === false || init.headers.has(api.tokenHeader.name);
     const cancelled$ = init.signal ? aborted$(init.signal) : EMPTY;
     return forTenant({ cancelled$ }, api, oauth || {}, isBare, async (own) => {
-      const request = new FetchRequest(own === api ? parts : await partsOf(own), ...targetFor(own), init);
+      const request = new FetchRequest(own === api ? parts : await partsOf(own), urlFor(own), init);
       if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, own, oauth);
       return (await request.send()).surface();
     });
   };
 }
 
+/** In place of a URL that depends on the tenant, where it does not matter. */
+const ANYWHERE = new URL('http://localhost');
+
+type Init = RequestInit & { headers: Headers };
+
 /** What is asked for in the form of `init`, with a body that can be sent again unless it is a stream. */
-async function initOf(written: string, ...[input, given]: Parameters<Fetch>): Promise<RequestInit> {
-  const init: RequestInit = given instanceof Request ? {} : { ...given };
-  if (init.headers) init.headers = new Headers(init.headers); // the caller may change its own meanwhile
-  let request = given instanceof Request ? given : undefined;
-  if (typeof input === 'object' && 'url' in input)
-    request = new Request(input instanceof Request ? input : new Request(written, input), given);
-  if (request) {
-    const { method, headers, signal, redirect, body } = request;
-    return { ...init, method, headers, signal, redirect, body: body && (await request.arrayBuffer()) };
-  }
-  if (!(init.body instanceof FormData)) return init;
-  const encoded = new Response(init.body); // its boundary is another each time
-  const headers = new Headers(init.headers);
-  if (!headers.has('content-type')) headers.set('content-type', encoded.headers.get('content-type') ?? '');
-  return { ...init, headers, body: await encoded.blob() };
+async function initOf(url: URL, ...[input, given]: Parameters<Fetch>): Promise<Init> {
+  const { oauth: _, ...init }: RequestInit = given instanceof Request ? {} : { ...given };
+  const isPlain = !isRequest(input) && !(given instanceof Request) && !(init.body instanceof FormData);
+  if (isPlain) return { ...init, headers: new Headers(init.headers) }; // the caller may change its own meanwhile
+  const whole = input instanceof Request ? input : new Request(url, isRequest(input) ? input : undefined);
+  const request = new Request(whole, given);
+  const { method, headers, signal, redirect, body } = request;
+  // Of a form the boundary is another each time.
+  return { ...init, method, headers, signal, redirect, body: body && (await request.arrayBuffer()) };
+}
+
+function isRequest(input: Parameters<Fetch>[0]): input is Request {
+  return typeof input === 'object' && 'url' in input;
 }
 
 /** A request as it left the caller. */
@@ -84,11 +86,12 @@ class FetchRequest implements OutgoingRequest<Response> {
   readonly #init: RequestInit;
   readonly #start: Hop;
 
-  constructor(parts: FetchParts, target: RequestTarget, url: URL, init: RequestInit) {
+  constructor(parts: FetchParts, url: URL, init: Init) {
     const { method = 'GET', body = null } = init;
-    const headers = new Headers({ ...defaultHeaders(parts.api.defaults.headers, method) });
-    for (const [name, value] of new Headers(init.headers)) headers.set(name, value);
-    this.config = { ...target, method, data: body };
+    const headers = new Headers(init.headers);
+    for (const [name, value] of defaultHeaders(parts.api.defaults.headers, method))
+      if (!headers.has(name)) headers.set(name, value);
+    this.config = { url: url.href, method, data: body };
     this.#parts = parts;
     this.#init = init;
     this.#start = { url, method, headers, body };
@@ -144,7 +147,6 @@ function answerOf(response: Response, text: string | undefined): ApiAnswer<Respo
   const { status, headers } = response;
   return {
     status,
-    header: (name) => headers.get(name),
     headers: () => Object.fromEntries(headers),
     data: () => readable(text, Object.fromEntries(headers)),
     surface: (refused) => {
@@ -170,8 +172,8 @@ function discard({ body }: Response): void {
 }
 
 /** The headers for one method among the defaults that Axios takes. */
-export function defaultHeaders(given: unknown, method: string): Record<string, string> {
-  const { common, [method.toLowerCase()]: own, ...rest } = (given ?? {}) as Record<string, object>;
-  const all = Object.entries({ ...common, ...rest, ...own } as Record<string, unknown>);
-  return Object.fromEntries(all.filter(([, value]) => typeof value !== 'object')) as Record<string, string>;
+export function defaultHeaders(given: object = {}, method: string): [string, string][] {
+  const { common, [method.toLowerCase()]: own, ...rest } = given as Record<string, object>;
+  const all = Object.entries<unknown>({ ...common, ...rest, ...own });
+  return all.filter((header): header is [string, string] => typeof header[1] !== 'object');
 }

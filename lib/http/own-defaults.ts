@@ -18,8 +18,8 @@ export async function withDefaultsOf<C extends InternalAxiosRequestConfig>(
   const copy = { ...overlaid(config, instance, own), headers: new AxiosHeaders(config.headers) } as C;
   SealedProxy.seal(copy);
   const { method = 'get' } = config;
-  const common = new AxiosHeaders(defaultHeaders(instance.headers, method));
-  for (const [name, value] of Object.entries<unknown>(defaultHeaders(headers, method))) {
+  const common = new AxiosHeaders(Object.fromEntries(defaultHeaders(instance.headers, method)));
+  for (const [name, value] of defaultHeaders(headers, method)) {
     const present = copy.headers.get(name) ?? undefined;
     if (present !== undefined && present !== common.get(name)) continue;
     const said =

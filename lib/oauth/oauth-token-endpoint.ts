@@ -3,7 +3,7 @@ import { TokenRequestError } from '../core/errors.js';
 import { refusesCredentials } from '../core/flight-failure.js';
 import type { TokenEndpoint, TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
-import { isHeaderValue, recordOf } from '../options/sent-values.js';
+import { isHeaderValue, readQuery } from '../options/kinds.js';
 import { ClientCertificate, clientAuthentication, readTexts } from './credentials.js';
 import { DpopKey } from './dpop.js';
 import { askedFields, formOf, identityOf, presentGrant, type Fields } from './grants.js';
@@ -97,7 +97,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     const proof = await this.dpop?.proof('POST', url);
     const [type, data] =
       requestFormat === 'json'
-        ? ['application/json', JSON.stringify(recordOf(form))]
+        ? ['application/json', JSON.stringify(readQuery(form))]
         : ['application/x-www-form-urlencoded', form.toString()];
     const headers = {
       accept: 'application/json',
