@@ -1,7 +1,7 @@
 import type { Observable, Subject } from 'rxjs';
 import type { Pause, RetryOptions } from './backoff.js';
 import type { Clock } from './clock.js';
-import type { OAuthClientEvent } from './events.js';
+import type { OAuthClientEvent, Whose } from './events.js';
 import type { AccessToken, RefreshAheadOptions } from './access-token.js';
 import type { OncePerFleet } from './once-per-fleet.js';
 import type { TokenEndpoint } from './token-request.js';
@@ -27,7 +27,7 @@ export interface Flight {
 export interface FlightContext {
   readonly client: string;
   /** Whom events are about: the client, and its tenant if it has them. */
-  readonly about: { readonly client: string; readonly tenant?: string };
+  readonly about: Whose;
   readonly options: TokenLifeOptions;
   readonly clock: Clock;
   readonly endpoint: TokenEndpoint;

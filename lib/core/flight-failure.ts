@@ -1,7 +1,7 @@
 import { pauseMsAfter, retryAfterMsOf } from './backoff.js';
 import { SleptError, momentOf, type Clock, type Moment } from './clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from './errors.js';
-import type { FlightContext } from './flight-context.js';
+import type { Whose } from './events.js';
 import type { StoredFailure, StoredToken } from './token-store.js';
 
 /** Why there is no token, since when, and for how long no other flight should start. */
@@ -17,13 +17,7 @@ export class FlightFailure extends Error {
   }
 
   /** @param failures flights in a row that failed before this one */
-  static after(
-    reason: unknown,
-    about: FlightContext['about'],
-    clock: Clock,
-    failures: number,
-    credentials?: string,
-  ) {
+  static after(reason: unknown, about: Whose, clock: Clock, failures: number, credentials?: string) {
     const error = asOAuthClientError(reason, about);
     const pauseMs = pauseMsAfter(error, failures + 1, clock.random());
     return new FlightFailure(error, momentOf(clock), pauseMs, credentials);
@@ -71,7 +65,7 @@ export function failureOf(entry: StoredToken, now: Moment): FlightFailure | unde
 }
 
 /** What a flight failed with, as an error that callers can tell from others. */
-export function asOAuthClientError(reason: unknown, about: FlightContext['about']): OAuthClientError {
+export function asOAuthClientError(reason: unknown, about: Whose): OAuthClientError {
   const { client, tenant } = about;
   if (reason instanceof OAuthClientError) return OAuthClientError.of(reason, tenant);
   const message = `A token request of OAuth client "${client}" failed unexpectedly.`;

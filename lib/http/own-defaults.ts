@@ -22,9 +22,8 @@ export async function withDefaultsOf<C extends InternalAxiosRequestConfig>(
   for (const [name, value] of defaultHeaders(headers, method)) {
     const present = copy.headers.get(name) ?? undefined;
     if (present !== undefined && present !== common.get(name)) continue;
-    const said =
-      typeof value === 'function' ? await valueOf(client.name, name, value as () => unknown) : value;
-    copy.headers.set(name, said as string);
+    const said = typeof value === 'function' ? await valueOf(client.name, name, value) : value;
+    copy.headers.set(name, said);
   }
   return copy;
 }
