@@ -34,7 +34,7 @@ export async function clientAuthentication(
   if (method === 'none') return { fields };
   if (method.endsWith('tls_client_auth')) return { fields, credential: certificate };
   if (method.endsWith('_jwt')) {
-    const { jwt, credential } = await clientAssertion(parts, server, method === 'client_secret_jwt');
+    const { jwt, credential } = await clientAssertion(parts, server);
     const client_assertion_type = assertion?.clientAssertionType ?? ASSERTION_TYPE;
     return { fields: { ...fields, client_assertion: jwt, client_assertion_type }, credential };
   }
@@ -53,12 +53,8 @@ type JwtContent = { certified?: boolean } & {
 };
 
 /** RFC 7523 §3 and its successor: the header says what the JWT is for. */
-async function clientAssertion(
-  parts: ProtocolParts,
-  server: KnownServer,
-  bySecret: boolean,
-): Promise<SignedJwt> {
-  const { clientId, assertion = {} } = parts.options;
+async function clientAssertion(parts: ProtocolParts, server: KnownServer): Promise<SignedJwt> {
+  const { clientId, assertion = {}, tokenEndpointAuthMethod: method } = parts.options;
   if ((assertion.token ?? assertion.tokenFile) !== undefined) {
     const jwt = await readOption(parts, 'assertion.token', textOf);
     return { jwt, credential: jwt };
@@ -67,7 +63,13 @@ async function clientAssertion(
   const claims = { ...assertion.claims, iss: clientId, sub: clientId };
   const header = { ...assertion.header, typ };
   const certified = (assertion.certificate ?? assertion.certificateFile) !== undefined;
-  return signJwt(parts, server, bySecret, { audience, lifetimeMs, claims, header, certified });
+  return signJwt(parts, server, method === 'client_secret_jwt', {
+    audience,
+    lifetimeMs,
+    claims,
+    header,
+    certified,
+  });
 }
 
 /** Signs a JWT for the authorization server: `aud` is one plain string, `jti` is new each time (RFC 7523 §3). */
