@@ -202,9 +202,8 @@ function isMisfitPair({ options: { tls = {} } }: Examined): boolean {
 }
 
 /** Whether Axios will choose its fetch adapter or HTTP/2, which take neither a certificate nor a proxy from it. */
-function ignoresAgents(http: HttpOptions = {}): boolean {
-  const adapter = [http['adapter']].flat().find((name) => name !== 'xhr');
-  return adapter === 'fetch' || Number(http['httpVersion'] ?? 1) !== 1;
+export function ignoresAgents({ adapter, httpVersion = 1 }: HttpOptions = {}): boolean {
+  return [adapter].flat().find((name) => name !== 'xhr') === 'fetch' || Number(httpVersion) !== 1;
 }
 
 function isUnfitProxy(proxy: unknown): boolean {
