@@ -179,7 +179,7 @@ function rejection({ client }: ProtocolParts, sent: SentForm, status: number, bo
   const error = serverText(memberOf(body, 'error'), sent.secrets);
   const others = error !== undefined && isRecord(body) ? { ...body, error: undefined } : body;
   const errorDescription = serverText(failureText(others), sent.secrets);
-  const said = error && errorDescription ? `${error} (${errorDescription})` : (error ?? errorDescription);
+  const said = error && errorDescription ? `${error} (${errorDescription})` : error || errorDescription;
   const reason = said ? `: ${said.replace(/\.$/, '')}` : '';
   const mayBeEncoding =
     [undefined, 'invalid_client'].includes(error) && isEncodingSensitive(sent.authorization ?? '');
