@@ -69,15 +69,14 @@ export class OAuthClientRegistry {
    * @throws {OAuthConfigurationError} if that has no `getToken`
    */
   takeTokensFrom(standIn: unknown): void {
-    const { getToken } = Object(standIn) as { getToken?: unknown };
-    if (typeof getToken !== 'function') {
+    const source = Object(standIn) as { getToken?: (name: string, request: TokenRequest) => unknown };
+    if (typeof source.getToken !== 'function') {
       throw new OAuthConfigurationError([
         'What overrides OAuthTokenService has no getToken(name, request): give it one, or override the providers of getOAuthHttpToken(name), getOAuthFetchToken(name) and getOAuthClientToken(name) instead.',
       ]);
     }
     for (const { client } of this.all()) {
-      const ask = (request: TokenRequest): unknown =>
-        Reflect.apply(getToken, standIn, [client.name, request]);
+      const ask = (request: TokenRequest) => source.getToken?.(client.name, request);
       client.askInstead(new StandInEndpoint(client.name, this.runtime.clock, ask));
     }
   }
