@@ -6,16 +6,6 @@ import type { FakeAnswer, FakeAnswerFunction, RecordedRequest } from './fake-ans
 import { misfit, parametersOf, refusalOf, tokenIn, type FakeDemands } from './fake-demands.js';
 import type { FakeAuthorizationServerOptions } from './fake-options.js';
 
-const DEFAULTS = {
-  expiresIn: 3600,
-  echoScope: false,
-  latencyMs: 0,
-  apiLearnsAfterMs: 0,
-  clients: undefined,
-  demands: undefined,
-  onApiRequest: undefined,
-};
-
 /**
  * A scriptable authorization server and the API that it protects, on 127.0.0.1 and a free port, for tests.
  *
@@ -37,19 +27,19 @@ const DEFAULTS = {
  */
 export class FakeAuthorizationServer {
   /** Seconds; with the next five, see {@link FakeAuthorizationServerOptions}. */
-  expiresIn: number | null = DEFAULTS.expiresIn;
+  expiresIn: number | null = 3600;
   echoScope = false;
   latencyMs = 0;
   apiLearnsAfterMs = 0;
-  clients: Record<string, string> | undefined;
-  demands: FakeDemands | undefined;
+  clients: Record<string, string> | undefined = undefined;
+  demands: FakeDemands | undefined = undefined;
   /** Members that replace or extend the served metadata; `undefined` removes one. */
   metadata: Record<string, unknown> = {};
   /**
    * Runs on API requests without a scripted answer; what it returns is the answer, `undefined` means the usual
    * one. The token is checked after it, so a promise can hold a request while its token is revoked.
    */
-  onApiRequest: FakeAnswerFunction | undefined;
+  onApiRequest: FakeAnswerFunction | undefined = undefined;
 
   /** Origin, without a slash at its end. */
   readonly url: string;
@@ -59,17 +49,18 @@ export class FakeAuthorizationServer {
   readonly apiURL: string;
 
   readonly #server: Server;
+  /** What `reset()` restores. */
   readonly #settings: FakeAuthorizationServerOptions;
   #state = freshState();
 
   private constructor(server: Server, options: FakeAuthorizationServerOptions) {
     const { issuerPath = '', tokenPath = '/oauth/token', apiPath = '/api', ...settings } = options;
     this.#server = server;
-    this.#settings = settings;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     this.issuer = this.url + issuerPath;
     this.tokenEndpoint = this.url + tokenPath;
     this.apiURL = this.url + apiPath.replace(/\/$/, '');
+    this.#settings = Object.assign({}, this, settings);
     this.reset();
     server.on('request', (message, response) => void this.#serve(message, response));
   }
@@ -139,7 +130,7 @@ export class FakeAuthorizationServer {
 
   /** As after the start: forgets requests, scripts and tokens, and restores the options. */
   reset(): void {
-    Object.assign(this, DEFAULTS, { metadata: {} }, this.#settings);
+    Object.assign(this, this.#settings, { metadata: {} });
     this.#state = freshState();
   }
 

@@ -70,27 +70,32 @@ export class OAuthClientTestingModule {
   /** @param clients names, or by name: the token, or what {@link FixedClient} tells; global, as `OAuthClientModule.forRoot()` is */
   static forRoot(clients: readonly string[] | Record<string, string | FixedClient>): DynamicModule {
     const given = Array.isArray(clients)
-      ? clients.map((name: string) => [name, {}] as const)
-      : Object.entries(clients as Record<string, string | FixedClient>);
-    const fixed = new Map(given.map(([name, own]) => [name, typeof own === 'string' ? { token: own } : own]));
-    const named = [...fixed].map(([name, own]) => [name, optionsOf(name, own)] as const);
-    const options = { clients: Object.fromEntries(named) };
+      ? Object.fromEntries(clients.map((one: string) => [one, {}]))
+      : clients;
+    const entries = Object.entries(given as Record<string, string | FixedClient>);
+    const fixed = new Map(
+      entries.map(([name, own]) => [name, typeof own === 'string' ? { token: own } : own]),
+    );
+    const options = {
+      clients: Object.fromEntries([...fixed].map(([name, own]) => [name, optionsOf(name, own)])),
+    };
     const { providers = [], ...root } = OAuthClientModule.forRoot(options);
-    const connect = (parts: ConnectionParts) => connectTo(fixed.get(parts.name), parts);
-    const replacing = [
-      {
-        provide: OAuthClientRegistry,
-        inject: [TokenStore, ENVIRONMENT],
-        useFactory: (store: TokenStore, environment: EnvironmentSource) =>
-          new OAuthClientRegistry(options, store, environment, connect),
-      },
-      {
-        provide: OAuthAxiosInterceptor,
-        inject: [OAuthClientRegistry],
-        useFactory: (registry: OAuthClientRegistry) => new AnsweringInterceptor(registry, fixed),
-      },
-    ];
-    const replaced = { ...root, providers: [...providers, ...replacing] };
+    const useFactory = (store: TokenStore, environment: EnvironmentSource) =>
+      new OAuthClientRegistry(options, store, environment, (parts) =>
+        connectTo(fixed.get(parts.name), parts),
+      );
+    const replaced = {
+      ...root,
+      providers: [
+        ...providers,
+        { provide: OAuthClientRegistry, inject: [TokenStore, ENVIRONMENT], useFactory },
+        {
+          provide: OAuthAxiosInterceptor,
+          inject: [OAuthClientRegistry],
+          useFactory: (registry: OAuthClientRegistry) => new AnsweringInterceptor(registry, fixed),
+        },
+      ],
+    };
     return { module: OAuthClientTestingModule, global: true, imports: [replaced], exports: [replaced] };
   }
 }
