@@ -10,12 +10,11 @@ import { pack, repository, temporaryDirectory } from '../package/pack.js';
 
 const began = performance.now();
 const LIMIT_MS = 120_000;
-const PAGES = [
-  ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md'],
-  ...readdirSync(join(repository, 'docs'))
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`),
-];
+const PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md'].concat(
+  readdirSync(join(repository, 'docs'))
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => `docs/${file}`),
+);
 /** In a project of a user, in this order. */
 const project = join(temporaryDirectory('shell-blocks-'), 'project');
 const { name } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
