@@ -49,6 +49,11 @@ it('it knows none that the code no longer has, and says of each what was behind 
   expect(known.filter(({ causes }) => causes.length === 0)).toEqual([]);
 });
 
+it('no message has more than two sentences', () => {
+  const long = known.filter((message) => messageOf(message).split(/[.!?] (?=[A-Z@])/).length > 2);
+  expect(long.map(({ find }) => find)).toEqual([]);
+});
+
 it('every code has its messages, and every message its code', () => {
   const source = readFileSync(join(root, 'lib/core/errors.ts'), 'utf8');
   const [union = ''] = /export type OAuthClientErrorCode =[^;]+/.exec(source) ?? [];
