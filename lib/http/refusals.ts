@@ -74,3 +74,9 @@ export function lowerCased(headers: object): Record<string, string> {
     Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)]),
   );
 }
+
+/** Streams are consumed by the first sending; everything else can be sent again. */
+export function isReplayable(body: unknown): boolean {
+  if (typeof body !== 'object' || body === null) return true;
+  return !('pipe' in body || 'getReader' in body || 'pipeThrough' in body || Symbol.asyncIterator in body);
+}
