@@ -59,7 +59,7 @@ export function authorizedFetch(parts: FetchParts): Fetch {
 /** Headers as a record by lower-case names, which fetch reads faster than `Headers`. */
 type Init = Omit<RequestInit, 'headers'> & Pick<Hop, 'headers'>;
 
-/** A copy, since the caller may change its own. No spread: fetch reads what that makes more slowly. */
+/** A copy, since the caller may change its own. Fetch reads the result of a spread more slowly. */
 function plainInit(given: RequestInit = {}): Init {
   const init: Record<string, unknown> = {};
   for (const name of Object.keys(given)) if (name !== 'oauth') init[name] = given[name as keyof RequestInit];

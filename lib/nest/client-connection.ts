@@ -36,7 +36,9 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
   };
   const protocol = { ...parts, client, transport, useCertificate };
   const endpoint = options.requestToken
-    ? new RequestedTokenEndpoint(protocol, (own) => routedInstance(client, routes, { ...options.http, ...own }))
+    ? new RequestedTokenEndpoint(protocol, (own) =>
+        routedInstance(client, routes, { ...options.http, ...own }),
+      )
     : new OAuthTokenEndpoint(protocol);
   return { endpoint, dpop: endpoint.dpop, routes, material };
 }
