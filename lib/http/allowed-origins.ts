@@ -1,10 +1,7 @@
-/** What of a request decides where it goes, as Axios takes it; a `url` that is parsed stands alone. */
-export interface RequestTarget {
-  baseURL?: string | undefined;
-  url?: string | URL | undefined;
-  allowAbsoluteUrls?: boolean | undefined;
-  socketPath?: string | null | undefined;
-}
+import type { AxiosRequestConfig } from 'axios';
+
+/** What of an Axios request decides where it goes. */
+export type RequestTarget = Pick<AxiosRequestConfig, 'baseURL' | 'url' | 'allowAbsoluteUrls' | 'socketPath'>;
 
 const ABSOLUTE = /^([a-z][a-z\d+\-.]*:)?\/\//i;
 
@@ -69,7 +66,7 @@ export class AllowedOrigins {
 
   /** A relative path below our own baseURL cannot leave its origin, and needs no parsing. */
   #isRelative({ baseURL, url = '' }: RequestTarget): boolean {
-    return baseURL !== undefined && baseURL === this.#baseURL && !ABSOLUTE.test(String(url));
+    return baseURL !== undefined && baseURL === this.#baseURL && !ABSOLUTE.test(url);
   }
 }
 
@@ -93,17 +90,21 @@ function isPlain(path: string): boolean {
 }
 
 /** The URL that Axios will ask for, without its query; `undefined` when that cannot be told. */
-export function targetOf({ baseURL, url = '', allowAbsoluteUrls }: RequestTarget): URL | undefined {
-  if (typeof url === 'object') return url;
-  // Whether Axios puts such a URL below the baseURL depends on its version.
-  if (baseURL && allowAbsoluteUrls === false && ABSOLUTE.test(url)) return undefined;
-  let full = url;
-  if (baseURL && url === '') full = baseURL;
-  else if (baseURL && !ABSOLUTE.test(url)) full = `${baseURL.replace(/\/+$/, '')}/${url.replace(/^\/+/, '')}`;
-  // Axios gives a protocol-relative URL to the URL parser as it is, which then fails: nowhere to send it.
+export function targetOf(request: RequestTarget): URL | undefined {
+  const url = urlOf(request);
   try {
-    return new URL(full);
+    return url === undefined ? url : new URL(url);
   } catch {
     return undefined; // not asked before, which would parse it twice
   }
+}
+
+/** The same as it is written. */
+export function urlOf({ baseURL, url = '', allowAbsoluteUrls }: RequestTarget): string | undefined {
+  const isAbsolute = ABSOLUTE.test(url);
+  // Whether Axios puts such a URL below the baseURL depends on its version.
+  if (baseURL && allowAbsoluteUrls === false && isAbsolute) return undefined;
+  if (!baseURL || url === '') return baseURL || url;
+  // Axios gives a protocol-relative URL to the URL parser as it is, which then fails: nowhere to send it.
+  return isAbsolute ? url : `${baseURL.replace(/\/+$/, '')}/${url.replace(/^\/+/, '')}`;
 }

@@ -2,7 +2,7 @@ import { EMPTY, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { OriginNotAllowedError } from '../core/errors.js';
 import { checked } from '../core/request-snapshot.js';
-import { targetOf, type RequestTarget } from './allowed-origins.js';
+import { targetOf, urlOf, type RequestTarget } from './allowed-origins.js';
 import { Credentials, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, OutgoingRequest } from './authorized-call.js';
 import type { FetchTransport } from './fetch-transport.js';
@@ -38,19 +38,20 @@ export function authorizedFetch(parts: FetchParts): Fetch {
   const { name } = api.client;
   return async (input, given) => {
     const snapshot = given?.oauth && SealedTokenRequest.open(given.oauth); // before anything that waits
-    const url = targetOf(
-      typeof input === 'string' ? { baseURL, url: input } : { url: isRequest(input) ? input.url : input },
-    );
-    if (url === undefined) throw new OriginNotAllowedError(name);
+    const isPath = typeof input === 'string' && baseURL !== undefined;
+    const written = isRequest(input) ? input.url : String(input);
+    const target = isPath ? { baseURL, url: written } : { url: written };
+    const url = urlOf(target) ?? written;
     const isPlain = !isRequest(input) && !(given instanceof Request) && !(given?.body instanceof FormData);
     const init = isPlain ? plainInit(given ?? {}) : await wholeInit(url, input, given);
     const oauth = snapshot && checked(name, snapshot);
     if (oauth && oauth.client !== undefined && oauth.client !== name) {
       const { client, ...asked } = oauth;
-      return (await other(client))(url, { ...init, oauth: asked });
+      return (await other(client))(new URL(url), { ...init, oauth: asked });
     }
-    const request = new FetchRequest(parts, url, init);
+    const request = new FetchRequest(parts, target, url, init);
     if (oauth !== false && !request.hasOwnCredentials) return await sendAuthorized(request, api, oauth);
+    if (targetOf(target) === undefined) throw new OriginNotAllowedError(name);
     return (await request.send()).surface();
   };
 }
@@ -58,7 +59,7 @@ export function authorizedFetch(parts: FetchParts): Fetch {
 /** Headers as a record by lower-case names, which fetch reads faster than `Headers`. */
 type Init = Omit<RequestInit, 'headers'> & Pick<Hop, 'headers'>;
 
-/** A copy, since the caller may change its own. No spread: fetch reads what that makes more slowly. */
+/** A copy, since the caller may change its own. Fetch reads the result of a spread more slowly. */
 function plainInit(given: RequestInit = {}): Init {
   const init: Record<string, unknown> = {};
   for (const name of Object.keys(given)) if (name !== 'oauth') init[name] = given[name as keyof RequestInit];
@@ -67,7 +68,7 @@ function plainInit(given: RequestInit = {}): Init {
 }
 
 /** What is asked for by a `Request` or with a form, with a body that can be sent again. */
-async function wholeInit(url: URL, ...[input, given]: Parameters<Fetch>): Promise<Init> {
+async function wholeInit(url: string, ...[input, given]: Parameters<Fetch>): Promise<Init> {
   const whole = input instanceof Request ? input : new Request(url, isRequest(input) ? input : undefined);
   const request = new Request(whole, given);
   const { method, headers, signal, redirect } = request;
@@ -94,12 +95,12 @@ class FetchRequest implements OutgoingRequest<Response> {
   readonly #follows: boolean;
   readonly #start: Hop;
 
-  constructor(parts: FetchParts, url: URL, init: Init) {
+  constructor(parts: FetchParts, target: RequestTarget, url: string, init: Init) {
     const { method = 'GET', body = null, redirect = 'follow' } = init;
     const headers = parts.headers
       ? { ...defaultHeaders(parts.headers, method), ...init.headers }
       : init.headers;
-    this.config = { url, method, data: body };
+    this.config = Object.assign(target, { method, data: body });
     this.#parts = parts;
     this.#follows = redirect === 'follow';
     this.#init = Object.assign(init, { redirect: this.#follows ? 'manual' : redirect });
@@ -126,12 +127,12 @@ class FetchRequest implements OutgoingRequest<Response> {
         return answerOf(response, refusals.readsData ? await textOf(response) : undefined);
       }
       discard(response);
-      if (credentials && origins.reach(next.url) === 0)
-        throw new OriginNotAllowedError(client.name, next.url.origin);
-      if (dpop && carried && next.url.origin === hop.url.origin) {
-        const proof = await dpop.proof(next.method, next.url, carried.token);
+      const to = new URL(next.url);
+      if (credentials && origins.reach(to) === 0) throw new OriginNotAllowedError(client.name, to.origin);
+      if (dpop && carried && to.origin === new URL(hop.url).origin) {
+        const proof = await dpop.proof(next.method, to, carried.token);
         carried = new Credentials(carried.token, proof, origins);
-      } else if (!credentials?.mayFollow(next.url)) carried = undefined;
+      } else if (!credentials?.mayFollow(to)) carried = undefined;
       hop = next;
     }
   }
