@@ -171,8 +171,8 @@ function endings(): string {
   const shown = texts.map((text) =>
     text.replace(/\{([\w.…]+)\}/g, (_, name: string) => (/^(method|grant|…)$/.test(name) ? '…' : name)),
   );
-  return [...new Set(shown)]
+  return [...new Set(shown.map((text) => text.replace(/\.$/, '').trim()))]
     .toSorted()
-    .map((text) => `- \`${text.trim()}\``)
+    .map((text) => `- \`${text}\``)
     .join('\n');
 }
