@@ -16,6 +16,8 @@ const page = join(root, 'docs/errors.md');
 const found = sentences();
 /** Files whose texts complete the sentence `Client "…": OPTION …`. */
 const ENDINGS = /^(options|core\/request-snapshot)\b/;
+/** Sentences that say what to do, which end a message. */
+const REMEDIES = /^oauth\/remedies\b/;
 const known = [...Object.values(ERRORS).flat(), ...PROBLEMS, ...WARNINGS];
 const isKnown = (text: string): boolean =>
   [...known.flatMap(({ find, parts = [] }) => [find, ...parts]), ...OTHERS].some((part) =>
@@ -33,7 +35,9 @@ it('docs/errors.md has the messages that the code has, each with its causes (UPD
 });
 
 it('test/docs/causes knows every message of the code', () => {
-  const unknown = found.filter(({ file, text }) => !ENDINGS.test(file) && !isKnown(text));
+  const unknown = found.filter(
+    ({ file, text }) => !ENDINGS.test(file) && !REMEDIES.test(file) && !isKnown(text),
+  );
   expect(unknown.map(({ file, text }) => `lib/${file} says "${text}": add it to test/docs/causes`)).toEqual(
     [],
   );
@@ -99,10 +103,13 @@ function filled(text: string): string {
       .map(([code, messages]) => `### \`${code}\`\n\n${entries(messages)}`)
       .join('\n\n'),
     problems: entries(PROBLEMS),
-    endings: endings(),
+    endings: list(ENDINGS, () => true),
+    remedies: list(REMEDIES, (text) => /^[A-Z].*\.$/.test(text)),
     warnings: entries(WARNINGS),
   };
   return Object.entries(parts).reduce((result, [name, part]) => {
+    if (part === '' && !result.includes(`<!-- ${name} -->`)) return result; // there are none to list
+    expect(result).toContain(`<!-- ${name} -->\n`);
     const [before, rest = ''] = result.split(`<!-- ${name} -->\n`);
     const [, after = ''] = rest.split(`<!-- /${name} -->`);
     return `${before}<!-- ${name} -->\n\n${part}\n\n<!-- /${name} -->${after}`;
@@ -163,16 +170,14 @@ function textWith(part: string): string {
   return text;
 }
 
-/** What the sentences about an option end with; each says its remedy. */
-function endings(): string {
-  const texts = found
-    .filter(({ file, text }) => ENDINGS.test(file) && !isKnown(text))
-    .map(({ text }) => text);
-  const shown = texts.map((text) =>
+/** What sentences end with: about an option, or with a remedy. Either says what to do. */
+function list(files: RegExp, isMeant: (text: string) => boolean): string {
+  const texts = found.filter(({ file, text }) => files.test(file) && isMeant(text) && !isKnown(text));
+  const shown = texts.map(({ text }) =>
     text.replace(/\{([\w.…]+)\}/g, (_, name: string) => (/^(method|grant|…)$/.test(name) ? '…' : name)),
   );
-  return [...new Set(shown)]
+  return [...new Set(shown.map((text) => text.replace(/\.$/, '').trim()))]
     .toSorted()
-    .map((text) => `- \`${text.trim()}\``)
+    .map((text) => `- \`${text}\``)
     .join('\n');
 }

@@ -80,7 +80,7 @@ function run(command, cwd, environment = process.env, isDone = () => false) {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const stop = (signal) => process.kill(-child.pid, signal);
+    const stop = (signal) => process.kill(-Number(child.pid), signal);
     const late = setTimeout(() => stop('SIGKILL'), LIMIT_MS);
     let done = false;
     for (const stream of [child.stdout, child.stderr])

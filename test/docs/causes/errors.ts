@@ -52,7 +52,7 @@ export const ERRORS: Readonly<Record<string, readonly KnownMessage[]>> = {
   ],
   authorization_server_unavailable: [
     {
-      find: 'could not be reached… Check its URL',
+      find: 'could not be reached',
       parts: ['(…).'],
       causes: [
         '`ECONNREFUSED`: the server is down, or host or port is wrong.',
