@@ -228,8 +228,7 @@ class AuthorizedCall<R> {
   #noteNonce({ proof }: Credentials, answer: ApiAnswer<R>): boolean {
     const { dpop } = this.#api;
     if (dpop === undefined || proof === undefined) return false;
-    const nonce = answer.header('dpop-nonce');
-    return typeof nonce === 'string' && dpop.rememberNonce(this.#target.origin, nonce, proof);
+    return dpop.rememberNonce(this.#target.origin, answer.headers()['dpop-nonce'], proof);
   }
 
   /** What took the place of a token that was refused, or is about to; nothing if that stays the one in hand. */

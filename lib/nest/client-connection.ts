@@ -1,10 +1,11 @@
-import { httpTransport, loginClient } from '../http/protocol-transport.js';
+import { httpTransport, routedInstance } from '../http/protocol-transport.js';
 import { Routes } from '../http/routes.js';
 import type { TlsMaterial } from '../http/tls-agent.js';
 import { OAuthTokenEndpoint } from '../oauth/oauth-token-endpoint.js';
 import type { ProtocolParts, ProtocolTransport } from '../oauth/protocol.js';
 import { RequestedTokenEndpoint } from '../oauth/requested-token.js';
 import { isLoopback } from '../options/option-schema.js';
+import { ignoresAgents } from '../options/problems.js';
 
 /** A client's way to its authorization server, and the keys that it shares with the way to its API. */
 export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
@@ -26,7 +27,7 @@ export interface ConnectionParts extends Pick<ProtocolParts, 'options' | 'clock'
 export function connectClient(parts: ConnectionParts): ClientConnection {
   const { name: client, options, onCertificateReplaced, observe } = parts;
   const material = options.tls && ({ options: {}, generation: 0 } satisfies TlsMaterial);
-  const routes = new Routes(client, material, isLoopback);
+  const routes = new Routes(client, material, { staysHere: isLoopback, ignoresAgents });
   const direct = httpTransport(client, options.http ?? {}, routes);
   const transport = observe?.(direct) ?? direct;
   const useCertificate: ProtocolParts['useCertificate'] = (replacement, isReplaced) => {
@@ -35,7 +36,7 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
   };
   const protocol = { ...parts, client, transport, useCertificate };
   const endpoint = options.requestToken
-    ? new RequestedTokenEndpoint(protocol, (own) => loginClient(client, { ...options.http, ...own }, routes))
+    ? new RequestedTokenEndpoint(protocol, (own) => routedInstance(client, routes, { ...options.http, ...own }))
     : new OAuthTokenEndpoint(protocol);
   return { endpoint, dpop: endpoint.dpop, routes, material };
 }
