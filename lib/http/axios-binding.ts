@@ -214,7 +214,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
 /** An answer, of which Axios may have made an error. */
 function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<AxiosResponse> {
   const { status, data } = response;
-  const headers = () => lowerCased((response.headers ?? {}) as object); // mock adapters leave them out
+  const headers = () => lowerCased(response.headers ?? {}); // mock adapters leave them out
   return {
     status,
     headers,
