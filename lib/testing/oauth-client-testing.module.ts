@@ -143,6 +143,17 @@ class AnsweringInterceptor extends OAuthAxiosInterceptor {
 
   override attach(http: HttpService | AxiosInstance, client?: OAuthClientName): () => void {
     const detach = super.attach(http, client);
+    this.#answer(http, client);
+    return detach;
+  }
+
+  override httpService(name: string): HttpService {
+    const service = super.httpService(name);
+    this.#answer(service, name);
+    return service;
+  }
+
+  #answer(http: HttpService | AxiosInstance, client: string | undefined): void {
     const { request } = (http instanceof HttpService ? http.axiosRef : http).interceptors;
     // The last one runs first: the adapter has to be there when the token is put around it.
     request.eject(this.#answering.get(request) ?? -1);
@@ -155,7 +166,6 @@ class AnsweringInterceptor extends OAuthAxiosInterceptor {
       return config;
     };
     this.#answering.set(request, request.use(answering, undefined, { synchronous: true }));
-    return detach;
   }
 
   #nameOf(sent: InternalAxiosRequestConfig, attached: string | undefined): string | undefined {
