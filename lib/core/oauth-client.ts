@@ -112,6 +112,11 @@ export class OAuthClient {
     }
   }
 
+  /** @internal Asks `endpoint` for tokens from now on, as tests have it. */
+  askInstead(endpoint: TokenEndpoint): void {
+    this.#context.endpoint = endpoint;
+  }
+
   /**
    * How the client fares: its default token, or, if that was never asked for, the one used last. Of a client with
    * `tenants`: `down` if every tenant is, `degraded` if one is either, `fresh` if one has a token.
@@ -119,7 +124,8 @@ export class OAuthClient {
   status(): OAuthClientStatus {
     const { tokenRequests } = this.#context.sent;
     const life = this.#default.used ? this.#default : this.#recent;
-    if (this.#tenants === undefined) return { client: this.name, ...life.status(), tokenRequests };
+    if (this.#tenants === undefined || life.used)
+      return { client: this.name, ...life.status(), tokenRequests };
     const states = Array.from(this.#tenants.clients(), (own) => own.status().state);
     const [degraded = 0, down = 0] = ['degraded', 'down'].map(
       (one) => states.filter((state) => state === one).length,
