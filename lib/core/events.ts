@@ -3,6 +3,12 @@ import type { OAuthClientError, OAuthClientErrorCode } from './errors.js';
 /** Why a token was asked for. */
 export type TokenRequestReason = 'cold' | 'expired' | 'refresh_ahead' | 'rejected' | 'forced';
 
+/** Whom something concerns: a client, and its tenant if it has them. */
+export interface Whose {
+  readonly client: string;
+  readonly tenant?: string;
+}
+
 /** Where a token came from. */
 export type TokenSource = 'authorization_server' | 'store';
 

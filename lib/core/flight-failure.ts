@@ -1,6 +1,7 @@
-import { retryAfterMsOf } from './backoff.js';
-import type { Moment } from './clock.js';
+import { pauseMsAfter, retryAfterMsOf } from './backoff.js';
+import { SleptError, momentOf, type Clock, type Moment } from './clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from './errors.js';
+import type { Whose } from './events.js';
 import type { StoredFailure, StoredToken } from './token-store.js';
 
 /** Why there is no token, since when, and for how long no other flight should start. */
@@ -14,6 +15,19 @@ export class FlightFailure extends Error {
   ) {
     super(error.message);
   }
+
+  /** @param failures flights in a row that failed before this one */
+  static after(reason: unknown, about: Whose, clock: Clock, failures: number, credentials?: string) {
+    const error = asOAuthClientError(reason, about);
+    const pauseMs = pauseMsAfter(error, failures + 1, clock.random());
+    return new FlightFailure(error, momentOf(clock), pauseMs, credentials);
+  }
+}
+
+/** Whether a flight ends with just this: a sleep, what another instance was told, the end of the application. */
+export function isFinal(reason: unknown): boolean {
+  const isClosed = reason instanceof OAuthClientError && reason.code === 'closed';
+  return isClosed || reason instanceof SleptError || reason instanceof FlightFailure;
 }
 
 /**
@@ -51,10 +65,12 @@ export function failureOf(entry: StoredToken, now: Moment): FlightFailure | unde
 }
 
 /** What a flight failed with, as an error that callers can tell from others. */
-export function asOAuthClientError(reason: unknown, client: string): OAuthClientError {
-  if (reason instanceof OAuthClientError) return reason;
+export function asOAuthClientError(reason: unknown, about: Whose): OAuthClientError {
+  const { client, tenant } = about;
+  if (reason instanceof OAuthClientError) return OAuthClientError.of(reason, tenant);
   const message = `A token request of OAuth client "${client}" failed unexpectedly.`;
-  return new AuthorizationServerUnavailableError(message, { client, cause: reason });
+  const error = new AuthorizationServerUnavailableError(message, { client, cause: reason });
+  return OAuthClientError.of(error, tenant);
 }
 
 /** Whether credentials were refused. Servers do not agree on how to say so (RFC 6749 §5.2 asks for `invalid_client`). */

@@ -107,9 +107,14 @@ export class OAuthClient {
   invalidate(rejected?: AccessToken): void {
     for (const own of this.#tenants?.clients() ?? []) own.invalidate(rejected);
     for (const life of this.lives()) {
-      if (rejected === undefined) life.giveUp();
+      if (rejected === undefined) life.drop('given_up');
       else life.drop('rejected', rejected);
     }
+  }
+
+  /** @internal Asks `endpoint` for tokens from now on, as tests have it. */
+  askInstead(endpoint: TokenEndpoint): void {
+    this.#context.endpoint = endpoint;
   }
 
   /**
@@ -119,7 +124,8 @@ export class OAuthClient {
   status(): OAuthClientStatus {
     const { tokenRequests } = this.#context.sent;
     const life = this.#default.used ? this.#default : this.#recent;
-    if (this.#tenants === undefined) return { client: this.name, ...life.status(), tokenRequests };
+    if (this.#tenants === undefined || life.used)
+      return { client: this.name, ...life.status(), tokenRequests };
     const states = Array.from(this.#tenants.clients(), (own) => own.status().state);
     const [degraded = 0, down = 0] = ['degraded', 'down'].map(
       (one) => states.filter((state) => state === one).length,

@@ -35,7 +35,7 @@ export interface TenantSource<C> {
 }
 
 /** On a `tenants` function: requests may as well name no tenant, as in unit tests. */
-export const TENANT_IS_OPTIONAL = Symbol('tenant is optional');
+export const TENANT_IS_OPTIONAL = Symbol('optional');
 
 const ASK_LIMIT_MS = 4_000;
 /** Functions may hold new credentials or not: they are tried after the pause that a refusal makes. */
@@ -225,7 +225,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     const { name: client } = this.#source;
     const options = { client, retryable: code === 'credentials_unavailable' };
     return OAuthClientError.of(
-      new OAuthClientError(code, `OAuth client "${client}" ${what}.`, options),
+      new OAuthClientError(code, ['OAuth client "', client, '" ', what, '.'].join(''), options),
       tenant,
     );
   }

@@ -6,7 +6,7 @@ import { proxyOf } from './tunnel.js';
 
 /** Sends one request of fetch, without looking at what it says. */
 export interface FetchTransport {
-  (url: URL, init: RequestInit): Promise<Response>;
+  (url: string, init: RequestInit): Promise<Response>;
   /** Closes connections of its own, after the requests under way. */
   close?: () => void;
 }
@@ -52,7 +52,8 @@ export async function fetchTransport(route: FetchRoute): Promise<FetchTransport>
 
 /** Lets an adapter answer that is a function, as those of tests are: with a text, or with what becomes JSON. */
 function byAdapter(adapter: AxiosAdapter, baseURL = ''): FetchTransport {
-  return async ({ href }, { method = 'GET', headers: given, body }) => {
+  return async (url, { method = 'GET', headers: given, body }) => {
+    const { href } = new URL(url);
     const path = href.startsWith(`${baseURL}/`) && { baseURL, url: href.slice(baseURL.length) };
     const headers = AxiosHeaders.from(Object.fromEntries(new Headers(given)));
     const asked = { url: href, ...path, method: method.toLowerCase(), headers };

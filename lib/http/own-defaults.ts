@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util';
 import { AxiosHeaders, type CreateAxiosDefaults, type InternalAxiosRequestConfig } from 'axios';
 import type { ApiClient } from './authorized-call.js';
 import { valueOf } from './axios-instance.js';
-import { defaultHeaders } from './fetch-binding.js';
 import { SealedProxy } from './sealing.js';
 
 /**
@@ -18,13 +17,14 @@ export async function withDefaultsOf<C extends InternalAxiosRequestConfig>(
   const copy = { ...overlaid(config, instance, own), headers: new AxiosHeaders(config.headers) } as C;
   SealedProxy.seal(copy);
   const { method = 'get' } = config;
-  const common = new AxiosHeaders(defaultHeaders(instance.headers, method));
-  for (const [name, value] of Object.entries<unknown>(defaultHeaders(headers, method))) {
+  const common = new AxiosHeaders(
+    Object.fromEntries(headersFor(method, instance.headers)) as Record<string, string>,
+  );
+  for (const [name, value] of headersFor(method, headers)) {
     const present = copy.headers.get(name) ?? undefined;
     if (present !== undefined && present !== common.get(name)) continue;
-    const said =
-      typeof value === 'function' ? await valueOf(client.name, name, value as () => unknown) : value;
-    copy.headers.set(name, said as string);
+    const said = typeof value === 'function' ? await valueOf(client.name, name, value) : value;
+    copy.headers.set(name, said);
   }
   return copy;
 }
@@ -39,4 +39,11 @@ function overlaid(given: object, instance: object, own: object): object {
       result[name] = overlaid(present as object, common ?? {}, value as object);
   }
   return result;
+}
+
+/** Those for one method among the defaults that Axios takes. */
+function headersFor(method: string, given: object = {}): [string, string | (() => unknown)][] {
+  const { common, [method.toLowerCase()]: own, ...rest } = given as Record<string, object>;
+  const all = Object.entries({ ...common, ...rest, ...own });
+  return all.filter(([, value]) => typeof value !== 'object') as ReturnType<typeof headersFor>;
 }

@@ -1,6 +1,5 @@
 import { globalAgent, type Agent } from 'node:https';
 import type { CreateAxiosDefaults } from 'axios';
-import { AllowedOrigins } from '../http/allowed-origins.js';
 import type { ApiClient } from '../http/authorized-call.js';
 import { Refusals } from '../http/refusals.js';
 import { TokenHeader } from '../http/sealing.js';
@@ -13,10 +12,11 @@ import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { mergeClientOptions, withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
 import { connectClient } from './client-connection.js';
+import { StandInEndpoint } from './stand-in-endpoint.js';
 import { clientsFromEnvironment, variableOf, type EnvironmentSource } from '../options/environment.js';
 import { moduleProblemsOf, type OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
-import { isRecord } from '../core/token-request.js';
+import { isRecord, type TokenRequest } from '../core/token-request.js';
 import { flatten } from '../options/option-schema.js';
 import { problemsOf } from '../options/problems.js';
 
@@ -34,9 +34,19 @@ export class OAuthClientRegistry {
   readonly #tenants: TenantCache<RegisteredClient>;
   /** Agents that tenants brought, and how many have each. */
   readonly #agents = new Map<Agent, number>();
+  readonly #connect: typeof connectClient;
 
-  /** @throws {OAuthConfigurationError} with every problem of every client */
-  constructor(options: OAuthClientModuleOptions, store: TokenStore, environment: EnvironmentSource) {
+  /**
+   * @param connect how clients reach the world
+   * @throws {OAuthConfigurationError} with every problem of every client
+   */
+  constructor(
+    options: OAuthClientModuleOptions,
+    store: TokenStore,
+    environment: EnvironmentSource,
+    connect = connectClient,
+  ) {
+    this.#connect = connect;
     const clients = Object.entries(validClients(options, environment));
     this.runtime = new TokenRuntime(store, options.clock ?? systemClock);
     this.shutdownGraceMs = options.shutdownGraceMs ?? 5_000;
@@ -56,6 +66,24 @@ export class OAuthClientRegistry {
 
   all(): Iterable<RegisteredClient> {
     return this.#clients.values();
+  }
+
+  /**
+   * Takes all tokens from what an application's tests put in place of `OAuthTokenService`.
+   *
+   * @throws {OAuthConfigurationError} if that has no `getToken`
+   */
+  takeTokensFrom(standIn: unknown): void {
+    const source = Object(standIn) as { getToken?: (name: string, request: TokenRequest) => unknown };
+    if (typeof source.getToken !== 'function') {
+      throw new OAuthConfigurationError([
+        'What overrides OAuthTokenService has no getToken(name, request): give it one, or override the providers of getOAuthHttpToken(name), getOAuthFetchToken(name) and getOAuthClientToken(name) instead.',
+      ]);
+    }
+    for (const { client } of this.all()) {
+      const ask = (request: TokenRequest) => source.getToken?.(client.name, request);
+      client.askInstead(new StandInEndpoint(client.name, this.runtime.clock, ask));
+    }
   }
 
   #register(name: string, own: OAuthClientOptions): RegisteredClient {
@@ -102,7 +130,7 @@ export class OAuthClientRegistry {
     const options = withDefaults(own);
     const { runtime } = this;
     const { clock } = runtime;
-    const { endpoint, dpop, routes, material } = connectClient({
+    const { endpoint, ...connection } = this.#connect({
       name,
       options,
       clock,
@@ -113,15 +141,14 @@ export class OAuthClientRegistry {
       },
     });
     const client = OAuthClient.create({ name, endpoint, options, runtime, tenants, ...whose });
-    const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins, options.http?.['socketPath']);
     const tokenHeader = new TokenHeader(options.tokenHeader);
     const distrusted = `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so that the answer counts as accepted. Have it return true or false.`;
     const refusals = new Refusals(options.unauthorized, () => warn(distrusted));
-    const rules = { origins, tokenHeader, refusals, unauthorizedRetry: options.unauthorized.retry };
+    const rules = { tokenHeader, refusals, unauthorizedRetry: options.unauthorized.retry };
     const { http, baseURL } = options;
     const defaults = { ...http, ...(baseURL !== undefined && { baseURL }) } as CreateAxiosDefaults;
-    const closers = [() => routes.close()];
-    return { client, ...rules, dpop, clock, options, routes, material, tenants, defaults, closers };
+    const closers = [() => connection.routes.close()];
+    return { client, ...rules, ...connection, clock, options, tenants, defaults, closers };
   }
 }
 
