@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs, parseEnv } from 'node:util';
 import { checkClients } from './check-clients.js';
-import { report } from './report.js';
+import { fold, report } from './report.js';
 
 const USAGE = `Usage: nestjs-oauth-client check [--env-file <path>] [--client <name>] [--json]
 
@@ -14,11 +14,19 @@ export interface Outcome {
   code: 0 | 1 | 2;
 }
 
+/** Where a command runs. */
+export interface Terminal {
+  /** Characters of a line. Default 80. */
+  columns?: number | undefined;
+  /** Told of each client before it is asked. */
+  onProgress?: (client: string) => void;
+}
+
 /** Runs the command line `args` against `environment`; variables of the environment win over those of the file. */
 export async function run(
   args: string[],
   environment: NodeJS.ProcessEnv,
-  onProgress: (client: string) => void,
+  { columns = 80, onProgress = () => undefined }: Terminal = {},
 ): Promise<Outcome> {
   const { values, positionals } = parseArgs({
     args,
@@ -37,6 +45,7 @@ export async function run(
   const { problems, checks } = await checkClients({ ...fromFile, ...environment }, values.client, onProgress);
   const code = problems.length > 0 ? 2 : checks.some(({ outcome }) => outcome === 'failed') ? 1 : 0;
   if (values.json) return { output: JSON.stringify({ problems, clients: checks }, null, 2), code };
-  if (problems.length > 0) return { output: problems.map((it) => `problem  ${it}`).join('\n'), code };
-  return { output: report(checks), code };
+  if (problems.length > 0)
+    return { output: problems.map((it) => fold(`problem  ${it}`, columns)).join('\n'), code };
+  return { output: report(checks, columns), code };
 }

@@ -5,6 +5,7 @@ import type { AccessTokenType, StoredToken } from '../core/token-store.js';
 import { isEncodingSensitive } from './credentials.js';
 import { unavailableNow } from './outage.js';
 import type { ProtocolParts } from './protocol.js';
+import { remedyFor } from './remedies.js';
 import { detailsOf, failureText, memberNames, parseBody, timeLeft, type Members } from './token-members.js';
 
 /** The token request that is answered. */
@@ -62,11 +63,13 @@ function tokenIn(members: unknown): string | undefined {
 }
 
 /** A page or an empty answer may be a passing disturbance; a well-formed answer is what the server has to say. */
-function withoutToken({ client, options }: ProtocolParts, sent: SentForm, body: unknown): TokenResponseError {
+function withoutToken(parts: ProtocolParts, sent: SentForm, body: unknown): TokenResponseError {
+  const { client, options } = parts;
   const names = serverText(memberNames(body).join(', '), sent.secrets) ?? 'without usual names';
   const what = asObject(body)
     ? `has no access_token; its members are ${names}`
     : 'is neither a JSON object nor a form';
+  if (isPage(body)) return invalid(client, what, true, remedyFor(parts, { status: 200, isPage: true }));
   const remedy = options.readTokenResponse
     ? 'readTokenResponse threw, or returned none'
     : 'if the token is there, say with readTokenResponse where';
@@ -164,11 +167,6 @@ function hint({ client, warn }: ProtocolParts, missing: string): void {
   warn(`OAuth client "${client}": its token response has ${missing}.`);
 }
 
-/** Whether such a refusal comes from something else at that URL. */
-export function isNoTokenEndpoint({ error, status }: Pick<TokenRequestError, 'error' | 'status'>): boolean {
-  return error === undefined && (status === 404 || status === 405);
-}
-
 function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: unknown): Error {
   const { client } = parts;
   const members = asObject(body) ?? {};
@@ -179,20 +177,17 @@ function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: u
     Boolean,
   );
   const reason = said.length === 0 ? '' : `: ${said.join(' ').replace(/\.$/, '')}`;
-  const mayBeEncoding =
-    [undefined, 'invalid_client'].includes(error) && isEncodingSensitive(sent.authorization ?? '');
-  const encoding = mayBeEncoding ? ' and basicEncoding (id or secret has characters that it changes)' : '';
-  const remedy = isNoTokenEndpoint({ error, status })
-    ? 'its token endpoint'
-    : `its credentials${encoding}, grant, scope and audience`;
-  const message = `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check ${remedy}.`;
-  return new TokenRequestError(message, { client, status, error, errorDescription });
+  const encodingMatters = isEncodingSensitive(sent.authorization ?? '');
+  const failure = { status, error, said: errorDescription, isPage: isPage(body), encodingMatters };
+  const message = `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}.`;
+  const remedy = remedyFor(parts, failure);
+  return new TokenRequestError(message, { client, status, error, errorDescription, remedy });
 }
 
 /** The answer cannot be used; `retryable` when it looks like a passing disturbance, such as a proxy's page. */
-function invalid(client: string, what: string, retryable = true): TokenResponseError {
+function invalid(client: string, what: string, retryable = true, remedy?: string): TokenResponseError {
   const message = `The token response for OAuth client "${client}" ${what}.`;
-  return new TokenResponseError(message, { client, retryable });
+  return new TokenResponseError(message, { client, retryable, remedy });
 }
 
 /** Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4). */
@@ -209,8 +204,8 @@ export function requireAnswer(
   if (status < 300 || status >= 400) return;
   const location = headers.get('location') ?? '';
   const target = URL.canParse(location, url) ? serverText(new URL(location, url).origin, secrets) : 'nowhere';
-  const message = `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`;
-  throw new TokenResponseError(message, { client });
+  const message = `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow.`;
+  throw new TokenResponseError(message, { client, remedy: remedyFor(parts, { status }) });
 }
 
 /** The JSON object that `text` is, if it is one. */
@@ -224,6 +219,12 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function isPage(body: unknown): boolean {
+  return (
+    typeof body === 'string' && /^\s*<(!doctype html|html|head|body|title|center|h\d|p|div)\b/i.test(body)
+  );
 }
 
 function asObject(value: unknown): Members | undefined {

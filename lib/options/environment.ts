@@ -33,6 +33,11 @@ for (const [path, { read }] of Object.entries(OPTION_SCHEMA)) {
 }
 for (const path of ['partner', ...PRESET_SETTINGS]) SUFFIXES.set(suffixOf(path), { path, read: String });
 
+/** How who sets a client's variables knows an option: by its variable, or as in code if it has none. */
+export function variableLabel(client: string): (path: string) => string {
+  return (path) => (SUFFIXES.has(suffixOf(path)) ? variableOf(client, path) : path);
+}
+
 /** Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent. `otherwise`: where else clients may come from. */
 export function clientsFromEnvironment(
   source: EnvironmentSource,
