@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 import { run } from './cli/run.js';
+import { Questions } from './cli/questions.js';
 
-const { stderr, stdout } = process;
+const { stdin, stderr, stdout } = process;
+const questions = new Questions();
 
 try {
   const { output, code } = await run(process.argv.slice(2), process.env, {
@@ -10,6 +12,7 @@ try {
       const line = `Asking for a token of ${client} …`;
       if (stderr.isTTY) stderr.write(`\r\x1b[K${line.slice(0, (stderr.columns || 80) - 1)}`);
     },
+    ask: stdin.isTTY && stdout.isTTY ? (question) => questions.ask(question) : undefined,
   });
   if (stderr.isTTY) stderr.write('\r\x1b[K');
   stdout.write(`${output}\n`);
@@ -17,4 +20,6 @@ try {
 } catch (error) {
   stderr.write(`${(error as Error).message}\n`);
   process.exitCode = 2;
+} finally {
+  questions.close();
 }

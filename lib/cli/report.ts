@@ -1,5 +1,11 @@
 import type { ClientCheck } from './check-clients.js';
 
+/** What a run came to: what to print, and the exit code. */
+export interface Outcome {
+  output: string;
+  code: 0 | 1 | 2;
+}
+
 /** The columns, and what a check has in each; those that find no room in a line come below it, the last ones first. */
 const COLUMNS: readonly [string, (check: ClientCheck) => string][] = [
   ['client', ({ client }) => client],

@@ -26,7 +26,7 @@ function suffixOf(path: string): string {
 }
 
 /** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read. */
-const SUFFIXES = new Map<string, { path: string; read: (text: string) => unknown }>();
+export const SUFFIXES = new Map<string, { path: string; read: (text: string) => unknown }>();
 for (const [path, { read }] of Object.entries(OPTION_SCHEMA)) {
   if (read) SUFFIXES.set(suffixOf(path), { path, read });
   if (takesFile(path)) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });

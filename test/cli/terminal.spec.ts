@@ -1,9 +1,8 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import { report } from '../../lib/cli/report.js';
 import type { ClientCheck } from '../../lib/cli/check-clients.js';
+import { hasTerminals, onTerminal, piped } from '../support/command.js';
 import { CompiledCopy } from '../support/compiled-copy.js';
 
 const CHECKS: ClientCheck[] = [
@@ -79,27 +78,20 @@ describe('The command', () => {
   afterEach(() => server.close());
 
   it('writes nothing but its table where it is piped, in 80 columns', async () => {
-    const { stdout, stderr, code } = await written([process.execPath, copy.path('lib/cli.ts'), 'check']);
+    const { stdout, stderr, code } = await piped([process.execPath, copy.path('lib/cli.ts'), 'check'], {
+      env: environment,
+    });
     expect([stderr, code]).toEqual(['', 0]);
     const lines = stdout.trimEnd().split('\n');
     expect(lines[0]).toMatch(/^client {4}outcome {2}lifetime/);
     expect(lines.filter((line) => line.length > 80 || line.includes('\x1b'))).toEqual([]);
   });
 
-  // The command `script` of util-linux gives it a terminal.
-  const hasScript = /util-linux/.test(spawnSync('script', ['--version']).stdout?.toString() ?? '');
-  if (hasScript)
+  if (hasTerminals)
     it('names the client it is asking in a line that it replaces, on a terminal', async () => {
       server.latencyMs = 50;
-      const command = `stty cols 40; ${process.execPath} ${copy.path('lib/cli.ts')} check`;
-      const { stdout, code } = await written([
-        'script',
-        '--quiet',
-        '--return',
-        '--command',
-        command,
-        '/dev/null',
-      ]);
+      const command = [process.execPath, copy.path('lib/cli.ts'), 'check'];
+      const { stdout, code } = await onTerminal(command, 40, { env: environment });
       expect(code).toBe(0);
       const line = '\r\x1b[KAsking for a token of';
       expect(stdout).toContain(`${line} lab …${line} pharmacy …\r\x1b[Kclient    outcome`);
@@ -113,14 +105,5 @@ describe('The command', () => {
       [`OAUTH_${client}_CLIENT_ID`]: 'clinic',
       [`OAUTH_${client}_CLIENT_SECRET`]: 'doctor-secret-never-shown',
     };
-  }
-
-  async function written([command = '', ...args]: string[]) {
-    const child = spawn(command, args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
-    let [stdout, stderr] = ['', ''];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    const [code] = (await once(child, 'close')) as [number];
-    return { stdout, stderr, code };
   }
 });
