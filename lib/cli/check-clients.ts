@@ -1,5 +1,5 @@
 import { systemClock } from '../core/clock.js';
-import { OAuthClientError, TokenRequestError, type OAuthClientErrorCode } from '../core/errors.js';
+import { OAuthClientError, TokenRequestError } from '../core/errors.js';
 import { connectClient } from '../nest/client-connection.js';
 import { clientsFromEnvironment, variableLabel, variableOf } from '../options/environment.js';
 import { isPerRequest, problemsOf } from '../options/problems.js';
@@ -62,16 +62,8 @@ async function checkClient(client: string, own: OAuthClientOptions): Promise<Cli
   const check: ClientCheck = { client, method, outcome: 'not asked', endpoint: placeOf(tokenEndpoint) };
   if (grant.type === 'refresh_token') return skipped(check, 'asking would use up its refresh token');
   if (isPerRequest(grant)) return skipped(check, 'its subject token comes with each request');
-  const label = variableLabel(client);
-  const parts = {
-    name: client,
-    options,
-    clock: systemClock,
-    warn: () => undefined,
-    label,
-    observe: watch(check),
-  };
-  const connection = connectClient(parts);
+  const parts = { name: client, options, clock: systemClock, warn: () => undefined };
+  const connection = connectClient({ ...parts, label: variableLabel(client), observe: watch(check) });
   const signal = AbortSignal.timeout(timeoutMs);
   try {
     const attempt = { signal, refreshToken: undefined };
@@ -80,7 +72,10 @@ async function checkClient(client: string, own: OAuthClientOptions): Promise<Cli
     if (clockIsOff(check)) Object.assign(check, { detail: 'the clocks differ', remedy: CLOCK_REMEDY });
   } catch (error) {
     if (!(error instanceof OAuthClientError)) throw error;
-    const { message, remedy = REMEDIES[error.code] } = error;
+    const {
+      message,
+      remedy = error.code === 'authorization_server_unavailable' ? OUTAGE_REMEDY : undefined,
+    } = error;
     const detail = message.replace(remedy ?? '', '').trim();
     const code = (error instanceof TokenRequestError && error.error) || error.code;
     const timedOut = signal.aborted && { code: 'timed_out', detail: `no answer within ${timeoutMs} ms` };
@@ -111,11 +106,7 @@ function placeOf(url: string | undefined): string | undefined {
   return url?.replace(/[?#].*$/, '');
 }
 
-/** Where the error has none. */
-const REMEDIES: { [code in OAuthClientErrorCode]?: string } = {
-  authorization_server_unavailable: 'Try again later, or ask the partner.',
-};
-
+const OUTAGE_REMEDY = 'Try again later, or ask the partner.';
 const CLOCK_REMEDY = 'Set this machine’s clock (NTP): assertions, proofs and expiry depend on it.';
 
 function clockIsOff({ clockDifferenceMs = 0 }: ClientCheck): boolean {

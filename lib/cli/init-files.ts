@@ -15,11 +15,8 @@ export function writeClient(name: string, dir: string, wanted: ReadonlyMap<strin
   if (!isFolder(dir)) throw new Error(`There is no folder ${dir}; name that of the application with --dir.`);
   const env = join(dir, '.env.example');
   const spec = join(dir, isFolder(join(dir, 'src')) ? 'src' : '', `${name}.oauth.spec.ts`);
-  const { addition, count, notes } = additionTo(
-    existsSync(env) ? readFileSync(env, 'utf8') : '',
-    name,
-    wanted,
-  );
+  const content = existsSync(env) ? readFileSync(env, 'utf8') : '';
+  const { addition, count, notes } = additionTo(content, name, wanted);
   const isNew = !existsSync(spec);
   if (isNew) writeFileSync(spec, specOf(name), { flag: 'wx' });
   try {
@@ -28,9 +25,8 @@ export function writeClient(name: string, dir: string, wanted: ReadonlyMap<strin
     if (isNew) rmSync(spec);
     throw error;
   }
-  const added = count === 1 ? '1 variable added' : `${count > 0 ? count : 'no'} variables added`;
   return [
-    `${env}: ${added}`,
+    `${env}: variables added: ${count}`,
     `${spec}: ${isNew ? 'written' : 'is there already, and stays as it is'}`,
     ...notes,
     `\nPaste into your application's module:\n\n${moduleOf(name)}`,
@@ -43,31 +39,25 @@ function isFolder(path: string): boolean {
 }
 
 function additionTo(content: string, name: string, wanted: ReadonlyMap<string, string>) {
-  const there = new Set(
-    [...content.matchAll(/^\s*(?:export\s+)?(\w+)\s*=/gm)].map(([, variable]) => variable),
-  );
+  const there = new Set(content.match(/(?<=^\s*(export\s+)?)\w+(?=\s*=)/gm));
   const values = parseEnv(content);
   const variables = [...wanted].map(([suffix, text]) => [variableOf(name, '') + suffix, text] as const);
-  const lacking = variables.filter(
-    ([variable, text]) => !there.has(variable) && !(text === '' && there.has(`${variable}_FILE`)),
-  );
-  const lines = lacking.map(([variable, text]) => lineOf(variable, text));
-  const stay = variables.filter(
-    ([variable, text]) => text !== '' && there.has(variable) && values[variable] !== text,
-  );
-  const notes = stay.map(
-    ([variable]) => `${variable} is there already with another value, and stays as it is.`,
-  );
-  const listed = splitList(values['OAUTH_CLIENTS'] ?? '');
-  const added: string[] = there.has('OAUTH_CLIENTS') ? [] : [`OAUTH_CLIENTS=${name}`];
-  if (added.length === 0 && !listed.includes(name))
-    notes.push(`Add it to the list that is there: OAUTH_CLIENTS=${[...listed, name].join(',')}`);
-  if (lines.length > 0)
-    added.push(`# OAuth client ${name}: the values that are empty are still to come`, ...lines);
+  const lines = variables
+    .filter(([variable, text]) => !there.has(variable) && !(text === '' && there.has(`${variable}_FILE`)))
+    .map(([variable, text]) => lineOf(variable, text));
+  const notes = variables
+    .filter(([variable, text]) => text !== '' && there.has(variable) && values[variable] !== text)
+    .map(([variable]) => `${variable} is there already with another value, and stays as it is.`);
+  const list = splitList(values['OAUTH_CLIENTS'] ?? '');
+  const isFirst = !there.has('OAUTH_CLIENTS');
+  if (!isFirst && !list.includes(name))
+    notes.push(`Add it to the list that is there: OAUTH_CLIENTS=${[...list, name].join(',')}`);
+  const count = lines.length + Number(isFirst);
+  if (lines.length > 0) lines.unshift(`# OAuth client ${name}: the values that are empty are still to come`);
+  if (isFirst) lines.unshift(`OAUTH_CLIENTS=${name}`);
   const eol = content.includes('\r\n') ? '\r\n' : '\n';
   const gap = content === '' ? '' : content.endsWith('\n') ? eol : eol + eol;
-  const count = added.filter((line) => !line.startsWith('#')).length;
-  return { addition: `${gap}${added.join(eol)}${eol}`, count, notes };
+  return { addition: gap + lines.map((line) => line + eol).join(''), count, notes };
 }
 
 /** A line that dotenv and Node read as this value. */
@@ -101,20 +91,14 @@ import { OAuthClientTestingModule, type FixedAnswer } from 'nestjs-oauth-client/
 import { firstValueFrom } from 'rxjs';
 
 describe('The OAuth client ${name}', () => {
-  it('gets an answer of its API, without a network', async () => {
-    let authorization: unknown;
-    const answer: FixedAnswer = ({ headers }) => {
-      authorization = headers.get('Authorization');
-      return { ok: true };
-    };
+  it('sends its token to its API', async () => {
+    // Answers in place of the API: nothing reaches the network.
+    const answer: FixedAnswer = ({ headers }) => headers.get('Authorization');
     const module = await Test.createTestingModule({
       imports: [OAuthClientTestingModule.forRoot({ '${name}': { answer } })],
-      // providers: [the service of yours that calls the API],
     }).compile();
     const http = module.get<HttpService>(getOAuthHttpToken('${name}'), { strict: false });
-    const { data } = await firstValueFrom(http.get('/things'));
-    expect(data).toEqual({ ok: true });
-    expect(authorization).toBe('Bearer test-token');
+    expect((await firstValueFrom(http.get('/things'))).data).toBe('Bearer test-token');
     await module.close();
   });
 });

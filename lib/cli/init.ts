@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { SUFFIXES, clientsFromEnvironment, variableOf } from '../options/environment.js';
-import { nearest } from '../options/nearest.js';
+import { nearest, plainName } from '../options/nearest.js';
 import { OPTION_SCHEMA } from '../options/option-schema.js';
-import { PRESETS, presetOf } from '../options/presets.js';
+import { PRESETS } from '../options/presets.js';
 import { problemsOf } from '../options/problems.js';
 import { writeClient } from './init-files.js';
 import type { Outcome } from './report.js';
@@ -16,6 +16,9 @@ Presets: ${[...PRESETS.keys()].join(', ')}.
 Any other option is a flag by the name of its variable: OAUTH_X_REQUEST_FORMAT is --request-format.
 Exit codes: 0 all is written, 2 something given is wrong, and nothing is written.`;
 
+/** Texts by the ends of variables' names. */
+type Texts = Map<string, string>;
+
 /** Puts a question to the user. @returns the answer without blanks around it */
 export type Ask = (question: string) => Promise<string>;
 
@@ -28,14 +31,8 @@ const NEEDS: Readonly<Record<string, readonly string[]>> = {
   zoom: ['ACCOUNT_ID'],
   shopify: ['SHOP'],
 };
-/** What stands for a value that is still to come; `x` for all others. */
-const EXAMPLES: Readonly<Record<string, string>> = {
-  TOKEN_ENDPOINT: 'https://auth.example/token',
-  BASE_URL: 'https://api.example',
-  FHIR_BASE_URL: 'https://fhir.example',
-};
 /** In place of a preset that reads a file which is not on this machine. */
-const UNREAD = { PARTNER: '', KEY_FILE: '', SUBJECT: '', TOKEN_ENDPOINT: 'https://auth.example/token', CLIENT_ID: 'x', CLIENT_SECRET: 'x' }; // prettier-ignore
+const UNREAD = { PARTNER: '', KEY_FILE: '', SUBJECT: '', ISSUER: 'https://server.example', CLIENT_ID: 'x', CLIENT_SECRET: 'x' }; // prettier-ignore
 
 /**
  * Describes a new client in `.env.example` and a spec.
@@ -45,21 +42,21 @@ const UNREAD = { PARTNER: '', KEY_FILE: '', SUBJECT: '', TOKEN_ENDPOINT: 'https:
  */
 export async function init(args: string[], ask?: Ask): Promise<Outcome> {
   if (args.includes('--help') || args.includes('-h')) return { output: USAGE, code: 0 };
-  const flags = new Map([...SUFFIXES.keys()].map((suffix) => [suffix, flagOf(suffix)]));
-  const values = valuesOf(args, ['name', 'dir', ...flags.values()]);
+  const flags = [...SUFFIXES.keys()].map(flagOf);
+  const values = valuesOf(args, ['name', 'dir', ...flags]);
   const { name = (await ask?.('Name of the client, such as lab: ')) ?? '', dir = '.' } = values;
   if (!/^[a-z][\w.-]*$/i.test(name))
     throw new Error('The client needs a --name of letters, digits, dots and dashes, such as lab.');
-  const given = new Map(
-    [...flags].flatMap(([suffix, flag]) => (values[flag] ? [[suffix, values[flag]]] : [])),
-  );
+  const texts = [...SUFFIXES.keys()].map((suffix) => [suffix, values[flagOf(suffix)] ?? ''] as const);
+  const given: Texts = new Map(texts.filter(([, text]) => text !== ''));
   const secret = [...given.keys()].find(isSecret);
   if (secret !== undefined)
     throw new Error(
       `init takes no secret: leave out --${flagOf(secret)}, and set ${variableOf(name, '')}${secret} where the application runs.`,
     );
-  if (ask && !SOURCES.some((suffix) => given.has(suffix))) await askFor(given, ask);
-  if (!SOURCES.some((suffix) => given.has(suffix)))
+  const hasSource = () => SOURCES.some((suffix) => given.has(suffix));
+  if (ask && !hasSource()) await askFor(given, ask);
+  if (!hasSource())
     throw new Error('Say where the tokens come from: --partner, --token-endpoint or --issuer.');
   const { wanted, problems } = plan(name, given);
   if (problems.length > 0) return { output: problems.map((it) => `problem  ${it}`).join('\n'), code: 2 };
@@ -67,13 +64,11 @@ export async function init(args: string[], ask?: Ask): Promise<Outcome> {
 }
 
 function valuesOf(args: string[], flags: string[]): Record<string, string | undefined> {
-  const unknown = args
-    .map((arg) => /^--([^=]+)/.exec(arg)?.[1])
-    .find((flag) => flag !== undefined && !flags.includes(flag));
+  const given = args.filter((arg) => arg.startsWith('--')).map((arg) => arg.slice(2).replace(/=.*/s, ''));
+  const unknown = given.find((flag) => !flags.includes(flag));
   if (unknown !== undefined)
     throw new Error(`There is no flag --${unknown}; did you mean --${nearest(unknown, flags)}?`);
-  const options: Record<string, { type: 'string' }> = {};
-  for (const flag of flags) options[flag] = { type: 'string' };
+  const options = Object.fromEntries(flags.map((flag) => [flag, { type: 'string' } as const]));
   return parseArgs({ args, options }).values;
 }
 
@@ -87,47 +82,54 @@ function isSecret(suffix: string): boolean {
 }
 
 /** Asks for the partner, and for what it needs. */
-async function askFor(given: Map<string, string>, ask: Ask): Promise<void> {
+async function askFor(given: Texts, ask: Ask): Promise<void> {
   const answer = async (suffix: string, question: string) => {
-    const text = await ask(question);
+    const text = given.get(suffix) ?? (await ask(question));
     if (text !== '') given.set(suffix, text);
   };
   await answer('PARTNER', `Preset (${[...PRESETS.keys()].join(', ')}), or nothing for another partner: `);
   if (!given.has('PARTNER')) await answer('TOKEN_ENDPOINT', 'URL of the token endpoint: ');
-  for (const suffix of needsOf(given))
-    if (!given.has(suffix)) await answer(suffix, `${flagOf(suffix)}, or nothing: `);
+  for (const suffix of needsOf(given)) await answer(suffix, `${flagOf(suffix)}, or nothing: `);
 }
 
-function needsOf(given: ReadonlyMap<string, string>): readonly string[] {
+function needsOf(given: Texts): readonly string[] {
   const partner = given.get('PARTNER');
   if (partner === undefined) return ['BASE_URL', 'SCOPE'];
-  const preset = [...PRESETS.keys()].find((key) => PRESETS.get(key) === presetOf(partner));
+  const preset = [...PRESETS.keys()].find((key) => plainName(key) === plainName(partner));
   return NEEDS[preset ?? ''] ?? [];
 }
 
-/** The variables by the ends of their names, empty where a value is still to come, and what is wrong with those that were given. */
-function plan(name: string, given: ReadonlyMap<string, string>) {
-  const wanted = new Map(given);
-  for (const suffix of needsOf(given))
-    if (suffix !== 'SCOPE' || given.has('PARTNER')) wanted.set(suffix, given.get(suffix) ?? '');
+/** The variables, empty where a value is still to come, and what is wrong with those that were given. */
+function plan(name: string, given: Texts): { wanted: Texts; problems: string[] } {
+  const needs = needsOf(given).filter((suffix) => suffix !== 'SCOPE' || given.has('PARTNER'));
+  const wanted: Texts = new Map([
+    ...given,
+    ...needs.map((suffix) => [suffix, given.get(suffix) ?? ''] as const),
+  ]);
   for (;;) {
     const problems = problemsWith(name, wanted);
-    const missing = problems.flatMap((it) => / OAUTH_\w+ is missing;/.exec(it)?.[0].slice(1, -12) ?? []);
+    const missing = problems.flatMap((it) => / (OAUTH_\w+) is missing;/.exec(it)?.[1] ?? []);
     const suffixes = missing.map((variable) => variable.slice(variableOf(name, '').length));
-    const placed = suffixes.map((suffix) =>
-      suffix !== 'CLIENT_SECRET' && isSecret(suffix) ? `${suffix}_FILE` : suffix,
+    const lacking = suffixes.map((suffix) =>
+      isSecret(suffix) && suffix !== 'CLIENT_SECRET' ? `${suffix}_FILE` : suffix,
     );
-    if (placed.every((suffix) => wanted.has(suffix))) return { wanted, problems };
-    for (const suffix of placed) wanted.set(suffix, '');
+    if (lacking.every((suffix) => wanted.has(suffix))) return { wanted, problems };
+    for (const suffix of lacking) wanted.set(suffix, '');
   }
 }
 
-function problemsWith(name: string, wanted: ReadonlyMap<string, string>): string[] {
-  const texts = new Map([...wanted].map(([suffix, text]) => [suffix, text || (EXAMPLES[suffix] ?? 'x')]));
+/** A value that is still to come is taken for one that fits. */
+function problemsWith(name: string, wanted: Texts): string[] {
+  const texts = new Map(
+    [...wanted].map(([suffix, text]) => [
+      suffix,
+      text || (/_(ENDPOINT|URL)$/.test(suffix) ? 'https://server.example' : 'x'),
+    ]),
+  );
   if (wanted.has('KEY_FILE')) for (const [suffix, text] of Object.entries(UNREAD)) texts.set(suffix, text);
   const variables = new Map([...texts].map(([suffix, text]) => [variableOf(name, '') + suffix, text]));
   variables.set('OAUTH_CLIENTS', name);
-  const source = { get: (variable: string) => variables.get(variable), names: () => [...variables.keys()] };
+  const source = { get: (one: string) => variables.get(one), names: () => [...variables.keys()] };
   const { clients, problems } = clientsFromEnvironment(source);
   return [...problems, ...problemsOf(name, clients[name] ?? {}, (path) => variableOf(name, path))];
 }

@@ -116,7 +116,9 @@ describe('For a refusal the doctor names the options that fit it', () => {
     };
     const { remedy } = await failed(proxyless);
     await entra.close();
-    expect(remedy).toBe('Set OAUTH_LAB_SCOPE to the resource with /.default after it.');
+    expect(remedy).toBe(
+      'Check OAUTH_LAB_SCOPE against what the partner granted you, and let it end in /.default.',
+    );
   });
 
   it('70. a token under another name leads to readTokenResponse, which only code can set', async () => {

@@ -30,7 +30,7 @@ describe('nestjs-oauth-client init', () => {
     const { stdout, stderr, code } = await piped(init(...LAB), { env, cwd: folder });
     expect([stderr, code]).toEqual(['', 0]);
     expect(stdout.split('\n').slice(0, 2)).toEqual([
-      '.env.example: 5 variables added',
+      '.env.example: variables added: 5',
       'src/my-lab.oauth.spec.ts: written',
     ]);
     expect(readdirSync(folder).sort()).toEqual(['.env.example', 'src']);

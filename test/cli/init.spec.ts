@@ -133,7 +133,7 @@ describe('init changes nothing that is there', () => {
         'OAUTH_LAB_TOKEN_ENDPOINT is there already with another value, and stays as it is.',
       );
     }
-    expect((await initLab()).output).toContain('no variables added');
+    expect((await initLab()).output).toContain('variables added: 0');
     expect(example()).toBe(text);
   });
 
