@@ -85,7 +85,7 @@ export class OAuthClient {
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of this client. */
   invalidate(rejected?: AccessToken): void {
     for (const life of this.#lives()) {
-      if (rejected === undefined) life.giveUp();
+      if (rejected === undefined) life.drop('given_up');
       else life.drop('rejected', rejected);
     }
   }

@@ -20,7 +20,7 @@ export interface FetchParts {
   /** Relative URLs are below it. */
   readonly baseURL: string | undefined;
   /** Default headers as Axios takes them, also by method. */
-  readonly headers: unknown;
+  readonly headers: object | undefined;
   readonly transport: FetchTransport;
   /** The fetch of another client, which `init.oauth` may name. */
   readonly other: (client: string) => Promise<Fetch>;
@@ -35,41 +35,40 @@ export interface FetchParts {
  */
 export function authorizedFetch(parts: FetchParts): Fetch {
   const { api, baseURL, other } = parts;
+  const { name } = api.client;
   return async (input, given) => {
-    const sealed = given?.oauth && SealedTokenRequest.of(given.oauth); // before anything that waits
+    const snapshot = given?.oauth && SealedTokenRequest.open(given.oauth); // before anything that waits
     const isPath = typeof input === 'string' && baseURL !== undefined;
-    const written = typeof input === 'object' && 'url' in input ? input.url : String(input);
-    const target = isPath ? { baseURL, url: written } : { url: written };
-    const url = targetOf(target);
-    if (url === undefined) throw new OriginNotAllowedError(api.client.name);
-    const { oauth: _, ...init } = await initOf(written, input, given);
-    const oauth = sealed ? checked(api.client.name, SealedTokenRequest.open(sealed)) : sealed;
-    if (oauth && oauth.client !== undefined && oauth.client !== api.client.name) {
+    const url = targetOf({ url: isRequest(input) ? input.url : String(input), ...(isPath && { baseURL }) });
+    if (url === undefined) throw new OriginNotAllowedError(name);
+    const init = await initOf(url, input, given);
+    const oauth = snapshot && checked(name, snapshot);
+    if (oauth && oauth.client !== undefined && oauth.client !== name) {
       const { client, ...asked } = oauth;
       return (await other(client))(url, { ...init, oauth: asked });
     }
-    const request = new FetchRequest(parts, target, url, init);
+    const request = new FetchRequest(parts, url, init);
     if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, api, oauth);
     return (await request.send()).surface();
   };
 }
 
+type Init = RequestInit & { headers: Headers };
+
 /** What is asked for in the form of `init`, with a body that can be sent again unless it is a stream. */
-async function initOf(written: string, ...[input, given]: Parameters<Fetch>): Promise<RequestInit> {
-  const init: RequestInit = given instanceof Request ? {} : { ...given };
-  if (init.headers) init.headers = new Headers(init.headers); // the caller may change its own meanwhile
-  let request = given instanceof Request ? given : undefined;
-  if (typeof input === 'object' && 'url' in input)
-    request = new Request(input instanceof Request ? input : new Request(written, input), given);
-  if (request) {
-    const { method, headers, signal, redirect, body } = request;
-    return { ...init, method, headers, signal, redirect, body: body && (await request.arrayBuffer()) };
-  }
-  if (!(init.body instanceof FormData)) return init;
-  const encoded = new Response(init.body); // its boundary is another each time
-  const headers = new Headers(init.headers);
-  if (!headers.has('content-type')) headers.set('content-type', encoded.headers.get('content-type') ?? '');
-  return { ...init, headers, body: await encoded.blob() };
+async function initOf(url: URL, ...[input, given]: Parameters<Fetch>): Promise<Init> {
+  const { oauth: _, ...init }: RequestInit = given instanceof Request ? {} : { ...given };
+  const isPlain = !isRequest(input) && !(given instanceof Request) && !(init.body instanceof FormData);
+  if (isPlain) return { ...init, headers: new Headers(init.headers) }; // the caller may change its own meanwhile
+  const whole = input instanceof Request ? input : new Request(url, isRequest(input) ? input : undefined);
+  const request = new Request(whole, given);
+  const { method, headers, signal, redirect, body } = request;
+  // Of a form the boundary is another each time.
+  return { ...init, method, headers, signal, redirect, body: body && (await request.arrayBuffer()) };
+}
+
+function isRequest(input: Parameters<Fetch>[0]): input is Request {
+  return typeof input === 'object' && 'url' in input;
 }
 
 /** A request as it left the caller. */
@@ -79,11 +78,11 @@ class FetchRequest implements OutgoingRequest<Response> {
   readonly #init: RequestInit;
   readonly #start: Hop;
 
-  constructor(parts: FetchParts, target: RequestTarget, url: URL, init: RequestInit) {
-    const { method = 'GET', body = null } = init;
-    const headers = new Headers({ ...defaultHeaders(parts.headers, method) });
-    for (const [name, value] of new Headers(init.headers)) headers.set(name, value);
-    this.config = { ...target, method, data: body };
+  constructor(parts: FetchParts, url: URL, init: Init) {
+    const { method = 'GET', body = null, headers } = init;
+    for (const [name, value] of defaultHeaders(parts.headers, method))
+      if (!headers.has(name)) headers.set(name, value);
+    this.config = { url: url.href, method, data: body };
     this.#parts = parts;
     this.#init = init;
     this.#start = { url, method, headers, body };
@@ -139,7 +138,6 @@ function answerOf(response: Response, text: string | undefined): ApiAnswer<Respo
   const { status, headers } = response;
   return {
     status,
-    header: (name) => headers.get(name),
     headers: () => Object.fromEntries(headers),
     data: () => readable(text, Object.fromEntries(headers)),
     surface: (refused) => {
@@ -165,8 +163,8 @@ function discard({ body }: Response): void {
 }
 
 /** The headers for one method among the defaults that Axios takes. */
-function defaultHeaders(given: unknown, method: string): Record<string, string> {
-  const { common, [method.toLowerCase()]: own, ...rest } = (given ?? {}) as Record<string, object>;
-  const all = Object.entries({ ...common, ...rest, ...own } as Record<string, unknown>);
-  return Object.fromEntries(all.filter(([, value]) => typeof value !== 'object')) as Record<string, string>;
+function defaultHeaders(given: object = {}, method: string): [string, string][] {
+  const { common, [method.toLowerCase()]: own, ...rest } = given as Record<string, object>;
+  const all = Object.entries<unknown>({ ...common, ...rest, ...own });
+  return all.filter((header): header is [string, string] => typeof header[1] !== 'object');
 }

@@ -2,7 +2,8 @@ import type { InternalAxiosRequestConfig } from 'axios';
 import type { Agent } from 'node:https';
 import type { AccessToken } from '../core/access-token.js';
 import type { AllowedOrigins } from './allowed-origins.js';
-import { isReplayable, type Credentials } from './authorized-call.js';
+import type { Credentials } from './authorized-call.js';
+import { isReplayable } from './refusals.js';
 import { isCredential, type TokenHeader } from './sealing.js';
 
 type BeforeRedirect = NonNullable<InternalAxiosRequestConfig['beforeRedirect']>;

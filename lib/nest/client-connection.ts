@@ -1,4 +1,4 @@
-import { httpTransport, loginClient } from '../http/protocol-transport.js';
+import { httpTransport, routedInstance } from '../http/protocol-transport.js';
 import { Routes } from '../http/routes.js';
 import type { TlsMaterial } from '../http/tls-agent.js';
 import { OAuthTokenEndpoint } from '../oauth/oauth-token-endpoint.js';
@@ -6,6 +6,7 @@ import type { ProtocolParts, ProtocolTransport } from '../oauth/protocol.js';
 import { remedyFor } from '../oauth/remedies.js';
 import { RequestedTokenEndpoint } from '../oauth/requested-token.js';
 import { isLoopback } from '../options/option-schema.js';
+import { ignoresAgents } from '../options/problems.js';
 
 /** A client's way to its authorization server, and the keys that it shares with the way to its API. */
 export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
@@ -29,10 +30,9 @@ export interface ConnectionParts extends Pick<ProtocolParts, 'options' | 'clock'
 export function connectClient(parts: ConnectionParts): ClientConnection {
   const { name: client, options, onCertificateReplaced, observe, label = (path) => path } = parts;
   const material = options.tls && ({ options: {}, generation: 0 } satisfies TlsMaterial);
-  const routes = new Routes(client, material, isLoopback);
-  const direct = httpTransport(client, options.http ?? {}, routes, (said) =>
-    remedyFor({ options, label }, { said }),
-  );
+  const routes = new Routes(client, material, { staysHere: isLoopback, ignoresAgents });
+  const remedy = (said: string) => remedyFor({ options, label }, { said });
+  const direct = httpTransport(client, options.http ?? {}, routes, remedy);
   const transport = observe?.(direct) ?? direct;
   const useCertificate: ProtocolParts['useCertificate'] = (replacement, isReplaced) => {
     if (material) Object.assign(material, { options: replacement, generation: material.generation + 1 });
@@ -40,7 +40,9 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
   };
   const protocol = { ...parts, client, transport, useCertificate, label };
   const endpoint = options.requestToken
-    ? new RequestedTokenEndpoint(protocol, (own) => loginClient(client, { ...options.http, ...own }, routes))
+    ? new RequestedTokenEndpoint(protocol, (own) =>
+        routedInstance(client, routes, { ...options.http, ...own }),
+      )
     : new OAuthTokenEndpoint(protocol);
   return { endpoint, dpop: endpoint.dpop, routes, material };
 }

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { OAuthClientError } from '../core/errors.js';
 import { scopeValues, type TokenRequestDetails } from '../core/token-request.js';
 import { GRANT_TYPES, type GrantOptions } from '../options/client-options.js';
-import { isTaken } from '../options/parameter-names.js';
+import { isTaken } from '../options/kinds.js';
 import type { Source } from '../options/source.js';
 import { readText, readTexts, signJwt } from './credentials.js';
 import type { KnownServer, ProtocolParts } from './protocol.js';

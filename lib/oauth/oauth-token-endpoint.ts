@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { TokenRequestError } from '../core/errors.js';
 import type { TokenEndpoint, TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
-import { isHeaderValue, recordOf } from '../options/sent-values.js';
+import { isHeaderValue, readQuery } from '../options/kinds.js';
 import { ClientCertificate, clientAuthentication, readTexts } from './credentials.js';
 import { DpopKey } from './dpop.js';
 import { askedFields, formOf, identityOf, presentGrant, type Fields } from './grants.js';
@@ -101,7 +101,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     const proof = await this.dpop?.proof('POST', url);
     const [type, data] =
       requestFormat === 'json'
-        ? ['application/json', JSON.stringify(recordOf(form))]
+        ? ['application/json', JSON.stringify(readQuery(form))]
         : ['application/x-www-form-urlencoded', form.toString()];
     const headers = {
       accept: 'application/json',

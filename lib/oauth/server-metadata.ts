@@ -1,5 +1,6 @@
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenResponseError } from '../core/errors.js';
-import { KINDS, isLoopback, isSecure } from '../options/option-schema.js';
+import { isUrl } from '../options/kinds.js';
+import { isLoopback, isSecure } from '../options/option-schema.js';
 import type { KnownServer, ProtocolParts } from './protocol.js';
 import type { Members } from './token-members.js';
 import { parseObject, requireAnswer } from './token-response.js';
@@ -91,7 +92,7 @@ export class ServerMetadataSource {
     const aliases = document['mtls_endpoint_aliases'] as Members | null | undefined; // RFC 8705 §5
     const alias = tls?.cert === undefined ? undefined : aliases?.['token_endpoint'];
     const endpoint = alias ?? document['token_endpoint'];
-    if (!KINDS.url.accepts(endpoint))
+    if (!isUrl(endpoint))
       throw this.#unusable('names no token_endpoint that is a URL without user name and fragment');
     if (!allowInsecureRequests && (!isSecure(endpoint) || (isLoopback(endpoint) && !isLoopback(url))))
       throw this.#unusable('names a token_endpoint without https');

@@ -1,5 +1,5 @@
 import { isRecord } from '../core/token-request.js';
-import { recordOf } from '../options/sent-values.js';
+import { readQuery } from '../options/kinds.js';
 
 /** The members of a JSON object or a form. */
 export type Members = Record<string, unknown>;
@@ -27,7 +27,7 @@ export function parseBody(headers: Headers, text: string, json: unknown): unknow
   if (Array.isArray(json) || (json !== undefined && /json/i.test(type))) return json;
   // A bare token may end in "=" as well.
   const isForm = /^application\/x-www-form-urlencoded\b/i.test(type) && /(^|&)[^=&]+=[^=&]/.test(text);
-  return isForm ? recordOf(new URLSearchParams(text)) : text;
+  return isForm ? readQuery(text) : text;
 }
 
 /** Names of members and of those one level below; what is too odd for a name may be a value. */

@@ -1,7 +1,8 @@
 import type { OAuthClientOptions } from './client-options.js';
+import { splitList } from './kinds.js';
 import { nearest } from './nearest.js';
-import { OPTION_SCHEMA, nest, splitList, takesFile } from './option-schema.js';
-import { PRESET_SETTINGS, PresetError, type PresetInput } from './preset-settings.js';
+import { OPTION_SCHEMA, nest, takesFile } from './option-schema.js';
+import { PresetError } from './preset-parts.js';
 import { PRESETS, presetOf } from './presets.js';
 import { fileSource } from './source.js';
 
@@ -25,13 +26,16 @@ function suffixOf(path: string): string {
   return path.replace(/(?<=[a-z])(?=[A-Z])|\./g, '_').toUpperCase();
 }
 
+/** What a preset has beyond the options, and its name. */
+const SETTINGS = new Set(['partner', ...[...PRESETS.values()].flatMap(({ settings }) => settings)]);
+
 /** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read. */
 export const SUFFIXES = new Map<string, { path: string; read: (text: string) => unknown }>();
 for (const [path, { read }] of Object.entries(OPTION_SCHEMA)) {
   if (read) SUFFIXES.set(suffixOf(path), { path, read });
   if (takesFile(path)) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
-for (const path of ['partner', ...PRESET_SETTINGS]) SUFFIXES.set(suffixOf(path), { path, read: String });
+for (const path of SETTINGS) SUFFIXES.set(suffixOf(path), { path, read: String });
 
 /** How who sets a client's variables knows an option: by its variable, or as in code if it has none. */
 export function variableLabel(client: string): (path: string) => string {
@@ -66,47 +70,40 @@ function readClient(name: string, prefixes: string[], source: EnvironmentSource,
     const right = nearest(suffix, [...SUFFIXES.keys()]);
     problems.push(`${variable} is not a variable of client "${name}"; did you mean ${prefix}${right}?`);
   }
-  const wrong = (what: string) => problems.push(`Client "${name}": ${prefix}${what}`);
+  const wrong = (suffix: string, what: string) =>
+    problems.push(`Client "${name}": ${prefix}${suffix}${what}`);
   const given = new Map<string, unknown>();
   for (const [suffix, { path, read }] of SUFFIXES) {
     const text = isOwn(prefix + suffix) ? textOf(source, prefix + suffix) : undefined;
     if (text === undefined) continue;
-    if (given.has(path)) wrong(`${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`);
+    if (given.has(path)) wrong(suffixOf(path), ` and ${prefix}${suffix} exclude each other; keep one.`);
     given.set(path, read(text));
   }
-  const { partner, ...input }: PresetInput & { partner?: string } = nest(given);
-  return partner === undefined ? withoutPartner(input, prefix, wrong) : ofPartner(partner, input, wrong);
+  return ofPartner(given, prefix, wrong);
 }
 
-/** Adds a problem of the client whose variables are read; the text begins with the end of a variable's name. */
-type Wrong = (what: string) => void;
-
-function withoutPartner(input: PresetInput, prefix: string, wrong: Wrong): OAuthClientOptions {
-  const own = { ...input };
-  for (const name of PRESET_SETTINGS) {
-    if (own[name] !== undefined) wrong(`${suffixOf(name)} needs ${prefix}PARTNER.`);
-    delete own[name];
-  }
-  return own;
-}
-
-/** The options of a preset, which are all that an unknown partner or setting leaves to check. */
-function ofPartner(partner: string, input: PresetInput, wrong: Wrong): OAuthClientOptions {
-  const preset = presetOf(partner);
-  if (preset === undefined) wrong(`PARTNER must be one of ${[...PRESETS.keys()].join(', ')}.`);
-  const strange = PRESET_SETTINGS.filter(
-    (name) => input[name] !== undefined && preset?.settings.includes(name) === false,
-  );
-  for (const name of strange) wrong(`${suffixOf(name)} is not a setting of partner ${partner}; remove it.`);
-  const known = Object.entries(input).filter(([name]) => !strange.some((other) => other === name));
-  const own = Object.fromEntries(known) as PresetInput;
+/** The client's options, on top of the preset that they name. `wrong` adds a problem of the variable that ends so. */
+function ofPartner(
+  given: ReadonlyMap<string, unknown>,
+  prefix: string,
+  wrong: (suffix: string, what: string) => void,
+): OAuthClientOptions {
+  const { partner } = Object.fromEntries(given) as { partner?: string };
+  const preset = presetOf(partner ?? '');
+  const known = preset?.settings ?? [];
+  if (partner && !preset) wrong('PARTNER', ` must be one of ${[...PRESETS.keys()].join(', ')}.`);
+  const remedy = partner ? ` is not a setting of partner ${partner}; remove it.` : ` needs ${prefix}PARTNER.`;
+  const isForeign = (path: string) => SETTINGS.has(path) && path !== 'partner' && !known.includes(path);
+  if (preset || !partner) for (const path of given.keys()) if (isForeign(path)) wrong(suffixOf(path), remedy);
+  const optionsWith = (settings: readonly string[]) =>
+    nest([...given].filter(([path]) => !SETTINGS.has(path) || settings.includes(path)));
   try {
-    if (preset !== undefined) return preset.make(own);
+    if (preset) return preset.make(optionsWith(known));
   } catch (error) {
     if (!(error instanceof PresetError)) throw error;
-    for (const problem of error.problems) wrong(`${suffixOf(error.setting)}: ${problem}`);
+    for (const problem of error.problems) wrong(suffixOf(error.setting), `: ${problem}`);
   }
-  return withoutPartner(own, '', () => undefined);
+  return optionsWith([]);
 }
 
 /** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
