@@ -2,7 +2,7 @@ import { appendFileSync, existsSync, readFileSync, rmSync, statSync, writeFileSy
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { variableOf } from '../options/environment.js';
-import { splitList } from '../options/option-schema.js';
+import { splitList } from '../options/kinds.js';
 
 /**
  * Appends to `.env.example` what it lacks, and writes a spec where there is none; all of it or nothing.
