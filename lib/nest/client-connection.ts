@@ -20,7 +20,7 @@ export interface ConnectionParts extends Pick<ProtocolParts, 'options' | 'clock'
   name: string;
   /** Called when tokens that are bound to the certificate before cannot be used any more (RFC 8705 §3). */
   onCertificateReplaced?: () => void;
-  /** How the user knows an option. Default: by its path, as in code. */
+  /** Names an option as the user has written it. Default: by its path, as in code. */
   label?: ProtocolParts['label'];
   /** Wraps the transport, to see requests and answers go by. */
   observe?: (transport: ProtocolTransport) => ProtocolTransport;

@@ -37,7 +37,7 @@ for (const [path, { read }] of Object.entries(OPTION_SCHEMA)) {
 }
 for (const path of SETTINGS) SUFFIXES.set(suffixOf(path), { path, read: String });
 
-/** How who sets a client's variables knows an option: by its variable, or as in code if it has none. */
+/** Names an option of a client that comes from variables: by its variable, or as in code if it has none. */
 export function variableLabel(client: string): (path: string) => string {
   return (path) => (SUFFIXES.has(suffixOf(path)) ? variableOf(client, path) : path);
 }

@@ -119,6 +119,7 @@ describe('init changes nothing that is there', () => {
     const { output } = await initLab();
     const text = example();
     expect(text.startsWith(content)).toBe(true);
+    expect(text.replaceAll('\r', '')).toContain(`${content.replaceAll('\r', '').trimEnd()}\n\n`);
     const before = parse(content);
     expect(parse(text)).toMatchObject(before);
     expect(text.slice(content.length)).not.toMatch(content.includes('\r\n') ? /[^\r]\n/ : /\r/);
