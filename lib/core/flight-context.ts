@@ -28,7 +28,7 @@ export interface FlightContext {
   readonly client: string;
   readonly options: TokenLifeOptions;
   readonly clock: Clock;
-  readonly endpoint: TokenEndpoint;
+  endpoint: TokenEndpoint;
   readonly fleet: OncePerFleet;
   /** Around every token request, each inside the one after it. */
   readonly tracers: readonly AroundTokenRequest[];

@@ -90,6 +90,11 @@ export class OAuthClient {
     }
   }
 
+  /** @internal Asks `endpoint` for tokens from now on, as tests have it. */
+  askInstead(endpoint: TokenEndpoint): void {
+    this.#context.endpoint = endpoint;
+  }
+
   /** @internal Replaces every token, since those in hand are bound to a key that was replaced. */
   renew(): void {
     for (const life of this.#lives()) life.drop('forced');

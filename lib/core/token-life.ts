@@ -218,17 +218,14 @@ export class TokenLife {
 
   #plan(flight: Flight, reason: TokenRequestReason): FlightPlan {
     const { clock } = this.#context;
-    const { held, failures } = this.#state;
+    const replaced = states.refusing(this.#state);
     // A forced refresh is for a token that is newer than what there is, here or in the store.
-    const anew = reason === 'forced' && held.kind === 'none';
-    const replaced: states.Refused = anew
-      ? { values: [], before: later(momentOf(clock), -1) }
-      : states.refusing(this.#state);
+    const before = reason === 'forced' ? later(momentOf(clock), -1) : replaced.before;
     return {
       key: this.#key,
-      failures,
+      failures: this.#state.failures,
       acceptable: (stored) =>
-        [replaced, this.#state.refused].every((refused) => states.allows(refused, stored)) &&
+        [{ ...replaced, before }, this.#state.refused].every((refused) => states.allows(refused, stored)) &&
         ['fresh', 'refresh_due'].includes(this.#key.hold(stored).phaseAt(momentOf(clock))),
       onBegin: () => {
         this.#apply({ type: 'flies_on', flight, since: momentOf(clock) });

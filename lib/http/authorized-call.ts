@@ -75,8 +75,8 @@ export class Credentials {
 /** The first pause before a token is tried again that the API may not know yet; each further one is twice as long. */
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 2_000;
-/** How often one token is sent again because the API wants another nonce. */
-const MAX_NONCES = 2;
+/** How often one token is sent again for another nonce, and how many are sent: under overload each could die on its way. */
+const [MAX_NONCES, MAX_TOKENS] = [2, 4];
 
 /**
  * Sends a request with a client's token, and once more with a newer one when the API refuses that. The token is taken
@@ -162,8 +162,7 @@ class AuthorizedCall<R> {
 
   #isRefused(credentials: Credentials, answer: ApiAnswer<R>): boolean {
     const { refusals } = this.#api;
-    const mayBe = answer.status >= 300 || refusals.readsData;
-    return mayBe && !credentials.astray && refusals.includes(answer);
+    return (answer.status >= 300 || refusals.readsData) && !credentials.astray && refusals.includes(answer);
   }
 
   /** An API refused the token: tries that one again where it may do, then another one. */
@@ -173,16 +172,16 @@ class AuthorizedCall<R> {
       return answer.surface(this.#api.client.name);
     }
     const first = credentials.token;
-    let nonces = 0;
+    let [nonces, tokens] = [0, 1];
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
       const { token } = credentials;
       const nonceIsNew = this.#noteNonce(credentials, answer);
       let next: AccessToken | undefined;
       if (nonceIsNew && nonces++ < MAX_NONCES) next = await this.#newest();
       else if (token.value === first.value) next = await this.#after(token, pauseMs);
-      else next = await this.#successorOf(token); // it may have died on its way
+      else if (tokens < MAX_TOKENS) next = await this.#successorOf(token); // it may have died on its way
       if (next === undefined) return answer.surface(this.#api.client.name);
-      if (next.value !== token.value) nonces = 0;
+      if (next.value !== token.value) [nonces, tokens] = [0, tokens + 1];
       answer.discard();
       [credentials, answer] = await this.#send(next);
       if (!this.#isRefused(credentials, answer)) break;

@@ -1,3 +1,5 @@
+import type { TokenEndpoint } from '../core/token-request.js';
+import { AllowedOrigins } from '../http/allowed-origins.js';
 import { httpTransport, routedInstance } from '../http/protocol-transport.js';
 import { Routes } from '../http/routes.js';
 import type { TlsMaterial } from '../http/tls-agent.js';
@@ -9,7 +11,9 @@ import { ignoresAgents } from '../options/problems.js';
 
 /** A client's way to its authorization server, and the keys that it shares with the way to its API. */
 export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
-  readonly endpoint: OAuthTokenEndpoint | RequestedTokenEndpoint;
+  readonly endpoint: TokenEndpoint;
+  /** Where its tokens may go. */
+  readonly origins: AllowedOrigins;
   readonly routes: Routes;
   readonly material: TlsMaterial | undefined;
 }
@@ -36,7 +40,11 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
   };
   const protocol = { ...parts, client, transport, useCertificate };
   const endpoint = options.requestToken
-    ? new RequestedTokenEndpoint(protocol, (own) => routedInstance(client, routes, { ...options.http, ...own }))
+    ? new RequestedTokenEndpoint(protocol, (own) =>
+        routedInstance(client, routes, { ...options.http, ...own }),
+      )
     : new OAuthTokenEndpoint(protocol);
-  return { endpoint, dpop: endpoint.dpop, routes, material };
+  const { baseURL, allowedOrigins, http } = options;
+  const origins = new AllowedOrigins(baseURL, allowedOrigins, http?.['socketPath']);
+  return { endpoint, origins, dpop: endpoint.dpop, routes, material };
 }

@@ -89,7 +89,8 @@ function ofPartner(
   if (partner && !preset) wrong('PARTNER', ` must be one of ${[...PRESETS.keys()].join(', ')}.`);
   const remedy = partner ? ` is not a setting of partner ${partner}; remove it.` : ` needs ${prefix}PARTNER.`;
   const isForeign = (path: string) => SETTINGS.has(path) && path !== 'partner' && !known.includes(path);
-  if (preset || !partner) for (const path of given.keys()) if (isForeign(path)) wrong(suffixOf(path), remedy);
+  const foreign = preset || !partner ? [...given.keys()].filter(isForeign) : [];
+  for (const path of foreign) wrong(suffixOf(path), remedy);
   const optionsWith = (settings: readonly string[]) =>
     nest([...given].filter(([path]) => !SETTINGS.has(path) || settings.includes(path)));
   try {

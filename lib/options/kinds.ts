@@ -48,7 +48,7 @@ export const KINDS = {
   function: { accepts: (value) => typeof value === 'function', says: 'must be a function' },
   header: text('must be the name of a header, and of none that HTTP or DPoP needs', (name) => HEADER.test(name) && !/^(dpop|host|cookie|connection|te|upgrade|content-.*|transfer-encoding)$/i.test(name)),
   scheme: { accepts: (value) => typeof value === 'string' && SCHEME.test(value), says: 'must be visible characters, or empty for the token alone', read: (value) => (value === 'none' ? '' : value) },
-  statuses: { accepts: (value) => Array.isArray(value) && value.length > 0 && value.every(isRefusal), says: 'must be a list of HTTP statuses from 300 to 599', read: (value) => splitList(value).map((one) => (/^\d+$/.test(one) ? Number(one) : one)) },
+  statuses: { accepts: (value) => Array.isArray(value) && value.length > 0 && value.every((one) => Number.isInteger(one) && one >= 300 && one <= 599), says: 'must be a list of HTTP statuses from 300 to 599', read: (value) => splitList(value).map((one) => (/^\d+$/.test(one) ? Number(one) : one)) },
   count: number((value) => Number.isInteger(value) && value >= 1, 'must be a whole number of at least 1'),
   ratio: number((value) => value >= 0 && value <= 1, 'must be a number from 0 to 1'),
   pause: number((value) => value >= 0, 'must be a number of milliseconds, 0 or more'),
@@ -95,10 +95,6 @@ function isText(value: unknown): value is string {
 
 function isSecret(value: unknown): boolean {
   return isText(value) || typeof value === 'function';
-}
-
-function isRefusal(status: unknown): boolean {
-  return Number.isInteger(status) && Number(status) >= 300 && Number(status) <= 599;
 }
 
 /** Whether it is an absolute URL without user name and fragment. */
@@ -153,6 +149,8 @@ export function readQuery(query: string | URLSearchParams): Record<string, strin
 
 /** The parts of a list that are not empty. */
 export function splitList(value: string): string[] {
-  const parts = value.split(',').map((part) => part.trim());
-  return parts.filter(isText);
+  return value
+    .split(',')
+    .map((part) => part.trim())
+    .filter(isText);
 }

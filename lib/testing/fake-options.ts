@@ -12,7 +12,7 @@ export interface FakeAuthorizationServerOptions {
   /** The API answers 401 to a token for this long after its issue, in milliseconds. Default 0. */
   apiLearnsAfterMs?: number;
   /** Secrets by client id. When given, the default answer to other credentials is 401 `invalid_client`. */
-  clients?: Record<string, string>;
+  clients?: Record<string, string> | undefined;
   /** What a strict partner demands; the default answer to other requests is 400 `invalid_request`, with what was wrong. */
   demands?: FakeDemands | undefined;
   /** Turns the members of the default token response into the answer, for partners that have other names or forms. */
@@ -21,6 +21,8 @@ export interface FakeAuthorizationServerOptions {
   refusalResponse?: (members: { error: string; error_description: string }) => FakeAnswer;
   /** Path of the token endpoint. Default `/oauth/token`. */
   tokenPath?: string;
+  /** Path that the API is below; `/` for an API at the root. Default `/api`. */
+  apiPath?: string;
   /** Path of the issuer, such as `/tenant`. Default none. */
   issuerPath?: string;
 }

@@ -297,6 +297,17 @@ describe('Many requests with one revoked token', () => {
     expect(api.posts).toBe(3);
   });
 
+  it('36. Every replay is refused whose token is replaced meanwhile → the fourth 401 surfaces', async () => {
+    const api = await Application.withServer();
+    await api.warmUp();
+    api.server.onApiRequest = async () => {
+      await api.tokens.getToken('api', { forceRefresh: true });
+      return { status: 401 };
+    };
+    expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 401 } });
+    expect(api.authorizations.slice(1).map((header) => header!.at(-1))).toEqual(['1', '2', '3', '4']);
+  });
+
   it('37. Refresh returns the same token → no replay, the 401 surfaces', async () => {
     const api = await Application.withServer();
     await api.warmUp();
