@@ -129,6 +129,12 @@ export const ERRORS: Readonly<Record<string, readonly KnownMessage[]>> = {
   token_response_invalid: ANSWERS,
   credentials_unavailable: [
     {
+      find: 'The test gave OAuth client "lab" no token',
+      causes: [
+        'The `token` of `OAuthClientTestingModule`, or what overrides `OAuthTokenService`, returns nothing or a value with blanks.',
+      ],
+    },
+    {
       find: 'could not be read…: check that the function',
       causes: [
         '`ENOENT`: the file is not mounted, or the path is relative to another folder.',
