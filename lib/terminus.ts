@@ -24,7 +24,7 @@ export interface OAuthClientHealthOptions {
 /** What a health check shows of one client. */
 export type OAuthClientHealth = Pick<
   OAuthClientStatus,
-  'state' | 'expiresAt' | 'acquiredAt' | 'backoffUntil' | 'lastError'
+  'state' | 'expiresAt' | 'acquiredAt' | 'backoffUntil' | 'lastError' | 'tenants'
 >;
 
 /**

@@ -58,11 +58,15 @@ export class LruMap<V> {
     }
   }
 
-  delete(key: string): void {
-    this.#entries.delete(key);
+  delete(key: string): boolean {
+    return this.#entries.delete(key);
   }
 
   values(): IterableIterator<V> {
     return this.#entries.values();
+  }
+
+  entries(): IterableIterator<[string, V]> {
+    return this.#entries.entries();
   }
 }

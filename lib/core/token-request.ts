@@ -19,6 +19,8 @@ export interface TokenRequest {
   subjectToken?: string | undefined;
   /** Replaces the present token even if it is fresh. */
   forceRefresh?: boolean | undefined;
+  /** The tenant whose options and tokens are used; for clients with `tenants`, and for no others. */
+  tenant?: string | undefined;
   /** Ends this caller's wait, and nobody else's; the wait rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
@@ -36,10 +38,11 @@ export function mergeTokenRequests(under: TokenRequest = {}, over: TokenRequest 
     resource: over.resource ?? under.resource,
     parameters: parameters ?? over.parameters ?? under.parameters,
     subjectToken: over.subjectToken ?? under.subjectToken,
+    tenant: over.tenant ?? under.tenant,
   });
 }
 
-/** Whether `request` asks for nothing that the client's own token would not be. */
+/** Whether `request` asks for nothing that the own token of the client, or of the tenant, would not be. */
 export function isPlain({ scope, audience, resource, parameters, subjectToken }: TokenRequest): boolean {
   return (scope ?? audience ?? resource ?? parameters ?? subjectToken) === undefined;
 }
@@ -70,6 +73,7 @@ export function tokenKey(identity: string, request: TokenRequestDetails): string
       .map(([name, value]) => [name, list(value)])
       .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
     request.subjectToken,
+    ...(request.tenant === undefined ? [] : [request.tenant]),
   ]);
   return hash('sha256', canonical);
 }
@@ -112,8 +116,9 @@ export interface TokenKeys {
 /** The keys of the token that `details` ask for. */
 export async function tokenKeys(endpoint: TokenEndpoint, details: TokenRequestDetails): Promise<TokenKeys> {
   const identity = await endpoint.identity();
+  const { tenant } = details;
   return {
     key: tokenKey(identity, details),
-    grantKey: endpoint.grant === undefined ? undefined : `${tokenKey(endpoint.grant, {})}.grant`,
+    grantKey: endpoint.grant === undefined ? undefined : `${tokenKey(endpoint.grant, { tenant })}.grant`,
   };
 }

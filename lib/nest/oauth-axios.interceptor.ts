@@ -30,7 +30,10 @@ export class OAuthAxiosInterceptor {
    * @example const detach = interceptor.attach(this.http, 'buoy');
    */
   attach(http: HttpService | AxiosInstance, client?: OAuthClientName): () => void {
-    const instance = http instanceof HttpService ? http.axiosRef : http;
+    return this.#attach(http instanceof HttpService ? http.axiosRef : http, client, false);
+  }
+
+  #attach(instance: AxiosInstance, client: OAuthClientName | undefined, isOwn: boolean): () => void {
     const present = this.#attached.get(instance);
     if (present !== undefined) {
       if (present.client === client) return present.detach;
@@ -50,7 +53,7 @@ export class OAuthAxiosInterceptor {
         client,
         `OAuthAxiosInterceptor.attach() was given an Axios instance whose httpsAgent accepts any server (rejectUnauthorized: false)${client === undefined ? '' : `, for client "${client}"`}; trust the server's authority with its ca instead.`,
       );
-    const off = interceptTokens(instance, this.#registry, client);
+    const off = interceptTokens(instance, this.#registry, client, isOwn);
     const detach = () => {
       if (this.#attached.delete(instance)) off();
     };
@@ -62,14 +65,14 @@ export class OAuthAxiosInterceptor {
   httpService(name: string): HttpService {
     const present = this.#httpServices.get(name);
     if (present !== undefined) return present;
-    const { http, baseURL } = this.#registry.get(name).options;
-    const defaults: CreateAxiosDefaults = { ...http, ...(baseURL !== undefined && { baseURL }) };
+    const api = this.#registry.get(name);
+    const defaults: CreateAxiosDefaults = { ...api.defaults };
     SealedProxy.seal(defaults);
     sealAgent(defaults.httpAgent);
     sealAgent(defaults.httpsAgent);
-    const service = new HttpService(createInstance(name, defaults));
+    const service = new HttpService(createInstance(name, defaults, api.tenants === undefined));
     service['makeObservable'] = sealedAtOnce(service['makeObservable']);
-    this.attach(service, name);
+    this.#attach(service.axiosRef, name, true);
     this.#httpServices.set(name, service);
     return service;
   }

@@ -238,6 +238,14 @@ export interface OAuthClientOptions {
   unauthorized?: UnauthorizedOptions;
   /** Whether a token is fetched at application bootstrap; with `required` the boot fails without one. Default `off`. */
   prefetch?: 'off' | 'background' | 'required';
+  /**
+   * The options of a customer of yours, by the name that `TokenRequest.tenant` gives: they lie over those of this client,
+   * `prefetch` aside. `undefined` for one that does not exist. Asked when a tenant is first needed, and again when its
+   * credentials are refused.
+   */
+  tenants?: (
+    tenant: string,
+  ) => Partial<OAuthClientOptions> | undefined | Promise<Partial<OAuthClientOptions> | undefined>;
   /** Axios defaults for token and API requests: proxy, agents, headers and the like. An `httpsAgent` has to verify servers. */
   http?: HttpOptions;
 }

@@ -4,6 +4,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import axios, { AxiosError, AxiosHeaders } from 'axios';
 import type { AxiosAdapter, AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
+import { TENANT_IS_OPTIONAL } from '../core/tenants.js';
 import { TokenStore } from '../core/token-store.js';
 import type { TokenRequestDetails } from '../core/token-request.js';
 import { AllowedOrigins } from '../http/allowed-origins.js';
@@ -104,12 +105,16 @@ function optionsOf(name: string, client: FixedClient): OAuthClientOptions {
   const { baseURL = `https://${name.replace(/[^a-z\d]+/gi, '-')}.test` } = client;
   // For fetch; Axios has an adapter for each request.
   const adapter = (config: InternalAxiosRequestConfig) => answerTo(config, name, client);
-  return { baseURL, http: { adapter }, requestToken: () => ({ accessToken: '' }) };
+  const tenants = Object.assign(() => ({}), { [TENANT_IS_OPTIONAL]: true });
+  return { baseURL, http: { adapter }, requestToken: () => ({ accessToken: '' }), tenants };
 }
 
 function connectTo({ token = 'test-token' }: FixedClient = {}, parts: ConnectionParts): ClientConnection {
   const { name, clock, options } = parts;
-  const ask = (request: TokenRequestDetails) => (typeof token === 'function' ? token(request, name) : token);
+  const ask = (request: TokenRequestDetails) => {
+    if (typeof token === 'function') return token(request, name);
+    return request.tenant === undefined ? token : `${token}-${encodeURIComponent(request.tenant)}`;
+  };
   const endpoint = new StandInEndpoint(name, clock, ask);
   return { ...connectClient(parts), endpoint, origins: new EveryOrigin(options.baseURL) };
 }

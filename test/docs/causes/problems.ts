@@ -3,6 +3,18 @@ import type { KnownMessage } from './known-message.js';
 /** Problems of `configuration_invalid` that are whole sentences. */
 export const PROBLEMS: readonly KnownMessage[] = [
   {
+    find: 'has no tenants: leave tenant out of its token requests, or set that option',
+    causes: ['A request names a tenant to a client without [`tenants`](tenants.md).'],
+  },
+  {
+    find: 'has no tenants to forget; set that option, or use invalidate()',
+    causes: ['`forgetTenant()` was called for a client without [`tenants`](tenants.md).'],
+  },
+  {
+    find: 'the options of a tenant must be an object',
+    causes: ['The `tenants` function returned something else, such as the text of a row.'],
+  },
+  {
     find: 'No OAuth client is configured',
     parts: ['or pass clients to OAuthClientModule.forRoot()'],
     causes: [
