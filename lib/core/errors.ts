@@ -15,6 +15,8 @@ export interface OAuthClientErrorOptions {
   /** Whether asking again later can help. Default false. */
   retryable?: boolean;
   cause?: unknown;
+  /** A sentence that is put after the message. */
+  remedy?: string | undefined;
 }
 
 /**
@@ -28,9 +30,16 @@ export class OAuthClientError extends Error {
   readonly client: string | undefined;
   /** Whether asking again later can help. */
   readonly retryable: boolean;
+  /** What to do about a token request that failed, where its answer shows that; `message` ends with it. */
+  readonly remedy: string | undefined;
 
   constructor(code: OAuthClientErrorCode, message: string, options: OAuthClientErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    const { cause, remedy } = options;
+    super(
+      remedy === undefined ? message : `${message} ${remedy}`,
+      cause === undefined ? undefined : { cause },
+    );
+    this.remedy = remedy;
     this.code = code;
     this.client = options.client;
     this.retryable = options.retryable ?? false;

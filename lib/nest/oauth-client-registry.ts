@@ -9,9 +9,14 @@ import { OAuthClient, TokenRuntime } from '../core/oauth-client.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { mergeClientOptions, withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
-import { connectClient } from './client-connection.js';
+import { connectClient, type ConnectionParts } from './client-connection.js';
 import { StandInEndpoint } from './stand-in-endpoint.js';
-import { clientsFromEnvironment, variableOf, type EnvironmentSource } from '../options/environment.js';
+import {
+  clientsFromEnvironment,
+  variableLabel,
+  variableOf,
+  type EnvironmentSource,
+} from '../options/environment.js';
 import { moduleProblemsOf, type OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
 import { isRecord, type TokenRequest } from '../core/token-request.js';
@@ -47,7 +52,9 @@ export class OAuthClientRegistry {
     this.runtime = new TokenRuntime(store, options.clock ?? systemClock);
     this.shutdownGraceMs = options.shutdownGraceMs ?? 5_000;
     this.logger.follow(this.runtime.events$);
-    for (const [name, own] of clients) this.#clients.set(name, this.#register(name, own));
+    const inCode = options.clients !== undefined;
+    for (const [name, own] of clients)
+      this.#clients.set(name, this.#register(name, own, inCode ? {} : { label: variableLabel(name) }));
   }
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */
@@ -81,7 +88,7 @@ export class OAuthClientRegistry {
     }
   }
 
-  #register(name: string, own: OAuthClientOptions): RegisteredClient {
+  #register(name: string, own: OAuthClientOptions, label: Pick<ConnectionParts, 'label'>): RegisteredClient {
     const options = withDefaults(own);
     const { clock } = this.runtime;
     const warn = (message: string) => this.logger.warn(name, message);
@@ -97,6 +104,7 @@ export class OAuthClientRegistry {
       options,
       clock,
       warn,
+      ...label,
       onCertificateReplaced: () => client.renew(),
     });
     const client = OAuthClient.create({ name, endpoint, options, runtime: this.runtime });

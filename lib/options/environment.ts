@@ -30,12 +30,17 @@ function suffixOf(path: string): string {
 const SETTINGS = new Set(['partner', ...[...PRESETS.values()].flatMap(({ settings }) => settings)]);
 
 /** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read. */
-const SUFFIXES = new Map<string, { path: string; read: (text: string) => unknown }>();
+export const SUFFIXES = new Map<string, { path: string; read: (text: string) => unknown }>();
 for (const [path, { read }] of Object.entries(OPTION_SCHEMA)) {
   if (read) SUFFIXES.set(suffixOf(path), { path, read });
   if (takesFile(path)) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
 for (const path of SETTINGS) SUFFIXES.set(suffixOf(path), { path, read: String });
+
+/** Names an option of a client that comes from variables: by its variable, or as in code if it has none. */
+export function variableLabel(client: string): (path: string) => string {
+  return (path) => (SUFFIXES.has(suffixOf(path)) ? variableOf(client, path) : path);
+}
 
 /** Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent. `otherwise`: where else clients may come from. */
 export function clientsFromEnvironment(
