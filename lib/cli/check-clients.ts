@@ -127,11 +127,10 @@ function remedyFor(client: string, options: ResolvedClientOptions, error: OAuthC
         return `Ask the partner to allow the ${options.grant.type} grant for this client, or set ${variable('grant.type')}.`;
       case undefined:
       case 'invalid_client':
-        if (error.message.includes('basicEncoding')) {
-          const other = options.basicEncoding === 'raw' ? 'form' : 'raw';
-          return `Check ${variable('clientId')} and its credentials; if they are right, try ${variable('basicEncoding')}=${other}, or another ${variable('tokenEndpointAuthMethod')}.`;
-        }
-        return `Check ${variable('clientId')} and its credentials; if they are right, try another ${variable('tokenEndpointAuthMethod')}.`;
+        const other = options.basicEncoding === 'raw' ? 'form' : 'raw';
+        const isEncoded = error.message.includes('basicEncoding');
+        const encoding = isEncoded ? `${variable('basicEncoding')}=${other}, or ` : '';
+        return `Check ${variable('clientId')} and its credentials; if they are right, try ${encoding}another ${variable('tokenEndpointAuthMethod')}.`;
       default:
         return 'Look the code up in the partner’s documentation.';
     }

@@ -13,7 +13,7 @@ export type OAuthClientErrorCode =
 export interface OAuthClientErrorOptions {
   client?: string | undefined;
   /** Whether asking again later can help. Default false. */
-  retryable?: boolean;
+  retryable?: boolean | undefined;
   cause?: unknown;
 }
 

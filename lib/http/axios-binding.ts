@@ -15,7 +15,8 @@ import { clientFor, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { followRedirect } from './redirects.js';
 import { lowerCased, readable } from './refusals.js';
-import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
+import type { OAuthRequestConfig } from '../core/token-request.js';
+import { SealedTokenRequest } from './request-config.js';
 import {
   SealedProxy,
   copyToSend,

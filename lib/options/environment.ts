@@ -1,6 +1,7 @@
+import { isRecord } from '../core/token-request.js';
 import type { OAuthClientOptions } from './client-options.js';
 import { nearest } from './nearest.js';
-import { OPTION_SCHEMA, nest, splitList, takesFile } from './option-schema.js';
+import { OPTION_SCHEMA, nest, splitList, takesFile, type OptionKind } from './option-schema.js';
 import { PRESET_SETTINGS, PresetError, type PresetInput } from './preset-settings.js';
 import { PRESETS, presetOf } from './presets.js';
 import { fileSource } from './source.js';
@@ -25,10 +26,10 @@ function suffixOf(path: string): string {
   return path.replace(/(?<=[a-z])(?=[A-Z])|\./g, '_').toUpperCase();
 }
 
-/** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read. */
-const SUFFIXES = new Map<string, { path: string; read: (text: string) => unknown }>();
-for (const [path, { read }] of Object.entries(OPTION_SCHEMA)) {
-  if (read) SUFFIXES.set(suffixOf(path), { path, read });
+/** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read; its kind, if it holds the value itself. */
+const SUFFIXES = new Map<string, Partial<OptionKind> & { path: string; read: (text: string) => unknown }>();
+for (const [path, kind] of Object.entries(OPTION_SCHEMA)) {
+  if (kind.read) SUFFIXES.set(suffixOf(path), { path, ...kind, read: kind.read });
   if (takesFile(path)) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
 for (const path of ['partner', ...PRESET_SETTINGS]) SUFFIXES.set(suffixOf(path), { path, read: String });
@@ -38,7 +39,8 @@ export function clientsFromEnvironment(
   source: EnvironmentSource,
   otherwise = 'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global',
 ): { clients: Record<string, OAuthClientOptions>; problems: string[] } {
-  const names = [...new Set(splitList(textOf(source, 'OAUTH_CLIENTS') ?? ''))];
+  const listed = valueOf(source, 'OAUTH_CLIENTS', ',');
+  const names = [...new Set(splitList(typeof listed === 'string' ? listed : ''))];
   const none = `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`;
   const problems = names.length === 0 ? [none] : [];
   const owners = new Map(names.map((name) => [prefixOf(name), name]));
@@ -57,51 +59,45 @@ function readClient(name: string, prefixes: string[], source: EnvironmentSource,
   const isOwn = (variable: string) => ownerOf(variable, prefixes) === prefix;
   for (const variable of source.names().filter(isOwn)) {
     const suffix = variable.slice(prefix.length);
-    if (SUFFIXES.has(suffix) || textOf(source, variable) === undefined) continue;
-    const right = nearest(suffix, [...SUFFIXES.keys()]);
-    problems.push(`${variable} is not a variable of client "${name}"; did you mean ${prefix}${right}?`);
+    if (SUFFIXES.has(suffix) || valueOf(source, variable, ',') === undefined) continue;
+    const right = prefix + nearest(suffix, [...SUFFIXES.keys()]);
+    problems.push(`${variable} is not a variable of client "${name}"; did you mean ${right}?`);
   }
   const wrong = (what: string) => problems.push(`Client "${name}": ${prefix}${what}`);
   const given = new Map<string, unknown>();
-  for (const [suffix, { path, read }] of SUFFIXES) {
-    const text = isOwn(prefix + suffix) ? textOf(source, prefix + suffix) : undefined;
-    if (text === undefined) continue;
+  for (const [suffix, { path, read, accepts, says = 'must be a text', separator }] of SUFFIXES) {
+    const value = isOwn(prefix + suffix) ? valueOf(source, prefix + suffix, separator) : undefined;
+    if (value === undefined) continue;
     if (given.has(path)) wrong(`${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`);
-    given.set(path, read(text));
+    if (typeof value === 'string') given.set(path, read(value));
+    else if (accepts?.(value)) given.set(path, value);
+    else wrong(`${suffix} ${typeof says === 'function' ? says(value) : says}.`);
   }
-  const { partner, ...input }: PresetInput & { partner?: string } = nest(given);
-  return partner === undefined ? withoutPartner(input, prefix, wrong) : ofPartner(partner, input, wrong);
+  return withPreset(given, prefix, wrong);
 }
 
 /** Adds a problem of the client whose variables are read; the text begins with the end of a variable's name. */
 type Wrong = (what: string) => void;
 
-function withoutPartner(input: PresetInput, prefix: string, wrong: Wrong): OAuthClientOptions {
-  const own = { ...input };
+/** The client's options, with a preset under them if there is one; an unknown partner or setting leaves the others to check. */
+function withPreset(given: Map<string, unknown>, prefix: string, wrong: Wrong): OAuthClientOptions {
+  const { partner, ...own }: PresetInput & { partner?: string } = nest(given);
+  const preset = partner === undefined ? undefined : presetOf(partner);
+  if (partner !== undefined && !preset) wrong(`PARTNER must be one of ${[...PRESETS.keys()].join(', ')}.`);
   for (const name of PRESET_SETTINGS) {
-    if (own[name] !== undefined) wrong(`${suffixOf(name)} needs ${prefix}PARTNER.`);
+    if (own[name] === undefined || preset?.settings.includes(name)) continue;
+    if (partner === undefined) wrong(`${suffixOf(name)} needs ${prefix}PARTNER.`);
+    if (preset) wrong(`${suffixOf(name)} is not a setting of partner ${partner}; remove it.`);
     delete own[name];
   }
-  return own;
-}
-
-/** The options of a preset, which are all that an unknown partner or setting leaves to check. */
-function ofPartner(partner: string, input: PresetInput, wrong: Wrong): OAuthClientOptions {
-  const preset = presetOf(partner);
-  if (preset === undefined) wrong(`PARTNER must be one of ${[...PRESETS.keys()].join(', ')}.`);
-  const strange = PRESET_SETTINGS.filter(
-    (name) => input[name] !== undefined && preset?.settings.includes(name) === false,
-  );
-  for (const name of strange) wrong(`${suffixOf(name)} is not a setting of partner ${partner}; remove it.`);
-  const known = Object.entries(input).filter(([name]) => !strange.some((other) => other === name));
-  const own = Object.fromEntries(known) as PresetInput;
   try {
-    if (preset !== undefined) return preset.make(own);
+    if (preset) return preset.make(own);
   } catch (error) {
     if (!(error instanceof PresetError)) throw error;
     for (const problem of error.problems) wrong(`${suffixOf(error.setting)}: ${problem}`);
+    for (const name of PRESET_SETTINGS) delete own[name];
   }
-  return withoutPartner(own, '', () => undefined);
+  return own;
 }
 
 /** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
@@ -110,9 +106,23 @@ function ownerOf(variable: string, longestFirst: readonly string[]): string | un
   return fitting.find((prefix) => SUFFIXES.has(variable.slice(prefix.length))) ?? fitting[0];
 }
 
-function textOf(source: EnvironmentSource, variable: string): string | undefined {
+/** What a variable holds, undefined if that is nothing: a text, also of a list with a separator, or what a schema made of one. */
+function valueOf(source: EnvironmentSource, variable: string, separator: string | undefined): unknown {
   const value = source.get(variable);
-  // ConfigService hands on what a schema made of a variable.
-  const isText = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
-  return isText && value !== '' ? String(value) : undefined;
+  const given = [value]
+    .flat()
+    .map(textOf)
+    .filter((one) => (one ?? '') !== '');
+  if (!Array.isArray(value) || given.length === 0) return given[0];
+  const isText = (one: unknown) => typeof one === 'string' && !one.includes(',');
+  return separator !== undefined && given.every(isText) ? given.join(separator) : given;
+}
+
+/** URLs, numbers and booleans as texts. Dates, maps and the like are hidden: their members say nothing. */
+function textOf(value: unknown): unknown {
+  // A URL has a slash after its origin, also if the text had none; an issuer is compared as a text.
+  if (value instanceof URL) return value.href.replace(/^(\w+:\/\/[^/]+)\/$/, '$1');
+  const isExact = typeof value !== 'number' || Math.abs(value) <= Number.MAX_SAFE_INTEGER;
+  if (isExact && /^(number|boolean|bigint)$/.test(typeof value)) return String(value);
+  return isRecord(value) && Object.prototype.toString.call(value) !== '[object Object]' ? Symbol() : value;
 }

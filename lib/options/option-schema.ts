@@ -12,6 +12,8 @@ export interface OptionKind {
   says: string | ((value: unknown) => string);
   /** What the text of a variable means; left out where a variable cannot say it. */
   read?: (text: string) => unknown;
+  /** What separates the values of a list in that text. */
+  separator?: ',' | ' ';
   /** Whether the value may also come from a function, or from a file that a variable names. */
   secret?: boolean;
   /** Every value there is, if they can be listed. */
@@ -34,10 +36,10 @@ export const KINDS = {
   key: { accepts: (value) => isText(value) || typeof value === 'function' || isRecord(value), says: SECRET, read: readPem, secret: true },
   url: { accepts: isUrl, says: 'must be an absolute http(s) URL without user name and fragment', read: String },
   boolean: { accepts: (value) => typeof value === 'boolean', says: 'must be true or false', read: (text) => (/^(true|false)$/.test(text) ? text === 'true' : text) },
-  scope: { accepts: (value) => isText(value) && SCOPE.test(value), says: 'must be scope values separated by single spaces (RFC 6749 §3.3)', read: String },
-  list: { accepts: (value) => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)), says: 'must be a text that is not empty, or a list of them', read: splitList },
-  uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList },
-  origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList },
+  scope: { accepts: (value) => isText(value) && SCOPE.test(value), says: 'must be scope values separated by single spaces (RFC 6749 §3.3)', read: String, separator: ' ' },
+  list: { accepts: (value) => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)), says: 'must be a text that is not empty, or a list of them', read: splitList, separator: ',' },
+  uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList, separator: ',' },
+  origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList, separator: ',' },
   parameters: { accepts: (value) => isRecord(value) && Object.entries(value).every(isParameter), says: 'must be parameter names with texts, and may not replace the grant or the credentials', read: readQuery },
   sources: { accepts: (value) => isRecord(value) && Object.entries(value).every(isSource), says: 'must be parameter names with texts, or functions that return one, and may not replace grant_type or the client’s credentials', read: readQuery },
   headers: { accepts: (value) => isRecord(value) && Object.entries(value).every(isHeader), says: 'must be header names with texts, or functions that return one, and may not set Content-Length, Transfer-Encoding or DPoP', read: readQuery },
@@ -48,7 +50,7 @@ export const KINDS = {
   function: { accepts: (value) => typeof value === 'function', says: 'must be a function' },
   header: { accepts: (value) => isText(value) && HEADER.test(value) && !/^(dpop|host|cookie|connection|te|upgrade|content-.*|transfer-encoding)$/i.test(value), says: 'must be the name of a header, and of none that HTTP or DPoP needs', read: String },
   scheme: { accepts: (value) => typeof value === 'string' && SCHEME.test(value), says: 'must be visible characters, or empty for the token alone', read: (text) => (text === 'none' ? '' : text) },
-  statuses: { accepts: (value) => Array.isArray(value) && value.length > 0 && value.every(isRefusal), says: 'must be a list of HTTP statuses from 300 to 599', read: (text) => splitList(text).map((one) => (/^\d+$/.test(one) ? Number(one) : one)) },
+  statuses: { accepts: (value) => Array.isArray(value) && value.length > 0 && value.every(isRefusal), says: 'must be a list of HTTP statuses from 300 to 599', separator: ',', read: (text) => splitList(text).map((one) => (/^\d+$/.test(one) ? Number(one) : one)) },
   count: number((value) => Number.isInteger(value) && value >= 1, 'must be a whole number of at least 1'),
   ratio: number((value) => value >= 0 && value <= 1, 'must be a number from 0 to 1'),
   pause: number((value) => value >= 0, 'must be a number of milliseconds, 0 or more'),

@@ -7,7 +7,7 @@ import { fileSource, type Source } from './source.js';
 /** A partner's own settings; any other option given wins over the preset. */
 export interface PartnerOptions extends OAuthClientOptions {
   /** Default `production`. */
-  environment?: string;
+  environment?: string | undefined;
 }
 
 /** Settings of {@link smartBackend}. */

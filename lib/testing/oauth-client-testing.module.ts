@@ -9,9 +9,9 @@ export type FixedAnswer = (config: InternalAxiosRequestConfig) => unknown;
 /** What a client of the {@link OAuthClientTestingModule} has. */
 export interface FixedClient {
   /** The access token it always gets. Default `test-token`. */
-  token?: string;
+  token?: string | undefined;
   /** Answers what its `HttpService` sends. Default: such a request fails, and says what to do. */
-  answer?: FixedAnswer;
+  answer?: FixedAnswer | undefined;
 }
 
 const TOKEN_ENDPOINT = 'https://authorization-server.test/token';

@@ -49,6 +49,10 @@ that prefix each other the longest owns a variable. Lists are separated by comma
 \`GRANT_CLAIMS\` query strings or JSON objects, durations are milliseconds. Files are read without their trailing newline. Empty variables count as absent;
 a variable of a listed client that no option knows is a problem at boot, reported with the nearest right name.
 
+What a schema of the application's ConfigModule (Zod, Joi, any Standard Schema) made of a variable means what the text did: a
+number, a boolean, a URL, a list, and an object where a query string may stand. \`null\` counts as absent. Any other type is a
+problem at boot. A URL object has a slash after its origin; it is left out, so pass an issuer that ends in one as a text.
+
 \`OAUTH_X_PARTNER\` puts a preset underneath; some have settings of their own. A setting of another partner fails the boot.
 
 | partner | settings |
