@@ -6,6 +6,7 @@
 //   header?(token)    the Authorization header made of it; by default the token is its value
 //   http?(config)     an Axios instance that sends it; by default a plain asynchronous interceptor over getToken
 //   send?(url)        one API request the peer's own way, with its answer to a 401; resolves to the status
+//   fetch?(url)       the same by its own fetch; resolves to the response
 //   within?(work)     runs work where the tokens are meant to be used
 import axios from '../node_modules/axios/index.js';
 
@@ -32,7 +33,7 @@ function sendVia(http) {
 async function ours({ tokenUrl, apiUrl, redis, options, module: moduleOptions, imports = [] }) {
   await import('reflect-metadata');
   const { NestFactory } = await import('@nestjs/core');
-  const { OAuthAxiosInterceptor, OAuthClientModule, OAuthTokenService } =
+  const { OAuthAxiosInterceptor, OAuthClientModule, OAuthTokenService, getOAuthFetchToken } =
     await import('../dist/lib/index.js');
   const store = redis && new (await import('../dist/lib/redis.js')).RedisTokenStore(redis.url, redis.options);
   const client = { tokenEndpoint: tokenUrl, ...CREDENTIALS, baseURL: apiUrl, ...options };
@@ -61,6 +62,7 @@ async function ours({ tokenUrl, apiUrl, redis, options, module: moduleOptions, i
     getTokenFor: (request) => tokens.getToken('bench', request),
     http,
     send: sendVia(http({})),
+    fetch: app.get(getOAuthFetchToken('bench')),
     close: async () => {
       await app.close();
       await store?.close?.();
@@ -107,6 +109,7 @@ async function badgateway({ tokenUrl }) {
   const wrapper = new OAuth2Fetch({ client, getNewToken: () => client.clientCredentials() });
   return {
     getToken: () => wrapper.getAccessToken(),
+    fetch: (url) => wrapper.fetch(url),
     send: async (url) => {
       const response = await wrapper.fetch(url);
       await response.arrayBuffer();
@@ -291,7 +294,14 @@ async function authRefresh({ tokenUrl }) {
  * documented or known; 10,000 callers are only measured on those. `heals`: has an answer to a 401 of its own.
  */
 export const contestants = {
-  ours: { title: 'nestjs-oauth-client', create: ours, caches: true, shares: true, heals: true },
+  ours: {
+    title: 'nestjs-oauth-client',
+    create: ours,
+    caches: true,
+    shares: true,
+    heals: true,
+    fetches: true,
+  },
   oursInHandler: { title: 'ours, inside @UseOAuthClient', create: oursInHandler },
   smithy: { title: '@smithy/property-provider', create: smithy, caches: true, shares: true },
   badgateway: {
@@ -300,6 +310,7 @@ export const contestants = {
     caches: true,
     shares: true,
     heals: true,
+    fetches: true,
   },
   azureCore: { title: '@azure/core-rest-pipeline', create: azureCore, caches: true, shares: true },
   openfga: { title: '@openfga/sdk', create: openfga, caches: true, shares: true },

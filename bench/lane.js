@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { axios, contestants } from './contestants.js';
 import { median } from './median.js';
 import { answer } from './rpc.js';
-import { fakeToken, stubAdapter, stubFetch, stubTokenAdapter } from './stubs.js';
+import { fakeToken, mockApi, stubAdapter, stubFetch, stubTokenAdapter } from './stubs.js';
 
 const { create } = contestants[process.argv[2]];
 let unhandled = 0;
@@ -117,6 +117,32 @@ const operations = {
       () => plain.bare.get('/api/items'),
       plain.clock,
     ),
+
+  /** The same for `fetched`: over undici's mock, where the request goes nowhere, or over loopback. */
+  connectFetch: async ({ mock }) => {
+    const url = `${environment.apiUrl}/api/items`;
+    if (mock) await mockApi(url);
+    const headers = { Authorization: `Bearer ${fakeToken()}` };
+    plain = {
+      bare: async () => (await fetch(url, { headers })).text(),
+      tokens: async () => (await own.fetch(url)).text(),
+      clock: mock ? cpuMs : wallMs,
+    };
+  },
+  fetched: (rounds) => sideBySide(rounds, plain.tokens, plain.bare, plain.clock),
+  /** `count` requests at once, by fetch; how many the API accepted. */
+  fetchers: async ({ count }) => {
+    const startedAt = performance.now();
+    const statuses = await Promise.all(
+      Array.from({ length: count }, async () => {
+        const response = await own.fetch(`${environment.apiUrl}/api/items`);
+        await response.text();
+        return response.status;
+      }),
+    );
+    const served = statuses.filter((status) => status === 200).length;
+    return { ms: performance.now() - startedAt, served };
+  },
 
   callers: async ({ count }) => {
     const startedAt = performance.now();

@@ -157,6 +157,35 @@ export async function requests(bench) {
   return { stub: await rows(true, bench.quick ? 6 : 54), loopback: await rows(false, bench.quick ? 6 : 36) };
 }
 
+/** An authorized fetch; the limit is bare fetch with a static header. And 1,000 callers by fetch without a token. */
+export async function fetches(bench) {
+  const names = namesWhere((contestant) => contestant.fetches);
+  const rows = async (mock, rounds) => {
+    const samples = await bench.timedRounds(names, rounds, 'fetched', async (lane) => {
+      await bench.open(lane);
+      await lane.call('connectFetch', { mock });
+    });
+    return timedRows(names, samples, 'toLimit');
+  };
+  const cold = await bench.withLanes(names, async (lanes) => {
+    const samples = await bench.rounds(lanes, bench.quick ? 2 : 5, async (lane) => {
+      await bench.open(lane, { primed: false });
+      await bench.taken(lane);
+      const { ms, served } = await lane.call('fetchers', { count: 1_000 });
+      return { ms, served, tokenRequests: await bench.taken(lane) };
+    });
+    return lanes.map(({ name }, i) => ({
+      name,
+      title: contestants[name].title,
+      ms: medianOf(samples[i], ({ ms }) => ms),
+      tokenRequests: Math.max(...samples[i].map(({ tokenRequests }) => tokenRequests)),
+      served: Math.min(...samples[i].map(({ served }) => served)),
+    }));
+  });
+  const [mock, loopback] = [await rows(true, bench.quick ? 6 : 54), await rows(false, bench.quick ? 6 : 36)];
+  return { mock, loopback, cold };
+}
+
 /** Many callers at once whose token has just expired. */
 export async function callers(bench) {
   const measure = (count, names) =>

@@ -35,6 +35,20 @@ const sections = {
       loopback.map((row) => [bold(row, row.title), us(row.ns), times(row.toLimit), times(row.toFastestPeer)]),
     ),
   ],
+  fetches: ({ mock, loopback, cold }) => [
+    '## An authorized fetch',
+    "The limit is bare fetch with a static header, measured beside each in the same process. The others have no fetch of their own. The callers have no token yet, and each reads the API's answer.",
+    ...Object.entries({ "undici's mock": mock, 'over loopback': loopback }).map(([where, rows]) =>
+      table(
+        [where, 'µs', 'to bare fetch'],
+        rows.map((row) => [bold(row, row.title), us(row.ns), times(row.toLimit)]),
+      ),
+    ),
+    table(
+      ['1,000 cold callers', 'token requests', 'served', 'ms'],
+      cold.map((row) => [bold(row, row.title), row.tokenRequests, number(row.served), number(row.ms)]),
+    ),
+  ],
   callers: (byCount) => [
     '## Callers at once on an expired token',
     `The server takes ${LATENCY_MS} ms; the limit is one token request over bare Axios.`,

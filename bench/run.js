@@ -25,6 +25,7 @@ const say = (line) => process.stderr.write(`${line}\n`);
 const names = [
   'cached',
   'requests',
+  'fetches',
   'callers',
   'sequential',
   'unauthorized',

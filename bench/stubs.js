@@ -32,3 +32,13 @@ export function stubTokenAdapter(tokenType) {
 export async function stubFetch() {
   return new Response(tokenResponse('Bearer'), { headers: { 'content-type': 'application/json' } });
 }
+
+/** Undici's mock in place of the network of Node's own fetch: an API that answers `url` with nothing. */
+export async function mockApi(url) {
+  const { MockAgent, setGlobalDispatcher } = await import('undici');
+  const { origin, pathname } = new URL(url);
+  const agent = new MockAgent();
+  agent.disableNetConnect();
+  agent.get(origin).intercept({ path: pathname }).reply(200, '').persist();
+  setGlobalDispatcher(agent);
+}

@@ -22,6 +22,13 @@ export function targets(results) {
       '×',
     );
   }
+  if (results.fetches) {
+    const { mock, loopback, cold } = results.fetches;
+    atMost("authorized fetch on undici's mock, to bare fetch", own(mock).toLimit, 1.1, '×');
+    atMost('authorized fetch over loopback, to bare fetch', own(loopback).toLimit, 1.1, '×');
+    exactly('1000 cold callers by fetch: token requests', own(cold).tokenRequests, 1);
+    exactly('1000 cold callers by fetch: served', own(cold).served, 1_000);
+  }
   for (const [count, rows] of Object.entries(results.callers ?? {})) {
     const { ms, tokenRequests, served } = own(rows);
     exactly(`${count} callers on an expired token: token requests`, tokenRequests, 1);

@@ -15,15 +15,15 @@ const NAME = 'nestjs-oauth-client';
 const DURATION_BOUNDARIES = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15];
 
 /**
- * Metrics and spans of all clients by the OpenTelemetry API; list it as a provider, after the SDK has started.
+ * Metrics and spans of all clients, for the OpenTelemetry API. List it as a provider, and start the SDK before.
  *
- * - `oauth.client.token.requests`: flights by `client`, `reason` and `outcome`: `acquired`, `shared` (another
- *   instance's token was in the store) or an error's code; `oauth.client.token.duration` in seconds, by the same;
- * - `oauth.client.token.remaining_lifetime`: seconds until the present token of each `client` expires;
- * - `oauth.client.api.unauthorized`: tokens that an API answered with 401, by `client`;
- * - `oauth.client.store.state`: 1 while the token store is in use, 0 while it is down;
- * - a span `oauth.client.token.request` around each token request, in the trace of the call that set it off and
- *   linked to its span; others that wait for the same token have none.
+ * - `oauth.client.token.requests` counts shared waits for a token by `client`, `reason` and `outcome`: `acquired`, `shared`
+ *   (the store had another instance's token) or an error's code. `oauth.client.token.duration` has their seconds.
+ * - `oauth.client.token.remaining_lifetime` has the seconds until each client's present token expires.
+ * - `oauth.client.api.unauthorized` counts tokens that an API answered with 401, by `client`.
+ * - `oauth.client.store.state` is 1 while the token store is in use, and 0 while it is down.
+ * - The span `oauth.client.token.request` covers a token request. It is in the trace of the call that caused it, and linked to
+ *   that call's span. Calls that wait for the same token have no span.
  */
 @Injectable()
 export class OAuthClientMetrics {

@@ -10,8 +10,6 @@ export {
   smartBackend,
   type PartnerOptions,
   type SmartBackendOptions,
-} from './options/presets-health.js';
-export {
   entra,
   googleServiceAccount,
   shopify,
@@ -21,4 +19,4 @@ export {
   type GoogleServiceAccountOptions,
   type ShopifyOptions,
   type ZoomOptions,
-} from './options/presets-platform.js';
+} from './options/presets.js';

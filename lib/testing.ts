@@ -15,6 +15,6 @@ export type {
 } from './testing/fake-answer.js';
 export type { DemandedAssertion, DemandedTexts, FakeDemands } from './testing/fake-demands.js';
 export { OAuthClientTestingModule } from './testing/oauth-client-testing.module.js';
-export type { FixedAnswer, FixedClient } from './testing/oauth-client-testing.module.js';
+export type { FixedAnswer, FixedClient, FixedRequest } from './testing/oauth-client-testing.module.js';
 export { tokenStoreContract } from './testing/token-store-contract.js';
 export type { DisposableTokenStore, TokenStoreContractOptions } from './testing/token-store-contract.js';

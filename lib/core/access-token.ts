@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { elapsedMs, later, type Clock, type Moment } from './clock.js';
+import { elapsedMs, type Clock, type Moment } from './clock.js';
 import type { AccessTokenType, StoredToken } from './token-store.js';
 
 /**
@@ -86,7 +86,7 @@ export class HeldToken {
   readonly acquired: Moment;
   /** When a refresh falls due, epoch milliseconds. */
   readonly refreshAt: number;
-  readonly #freshUntil: Moment;
+  readonly #freshAge: number;
   readonly #reserveAge: number;
   readonly #lifetime: number;
   #settled: Promise<AccessToken> | undefined;
@@ -101,7 +101,7 @@ export class HeldToken {
     const refreshAge = Math.floor(lifetime - Math.min(share * lifetime, refreshAhead.maxMs * jitter));
     const reserveAge = Math.floor(lifetime - Math.min(RESERVE_RATIO * lifetime, RESERVE_MAX_MS));
     this.refreshAt = acquired.wall + refreshAge;
-    this.#freshUntil = later(acquired, Math.min(refreshAge, reserveAge));
+    this.#freshAge = Math.min(refreshAge, reserveAge);
     this.#reserveAge = reserveAge;
     this.#lifetime = lifetime;
   }
@@ -113,12 +113,13 @@ export class HeldToken {
 
   /** Whether its phase is `fresh`, in less time. */
   isFresh(clock: Clock): boolean {
-    return clock.now() < this.#freshUntil.wall && clock.monotonic() < this.#freshUntil.monotonic;
+    const { wall, monotonic } = this.acquired;
+    return clock.now() < wall + this.#freshAge && clock.monotonic() < monotonic + this.#freshAge;
   }
 
   phaseAt(now: Moment): TokenPhase {
-    if (elapsedMs(now, this.#freshUntil) < 0) return 'fresh';
     const age = elapsedMs(now, this.acquired);
+    if (age < this.#freshAge) return 'fresh';
     if (!(age < this.#lifetime)) return 'expired'; // so is a lifetime that is no number
     return age < this.#reserveAge ? 'refresh_due' : 'reserve';
   }

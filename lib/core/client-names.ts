@@ -1,5 +1,6 @@
 /**
- * The names of the clients, for the compiler to check. Empty, and any text is a name, until an application augments it.
+ * The names of the clients, for the compiler to check. It is empty until an application augments it, and then any text is a
+ * name.
  *
  * @example
  * ```ts
@@ -12,7 +13,7 @@
  */
 export interface OAuthClientNames {}
 
-/** A client's name: one of {@link OAuthClientNames}, or any text while that is empty. */
+/** A client's name: one of {@link OAuthClientNames}, or any text as long as that is empty. */
 export type OAuthClientName = [keyof OAuthClientNames] extends [never]
   ? string
   : Extract<keyof OAuthClientNames, string>;

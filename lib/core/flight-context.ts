@@ -2,7 +2,7 @@ import type { Observable, Subject } from 'rxjs';
 import type { Pause, RetryOptions } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { OAuthClientEvent } from './events.js';
-import type { RefreshAheadOptions } from './access-token.js';
+import type { AccessToken, RefreshAheadOptions } from './access-token.js';
 import type { OncePerFleet } from './once-per-fleet.js';
 import type { TokenEndpoint } from './token-request.js';
 
@@ -17,12 +17,18 @@ export interface TokenLifeOptions {
   timeoutMs: number;
 }
 
+/** One shared wait for a token. */
+export interface Flight {
+  readonly token$: Observable<AccessToken>;
+  readonly promise: Promise<AccessToken>;
+}
+
 /** What all tokens of one client share. */
 export interface FlightContext {
   readonly client: string;
   readonly options: TokenLifeOptions;
   readonly clock: Clock;
-  readonly endpoint: TokenEndpoint;
+  endpoint: TokenEndpoint;
   readonly fleet: OncePerFleet;
   /** Around every token request, each inside the one after it. */
   readonly tracers: readonly AroundTokenRequest[];

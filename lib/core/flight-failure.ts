@@ -1,5 +1,5 @@
-import { retryAfterMsOf } from './backoff.js';
-import type { Moment } from './clock.js';
+import { pauseMsAfter, retryAfterMsOf } from './backoff.js';
+import { SleptError, momentOf, type Clock, type Moment } from './clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from './errors.js';
 import type { StoredFailure, StoredToken } from './token-store.js';
 
@@ -14,6 +14,19 @@ export class FlightFailure extends Error {
   ) {
     super(error.message);
   }
+
+  /** @param failures flights in a row that failed before this one */
+  static after(reason: unknown, client: string, clock: Clock, failures: number, credentials?: string) {
+    const error = asOAuthClientError(reason, client);
+    const pauseMs = pauseMsAfter(error, failures + 1, clock.random());
+    return new FlightFailure(error, momentOf(clock), pauseMs, credentials);
+  }
+}
+
+/** Whether a flight ends with just this: a sleep, what another instance was told, the end of the application. */
+export function isFinal(reason: unknown): boolean {
+  const isClosed = reason instanceof OAuthClientError && reason.code === 'closed';
+  return isClosed || reason instanceof SleptError || reason instanceof FlightFailure;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { EMPTY, type Subscription, catchError, defer, exhaustMap, take, timer } from 'rxjs';
 import type { Clock } from './clock.js';
-import { MemoryTokenStore } from './memory-token-store.js';
+import { LruMap, MemoryTokenStore } from './memory-token-store.js';
 import { SCOPE_CHARACTERS, TOKEN_CHARACTERS } from './token-request.js';
 import type { LockOutcome, StoredToken, TokenStore } from './token-store.js';
 
@@ -17,15 +17,17 @@ const MEMBERS: Readonly<Record<string, RegExp>> = {
   errorDescription: SHOWN,
   credentials: SHOWN,
 };
-const NOTHING = async () => undefined;
+/** How many writes are caught up on. */
+const MISSED = 1_000;
 
 /** A store that failed is no outcome here: the work is done without it. */
 type GuardedOutcome<T> = Exclude<LockOutcome<T>, { outcome: 'error' }>;
 
 /**
  * A store that cannot hurt: once an operation fails, the store or the part of it that has the key counts as down and is
- * skipped, so a call pays for the failure at most once, until a probe in the background succeeds. Meanwhile locks hold
- * within this process, and refresh tokens, of which no server gives out another, are kept here.
+ * skipped, so a call pays for the failure at most once, until a probe in the background succeeds, which also catches up
+ * on what this instance wrote. Meanwhile locks hold within this process, and refresh tokens, of which no server gives out
+ * another, are kept here.
  */
 export class GuardedStore {
   readonly #store: TokenStore;
@@ -35,6 +37,8 @@ export class GuardedStore {
   readonly #turns = new Map<string, Promise<void>>();
   /** The newest entries with a refresh token that came this way, one for each grant. */
   readonly #grants = new Map<string, StoredToken>();
+  /** What the store missed while it was down, in that order: the last entry of a key, and the values that were removed. */
+  readonly #missed = new LruMap<Missed>(MISSED);
   /** Those of the parts of the store that are down. */
   readonly #probes = new Map<string, Subscription>();
   readonly #probeSuffix = `.probe-${randomUUID()}`;
@@ -59,11 +63,10 @@ export class GuardedStore {
   /** Connects the store, and finds out whether it can be used before a call has to. */
   async open(): Promise<void> {
     if (this.#store.open === undefined) return;
-    const open = async () => {
+    await this.#attempt('open', async () => {
       await this.#store.open?.(() => this.#restore());
-      await this.#probe('open', NOTHING);
-    };
-    await this.#attempt('open', open, NOTHING);
+      await this.#probe('open');
+    });
   }
 
   async get(key: string): Promise<StoredToken | undefined> {
@@ -78,11 +81,14 @@ export class GuardedStore {
 
   async set(key: string, token: StoredToken): Promise<void> {
     if (token.refreshToken !== undefined) this.#grants.set(key, token);
-    await this.#attempt(key, () => this.#store.set(key, token));
+    await this.#attempt(key, () => this.#store.set(key, token), { name: `set ${key}`, token });
   }
 
   async delete(key: string, ifValue?: string): Promise<void> {
-    return this.#attempt(key, () => this.#store.delete(key, ifValue), NOTHING);
+    const missed = this.#missed.get(`set ${key}`);
+    if (ifValue === undefined || missed?.token?.value === ifValue) this.#missed.delete(`set ${key}`);
+    const name = `delete ${key} ${ifValue ?? ''}`;
+    await this.#attempt(key, () => this.#store.delete(key, ifValue), { name });
   }
 
   /**
@@ -123,28 +129,29 @@ export class GuardedStore {
     return { outcome: 'acquired', result: await (working ?? work()) };
   }
 
-  /** @param again what the probe tries as well; default the operation itself */
-  async #attempt<T>(key: string, operation: () => Promise<T>, again = operation): Promise<T | undefined> {
+  /** @param write what to remember of an operation that the store must not miss */
+  async #attempt<T>(key: string, operation: () => Promise<T>, write?: Write): Promise<T | undefined> {
     const part = this.#partOf(key); // it may be elsewhere when the operation has failed
-    if (this.#probes.has(part)) return undefined;
-    try {
-      return await operation();
-    } catch (error) {
-      this.#fail(part, key, error, again);
-      return undefined;
-    }
+    if (!this.#probes.has(part))
+      try {
+        return await operation();
+      } catch (error) {
+        this.#fail(part, key, error);
+      }
+    if (write) this.#missed.set(write.name, { ...write, key, operation });
+    return undefined;
   }
 
   #partOf(key: string): string {
     return this.#store.partOf?.(key) ?? '';
   }
 
-  #fail(part: string, key: string, reason: unknown, again: () => Promise<unknown> = NOTHING): void {
+  #fail(part: string, key: string, reason: unknown): void {
     if (this.#probes.has(part) || this.#closed) return;
     const wasUp = !this.down;
     const probe = timer(PROBE_INTERVAL_MS, PROBE_INTERVAL_MS, this.#clock.scheduler)
       .pipe(
-        exhaustMap(() => defer(() => this.#probe(key, again)).pipe(catchError(() => EMPTY))),
+        exhaustMap(() => defer(() => this.#probe(key, part)).pipe(catchError(() => EMPTY))),
         take(1),
       )
       .subscribe(() => this.#recover(part));
@@ -152,8 +159,8 @@ export class GuardedStore {
     if (wasUp) this.#onChange(reason instanceof Error ? reason : new Error('The token store failed.'));
   }
 
-  /** Does all that the store is for, on a key of this instance beside the one that failed, and what failed again. */
-  async #probe(key: string, again: () => Promise<unknown>): Promise<void> {
+  /** Does all that the store is for, on a key of this instance beside the one that failed, and what `part` missed. */
+  async #probe(key: string, part?: string): Promise<void> {
     const store = this.#store;
     const probed = key + this.#probeSuffix;
     const now = this.#clock.now();
@@ -167,25 +174,44 @@ export class GuardedStore {
       await store.set(probed, entry);
       await store.get(probed);
       await store.delete(probed, entry.value);
-      await again();
+      await store.get(key);
     });
     if (locked.outcome !== 'acquired' || locked.unreleased !== undefined)
       throw new Error('The probe failed.');
+    if (part !== undefined) await this.#catchUp(part);
+  }
+
+  /** Whatever comes meanwhile, joins the end. */
+  async #catchUp(part: string): Promise<void> {
+    for (const missed of this.#missed.values()) {
+      const { name, key, operation, token } = missed;
+      if (this.#partOf(key) !== part) continue;
+      const isOver = token && token.refreshToken === undefined && token.expiresAt <= this.#clock.now();
+      if (!isOver) await operation();
+      if (this.#missed.get(name) === missed) this.#missed.delete(name);
+    }
   }
 
   #recover(part: string): void {
     this.#probes.delete(part);
     if (!this.down) this.#onChange(undefined);
-    this.#restore();
   }
 
   /** The store may hold predecessors of the refresh tokens that are kept here, which are spent. */
   #restore(): void {
-    for (const [key, token] of this.#grants) {
-      const write = () => this.#store.set(key, token);
-      write().catch((error: unknown) => this.#fail(this.#partOf(key), key, error, write));
-    }
+    for (const [key, token] of this.#grants) void this.set(key, token);
   }
+}
+
+/** A write, and the entry that it was to leave. */
+interface Write {
+  readonly name: string;
+  readonly token?: StoredToken;
+}
+
+interface Missed extends Write {
+  readonly key: string;
+  readonly operation: () => Promise<unknown>;
 }
 
 /** Whether an instance may have written an entry: others can write to a store as well. Failures have keys of their own. */

@@ -85,9 +85,14 @@ export class OAuthClient {
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of this client. */
   invalidate(rejected?: AccessToken): void {
     for (const life of this.#lives()) {
-      if (rejected === undefined) life.giveUp();
+      if (rejected === undefined) life.drop('given_up');
       else life.drop('rejected', rejected);
     }
+  }
+
+  /** @internal Asks `endpoint` for tokens from now on, as tests have it. */
+  askInstead(endpoint: TokenEndpoint): void {
+    this.#context.endpoint = endpoint;
   }
 
   /** @internal Replaces every token, since those in hand are bound to a key that was replaced. */

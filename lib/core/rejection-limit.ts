@@ -1,6 +1,12 @@
 import { holdMs } from './backoff.js';
 import type { Clock } from './clock.js';
 
+/** What an API's 401 means: the token may not be known yet; there is a newer one; too soon for another; it is gone. */
+export type Rejection = 'lagging' | 'superseded' | 'limited' | 'replaceable';
+
+/** A token younger than this, and not yet accepted, may be unknown to an API that accepted the one before. */
+export const LAG_MS = 5_000;
+
 const BURST = 10;
 const REFILL_MS = 10_000;
 

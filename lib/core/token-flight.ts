@@ -1,11 +1,12 @@
 import { ReplaySubject, connectable, defer, firstValueFrom, from, race, timer } from 'rxjs';
-import { catchError, finalize, retry, share, tap, type Observable } from 'rxjs';
-import { HeldToken, acquiredAt, type AccessToken, type TokenPhase } from './access-token.js';
-import { backoffSlotMs, errorDuring, pauseMsAfter, retryAfterMsOf } from './backoff.js';
+import { catchError, finalize, map, retry, share, tap, type Observable } from 'rxjs';
+import { HeldToken, acquiredAt, type AccessToken } from './access-token.js';
+import { backoffSlotMs, errorDuring, retryAfterMsOf } from './backoff.js';
 import { SleptError, elapsedMs, later, momentOf, remainingMs, whileAwake, type Moment } from './clock.js';
-import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from './errors.js';
-import type { FlightContext } from './flight-context.js';
-import { FlightFailure, asOAuthClientError, tooLate } from './flight-failure.js';
+import { AuthorizationServerUnavailableError, TokenRequestError, type OAuthClientError } from './errors.js';
+import type { Flight, FlightContext } from './flight-context.js';
+import { allows, refusing, type TokenState } from './token-state.js';
+import { FlightFailure, asOAuthClientError, isFinal, tooLate } from './flight-failure.js';
 import type { AcquiredToken, FleetTask, Turn } from './once-per-fleet.js';
 import { tokenKeys, type TokenKeys } from './token-request.js';
 import type { TokenRequestContext, TokenRequestDetails } from './token-request.js';
@@ -13,16 +14,9 @@ import type { StoredToken } from './token-store.js';
 
 type OnSend = NonNullable<TokenRequestContext['onSend']>;
 
-/** One shared wait for a token. */
-export interface Flight {
-  readonly token$: Observable<AccessToken>;
-  readonly promise: Promise<AccessToken>;
-}
-
 /** What a flight is for. */
 export interface FlightPlan {
-  readonly keys: () => Promise<TokenKeys>;
-  readonly details: TokenRequestDetails;
+  readonly key: SharedKey;
   /** Flights in a row that failed before this one. */
   readonly failures: number;
   readonly acceptable: FleetTask['acceptable'];
@@ -53,13 +47,15 @@ export function sharedWait(token$: Observable<AccessToken>): Flight & { start():
 }
 
 async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredToken> {
-  const keys = await plan.keys().catch((reason: unknown) => {
-    throw failed(context, plan, reason);
+  const failed = (reason: unknown) =>
+    FlightFailure.after(reason, context.client, context.clock, plan.failures);
+  const keys = await plan.key.keys().catch((reason: unknown) => {
+    throw failed(reason);
   });
   const work = (turn: Turn) => takeTurn(context, plan, turn);
   const held =
     'in the shared store is not given back: look for a ".grant:lock" key that outlives its instance';
-  const heldTooLong = () => failed(context, plan, tooLate(context.client, held, 'lock'));
+  const heldTooLong = () => failed(tooLate(context.client, held, 'lock'));
   const task = { keys, leaseMs: leaseMsOf(context), acceptable: plan.acceptable, work, heldTooLong };
   for (;;) {
     try {
@@ -73,7 +69,7 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
 
 /** Asks the authorization server, unless something speaks against that by now. */
 function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observable<AcquiredToken> {
-  const { pause, clock } = context;
+  const { client, pause, clock } = context;
   const now = momentOf(clock);
   checkAwake(context, turn);
   if (!plan.onBegin()) throw new SleptError();
@@ -89,21 +85,9 @@ function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observa
   };
   return askForToken(context, plan, turn, onSend).pipe(
     catchError((reason: unknown) => {
-      throw isFinal(reason) ? reason : failed(context, plan, reason, credentials);
+      throw isFinal(reason) ? reason : FlightFailure.after(reason, client, clock, plan.failures, credentials);
     }),
   );
-}
-
-function failed({ client, clock }: FlightContext, plan: FlightPlan, reason: unknown, credentials?: string) {
-  const error = asOAuthClientError(reason, client);
-  const pauseMs = pauseMsAfter(error, plan.failures + 1, clock.random());
-  return new FlightFailure(error, momentOf(clock), pauseMs, credentials);
-}
-
-/** Whether a flight ends with just this: a sleep, what another instance was told, the end of the application. */
-function isFinal(reason: unknown): boolean {
-  const isClosed = reason instanceof OAuthClientError && reason.code === 'closed';
-  return isClosed || reason instanceof SleptError || reason instanceof FlightFailure;
 }
 
 /** No flight takes that long while awake, and callers may have begun another one. */
@@ -146,7 +130,7 @@ function askForToken(context: FlightContext, plan: FlightPlan, turn: Turn, onSen
     if (!error.retryable || failures >= limits.attempts || pauseMs >= leftMs()) throw error;
     return timer(pauseMs, clock.scheduler).pipe(tap(() => checkAwake(context, turn)));
   };
-  const flight$ = oneRequest(context, plan.details, turn, onSend).pipe(
+  const flight$ = oneRequest(context, plan.key.details, turn, onSend).pipe(
     whileAwake(timeoutMs, clock, requestIsLate, isAnswer),
     retry({ delay: pause$ }),
   );
@@ -221,8 +205,7 @@ export class SharedKey {
       .catch(() => undefined); // the next flight makes the keys again, and tells what is wrong with them
   }
 
-  /** What the store holds, now or a moment ago. Asks nobody for a token. */
-  get stored$(): Observable<StoredToken | undefined> {
+  #stored(): Observable<StoredToken | undefined> {
     const { clock, fleet } = this.#context;
     return (this.#stored$ ??= defer(() => this.keys().then(({ key }) => fleet.look(key))).pipe(
       share({
@@ -233,9 +216,14 @@ export class SharedKey {
     ));
   }
 
-  /** Where a token out of the store is in its life. */
-  phaseOf(stored: StoredToken): TokenPhase {
-    return this.hold(stored).phaseAt(momentOf(this.#context.clock));
+  /** Another instance's token, now or a moment ago in the store, that may take the place of what there is. */
+  found(state: () => TokenState): Observable<HeldToken | undefined> {
+    return this.#stored().pipe(
+      map((stored) => {
+        const token = stored && allows(refusing(state()), stored) ? this.hold(stored) : undefined;
+        return token?.phaseAt(momentOf(this.#context.clock)) === 'expired' ? undefined : token;
+      }),
+    );
   }
 
   /** @param started when its request began, if this instance made it */

@@ -4,20 +4,13 @@ import type { AccessToken, HeldToken } from './access-token.js';
 import { SleptError, elapsedMs, later, momentOf, type Moment } from './clock.js';
 import { errorDuring, type Pause } from './backoff.js';
 import type { TokenRequestReason, TokenStatus } from './events.js';
-import type { FlightContext } from './flight-context.js';
+import type { Flight, FlightContext } from './flight-context.js';
 import { FlightFailure, asOAuthClientError } from './flight-failure.js';
 import type { AcquiredToken } from './once-per-fleet.js';
-import { RejectionLimit } from './rejection-limit.js';
+import { LAG_MS, RejectionLimit, type Rejection } from './rejection-limit.js';
 import type { TokenRequestDetails } from './token-request.js';
-import { SharedKey, acquireToken, leaseMsOf, sharedWait } from './token-flight.js';
-import type { Flight, FlightPlan } from './token-flight.js';
+import { SharedKey, acquireToken, leaseMsOf, sharedWait, type FlightPlan } from './token-flight.js';
 import * as states from './token-state.js';
-
-/** A token younger than this, and not yet accepted, may be unknown to an API that accepted the one before. */
-const LAG_MS = 5_000;
-
-/** What an API's 401 means: the token may not be known yet; there is a newer one; too soon for another; it is gone. */
-export type Rejection = 'lagging' | 'superseded' | 'limited' | 'replaceable';
 
 /** The life of one token: one key of one client, from the first request through refreshes, failures and rejections. */
 export class TokenLife {
@@ -84,7 +77,7 @@ export class TokenLife {
    */
   reject(rejected: AccessToken, sentAt = Number.POSITIVE_INFINITY): Rejection {
     const { held } = this.#state;
-    if (held.kind === 'none' || held.token.token.value !== rejected.value) return 'superseded';
+    if (held.kind === 'none' || !states.holds(this.#state, rejected)) return 'superseded';
     const { client, clock, events$, fleet } = this.#context;
     const ageMs = elapsedMs(momentOf(clock), held.token.acquired);
     if ((held.standing === 'successor' || sentAt < this.#acceptedAt) && ageMs < LAG_MS) return 'lagging';
@@ -92,29 +85,39 @@ export class TokenLife {
     const rejections = (this.#rejections ??= new RejectionLimit(clock));
     const limited = !rejections.allow(accepted);
     const unshared = accepted && rejections.repeated && !fleet.shared;
-    const { expiresAt } = rejected;
-    events$.next({ type: 'token_rejected', client, reason: 'rejected', limited, unshared, expiresAt });
+    const about = { client, limited, unshared, expiresAt: rejected.expiresAt };
+    events$.next({ type: 'token_rejected', reason: 'rejected', ...about });
     if (limited) return 'limited';
     this.drop('rejected');
     return 'replaceable';
   }
 
-  /** Forgets the token in hand, here and in the store; one on its way is welcome. With `only`, just that token. */
-  drop(reason: 'rejected' | 'forced', only?: AccessToken): void {
-    const { client, events$ } = this.#context;
-    const { held } = this.#state;
-    const token = held.kind === 'token' ? held.token.token : undefined;
-    if (only && token?.value !== only.value) return;
-    this.#apply({ type: 'dropped', because: reason });
-    this.#key.forget(token?.value);
-    const about = token && { expiresAt: token.expiresAt };
-    events$.next({ type: 'token_invalidated', client, reason, ...about });
+  /** The token that took the place of one an API refused, or is about to, here or in the store. Asks for none. */
+  async successorOf(refused: AccessToken): Promise<AccessToken | undefined> {
+    const isHeld = () => states.holds(this.#state, refused);
+    const flight = isHeld() && this.#underWay(momentOf(this.#context.clock));
+    if (flight) await flight.promise.catch(() => undefined); // an event reports it
+    const better = isHeld() && (await firstValueFrom(this.#key.found(() => this.#state)));
+    if (better && isHeld()) {
+      this.#apply({ type: 'dropped', because: 'rejected' });
+      this.#apply({ type: 'found', token: better });
+    }
+    return isHeld() ? undefined : this.get(false);
   }
 
-  /** Gives up whatever there is: the token in hand, one in the store, and one on its way. */
-  giveUp(): void {
-    this.drop('forced');
-    this.#apply({ type: 'given_up', now: momentOf(this.#context.clock) });
+  /**
+   * Forgets the token in hand, here and in the store; with `only`, just that one. Another one on its way is welcome,
+   * unless all are `given_up`.
+   */
+  drop(why: 'rejected' | 'forced' | 'given_up', only?: AccessToken): void {
+    const { client, clock, events$ } = this.#context;
+    const token = this.#state.held.kind === 'token' ? this.#state.held.token.token : undefined;
+    if (only && token?.value !== only.value) return;
+    const reason = why === 'rejected' ? why : 'forced';
+    this.#apply({ type: 'dropped', because: reason });
+    this.#key.forget(token?.value);
+    events$.next({ type: 'token_invalidated', client, reason, ...(token && { expiresAt: token.expiresAt }) });
+    if (why === 'given_up') this.#apply({ type: 'given_up', now: momentOf(clock) });
   }
 
   status(): TokenStatus {
@@ -146,16 +149,16 @@ export class TokenLife {
 
   /** During a pause this instance lives on the tokens of the others, as long as they store some. */
   #found(failed$: Observable<never>): Observable<AccessToken> {
-    return this.#key.stored$.pipe(
-      mergeMap((stored) => {
-        const allowed = stored && states.allows(this.#state.refused, stored);
-        if (allowed && this.#key.phaseOf(stored) !== 'expired')
-          this.#apply({ type: 'found', token: this.#key.hold(stored) });
-        const held = states.unexpired(this.#state, momentOf(this.#context.clock));
-        return held ? of(held.token.token) : failed$;
-      }),
-      catchError(() => failed$),
-    );
+    return this.#key
+      .found(() => this.#state)
+      .pipe(
+        mergeMap((token) => {
+          if (token) this.#apply({ type: 'found', token });
+          const held = states.unexpired(this.#state, momentOf(this.#context.clock));
+          return held ? of(held.token.token) : failed$;
+        }),
+        catchError(() => failed$),
+      );
   }
 
   /** In its last moments the token in hand still beats an error, and a wait that would outlast it. */
@@ -202,9 +205,8 @@ export class TokenLife {
         const error = failure ? failure.error : asOAuthClientError(cause, client);
         this.#apply(failure ? { type: 'crashed', flight, failure } : { type: 'abandoned', flight });
         const held = states.unexpired(this.#state, momentOf(clock));
-        const kept = held && { expiresAt: held.token.token.expiresAt };
         const type = held ? 'token_refresh_failed' : 'token_request_failed';
-        events$.next({ type, ...about(), ...kept, error });
+        events$.next({ type, ...about(), ...(held && { expiresAt: held.token.token.expiresAt }), error });
         return throwError(() => error);
       }),
     );
@@ -216,19 +218,15 @@ export class TokenLife {
 
   #plan(flight: Flight, reason: TokenRequestReason): FlightPlan {
     const { clock } = this.#context;
-    const { held, failures } = this.#state;
+    const replaced = states.refusing(this.#state);
     // A forced refresh is for a token that is newer than what there is, here or in the store.
-    const anew = reason === 'forced' && held.kind === 'none';
-    const replaced: states.Refused = anew
-      ? { values: [], before: later(momentOf(clock), -1) }
-      : states.refusing(this.#state);
+    const before = reason === 'forced' ? later(momentOf(clock), -1) : replaced.before;
     return {
-      keys: () => this.#key.keys(),
-      details: this.#key.details,
-      failures,
+      key: this.#key,
+      failures: this.#state.failures,
       acceptable: (stored) =>
-        [replaced, this.#state.refused].every((refused) => states.allows(refused, stored)) &&
-        ['fresh', 'refresh_due'].includes(this.#key.phaseOf(stored)),
+        [{ ...replaced, before }, this.#state.refused].every((refused) => states.allows(refused, stored)) &&
+        ['fresh', 'refresh_due'].includes(this.#key.hold(stored).phaseAt(momentOf(clock))),
       onBegin: () => {
         this.#apply({ type: 'flies_on', flight, since: momentOf(clock) });
         return states.isPresent(this.#state, flight);

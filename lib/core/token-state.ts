@@ -3,8 +3,8 @@ import { holdMs, type Pause } from './backoff.js';
 import type { OAuthClientError } from './errors.js';
 import type { TokenStatus } from './events.js';
 import type { FlightFailure } from './flight-failure.js';
-import type { HeldToken } from './access-token.js';
-import type { Flight } from './token-flight.js';
+import type { AccessToken, HeldToken } from './access-token.js';
+import type { Flight } from './flight-context.js';
 import type { StoredToken } from './token-store.js';
 
 /** What an API said of the token so far: nothing; nothing, but it accepted the one before; that it takes it. */
@@ -188,11 +188,16 @@ function dropping({ held, refused }: TokenState, because: 'expired' | 'rejected'
   return { ...refused, values: [...earlier, held.token.token.value] };
 }
 
-/** What cannot take the place of the token in hand: itself, and what is older. */
+/** What cannot take the place of the token in hand: itself, what is older, and what was dropped. */
 export function refusing({ held, refused }: TokenState): Refused {
   if (held.kind === 'none') return refused;
-  const { token, acquired } = held.token;
-  return { values: [token.value], before: { ...refused.before, wall: acquired.wall - 1 } };
+  const before = { ...refused.before, wall: held.token.acquired.wall - 1 };
+  return { ...refused, values: [...refused.values, held.token.token.value], before };
+}
+
+/** Whether `token` is the one in hand. */
+export function holds({ held }: TokenState, token: AccessToken): boolean {
+  return held.kind === 'token' && held.token.token.value === token.value;
 }
 
 /** Whether a token out of a store may be used. */

@@ -90,12 +90,21 @@ function isPlain(path: string): boolean {
 }
 
 /** The URL that Axios will ask for, without its query; `undefined` when that cannot be told. */
-export function targetOf({ baseURL, url = '', allowAbsoluteUrls }: RequestTarget): URL | undefined {
+export function targetOf(request: RequestTarget): URL | undefined {
+  const url = urlOf(request);
+  try {
+    return url === undefined ? url : new URL(url);
+  } catch {
+    return undefined; // not asked before, which would parse it twice
+  }
+}
+
+/** The same as it is written. */
+export function urlOf({ baseURL, url = '', allowAbsoluteUrls }: RequestTarget): string | undefined {
+  const isAbsolute = ABSOLUTE.test(url);
   // Whether Axios puts such a URL below the baseURL depends on its version.
-  if (baseURL && allowAbsoluteUrls === false && ABSOLUTE.test(url)) return undefined;
-  let full = url;
-  if (baseURL && url === '') full = baseURL;
-  else if (baseURL && !ABSOLUTE.test(url)) full = `${baseURL.replace(/\/+$/, '')}/${url.replace(/^\/+/, '')}`;
+  if (baseURL && allowAbsoluteUrls === false && isAbsolute) return undefined;
+  if (!baseURL || url === '') return baseURL || url;
   // Axios gives a protocol-relative URL to the URL parser as it is, which then fails: nowhere to send it.
-  return URL.canParse(full) ? new URL(full) : undefined;
+  return isAbsolute ? url : `${baseURL.replace(/\/+$/, '')}/${url.replace(/^\/+/, '')}`;
 }

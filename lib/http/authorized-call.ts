@@ -1,4 +1,4 @@
-import { defer, firstValueFrom, merge, mergeMap, throwError, timer, type Observable } from 'rxjs';
+import { defer, filter, firstValueFrom, merge, mergeMap, throwError, timer, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
 import type { Clock } from '../core/clock.js';
 import { OriginNotAllowedError } from '../core/errors.js';
@@ -6,7 +6,7 @@ import type { OAuthClient } from '../core/oauth-client.js';
 import type { TokenLife } from '../core/token-life.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { targetOf, type AllowedOrigins, type RequestTarget } from './allowed-origins.js';
-import type { Answer, Refusals } from './refusals.js';
+import { isReplayable, type Answer, type Refusals } from './refusals.js';
 import type { Routes } from './routes.js';
 import type { TokenHeader } from './sealing.js';
 
@@ -75,8 +75,8 @@ export class Credentials {
 /** The first pause before a token is tried again that the API may not know yet; each further one is twice as long. */
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 2_000;
-/** How often one token is sent again because the API wants another nonce. */
-const MAX_NONCES = 2;
+/** How often one token is sent again for another nonce, and how many are sent: under overload each could die on its way. */
+const [MAX_NONCES, MAX_TOKENS] = [2, 4];
 
 /**
  * Sends a request with a client's token, and once more with a newer one when the API refuses that. The token is taken
@@ -162,8 +162,7 @@ class AuthorizedCall<R> {
 
   #isRefused(credentials: Credentials, answer: ApiAnswer<R>): boolean {
     const { refusals } = this.#api;
-    const mayBe = answer.status >= 300 || refusals.readsData;
-    return mayBe && !credentials.astray && refusals.includes(answer);
+    return (answer.status >= 300 || refusals.readsData) && !credentials.astray && refusals.includes(answer);
   }
 
   /** An API refused the token: tries that one again where it may do, then another one. */
@@ -173,15 +172,16 @@ class AuthorizedCall<R> {
       return answer.surface(this.#api.client.name);
     }
     const first = credentials.token;
-    let nonces = 0;
+    let [nonces, tokens] = [0, 1];
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs *= 2) {
       const { token } = credentials;
       const nonceIsNew = this.#noteNonce(credentials, answer);
       let next: AccessToken | undefined;
       if (nonceIsNew && nonces++ < MAX_NONCES) next = await this.#newest();
       else if (token.value === first.value) next = await this.#after(token, pauseMs);
+      else if (tokens < MAX_TOKENS) next = await this.#successorOf(token); // it may have died on its way
       if (next === undefined) return answer.surface(this.#api.client.name);
-      if (next.value !== token.value) nonces = 0;
+      if (next.value !== token.value) [nonces, tokens] = [0, tokens + 1];
       answer.discard();
       [credentials, answer] = await this.#send(next);
       if (!this.#isRefused(credentials, answer)) break;
@@ -192,14 +192,17 @@ class AuthorizedCall<R> {
 
   /** What to send after `rejected`; nothing when it is too soon for another token, or there is none. */
   async #after(rejected: AccessToken, pauseMs: number): Promise<AccessToken | undefined> {
-    const { clock } = this.#api;
-    switch (this.#life.reject(rejected, this.#sentAt)) {
+    const life = this.#life;
+    switch (life.reject(rejected, this.#sentAt)) {
+      case 'lagging': {
+        const pause$ = timer(Math.min(pauseMs, LONGEST_PAUSE_MS), this.#api.clock.scheduler);
+        const successor$ = defer(() => life.successorOf(rejected)).pipe(filter(Boolean));
+        const same$ = pause$.pipe(mergeMap(() => life.get(false)));
+        return this.#unlessCancelled(() => merge(successor$, same$));
+      }
       case 'limited':
-        return undefined;
-      case 'lagging':
-        await this.#unlessCancelled(() => timer(Math.min(pauseMs, LONGEST_PAUSE_MS), clock.scheduler));
-        return this.#newest();
       case 'superseded':
+        return this.#successorOf(rejected);
       case 'replaceable': {
         const newer = await this.#newest();
         return newer.value === rejected.value ? undefined : newer;
@@ -225,8 +228,12 @@ class AuthorizedCall<R> {
   #noteNonce({ proof }: Credentials, answer: ApiAnswer<R>): boolean {
     const { dpop } = this.#api;
     if (dpop === undefined || proof === undefined) return false;
-    const nonce = answer.header('dpop-nonce');
-    return typeof nonce === 'string' && dpop.rememberNonce(this.#target.origin, nonce, proof);
+    return dpop.rememberNonce(this.#target.origin, answer.headers()['dpop-nonce'], proof);
+  }
+
+  /** What took the place of a token that was refused, or is about to; nothing if that stays the one in hand. */
+  #successorOf(refused: AccessToken): Promise<AccessToken | undefined> {
+    return this.#unlessCancelled(() => this.#life.successorOf(refused));
   }
 
   #newest(): Promise<AccessToken> {
@@ -238,10 +245,4 @@ class AuthorizedCall<R> {
     const cancelled$ = this.#request.cancelled$.pipe(mergeMap((reason) => throwError(() => reason)));
     return firstValueFrom(merge(cancelled$, defer(work)));
   }
-}
-
-/** Streams are consumed by the first sending; everything else can be sent again. */
-export function isReplayable(body: unknown): boolean {
-  if (typeof body !== 'object' || body === null) return true;
-  return !('pipe' in body || 'getReader' in body || 'pipeThrough' in body || Symbol.asyncIterator in body);
 }

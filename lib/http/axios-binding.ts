@@ -215,12 +215,11 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
 /** An answer, of which Axios may have made an error. */
 function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<AxiosResponse> {
   const { status, data } = response;
-  const headers = (response.headers ?? {}) as Record<string, unknown>; // mock adapters leave them out
+  const headers = () => lowerCased(response.headers ?? {}); // mock adapters leave them out
   return {
     status,
-    header: (name) => headers[name],
-    headers: () => lowerCased(headers),
-    data: () => readable(data, headers),
+    headers,
+    data: () => readable(data, headers()),
     surface: (refused) => {
       if (refused !== undefined) markRefused(response, refused);
       if (error !== undefined) throw error as Error;

@@ -5,7 +5,7 @@ import type { TlsMaterial } from './tls-agent.js';
 import { proxyOf } from './tunnel.js';
 
 /** Sends one request of fetch, without looking at what it says. */
-export type FetchTransport = (url: URL, init: RequestInit) => Promise<Response>;
+export type FetchTransport = (url: string, init: RequestInit) => Promise<Response>;
 
 /** What decides how a client's requests travel. */
 export interface FetchRoute {
@@ -48,7 +48,8 @@ export async function fetchTransport(route: FetchRoute): Promise<FetchTransport>
 
 /** Lets an adapter answer that is a function, as those of tests are: with a text, or with what becomes JSON. */
 function byAdapter(adapter: AxiosAdapter, baseURL = ''): FetchTransport {
-  return async ({ href }, { method = 'GET', headers: given, body }) => {
+  return async (url, { method = 'GET', headers: given, body }) => {
+    const { href } = new URL(url);
     const path = href.startsWith(`${baseURL}/`) && { baseURL, url: href.slice(baseURL.length) };
     const headers = AxiosHeaders.from(Object.fromEntries(new Headers(given)));
     const asked = { url: href, ...path, method: method.toLowerCase(), headers };

@@ -32,25 +32,19 @@ export function httpTransport(
   http: CreateAxiosDefaults,
   routes: Routes,
 ): (request: AxiosRequestConfig<string>) => Promise<Response> {
-  const instance = createInstance(client, {
+  const instance = routedInstance(client, routes, {
     ...http,
     baseURL: '',
     params: undefined,
     timeout: 0,
-    ...BOUNDS,
     responseType: 'text',
     transformRequest: (data: unknown) => data,
     transformResponse: (data: unknown) => data,
     validateStatus: () => true,
   });
   const send = async (request: AxiosRequestConfig<string>): Promise<Response> => {
-    const { proxy, httpsAgent, httpVersion, adapter } = http as AxiosRequestConfig;
-    const route = { proxy, httpsAgent, httpVersion, adapter } as AxiosRequestConfig;
-    if (routes.areNeeded || proxy) routes.lay(route, new URL(request.url ?? ''));
     try {
-      const response = await instance.request<string>({ ...request, ...route });
-      refuseProxyAnswer(response.request);
-      return toResponse(response);
+      return toResponse(await instance.request<string>(request));
     } catch (reason) {
       if (reason instanceof OAuthClientError) throw reason;
       const error = reason as AxiosError;
@@ -64,8 +58,8 @@ export function httpTransport(
   return send;
 }
 
-/** The way of a client's own login: without redirects as well, and within the same bound. */
-export function loginClient(client: string, http: CreateAxiosDefaults, routes: Routes): AxiosInstance {
+/** An instance for what goes to an authorization server: without redirects, and within the bound. */
+export function routedInstance(client: string, routes: Routes, http: CreateAxiosDefaults): AxiosInstance {
   const instance = createInstance(client, { ...http, ...BOUNDS });
   instance.interceptors.request.use((config) => {
     if (routes.areNeeded || config.proxy) routes.lay(config, targetOf(config));

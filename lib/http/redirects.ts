@@ -2,7 +2,8 @@ import type { InternalAxiosRequestConfig } from 'axios';
 import type { Agent } from 'node:https';
 import type { AccessToken } from '../core/access-token.js';
 import type { AllowedOrigins } from './allowed-origins.js';
-import { isReplayable, type Credentials } from './authorized-call.js';
+import type { Credentials } from './authorized-call.js';
+import { isReplayable } from './refusals.js';
 import { isCredential, type TokenHeader } from './sealing.js';
 
 type BeforeRedirect = NonNullable<InternalAxiosRequestConfig['beforeRedirect']>;
@@ -59,9 +60,10 @@ function setCredentials(options: Options, header: TokenHeader, token: AccessToke
 
 /** What a redirect may change about a request of fetch. */
 export interface Hop {
-  readonly url: URL;
+  readonly url: string;
   readonly method: string;
-  readonly headers: Headers;
+  /** By lower-case name. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly body: NonNullable<RequestInit['body']> | null;
 }
 
@@ -78,10 +80,10 @@ const FOR_THE_ORIGIN = /^(authorization|proxy-authorization|cookie|host)$/i;
  */
 export function nextHop(hop: Hop, answer: Response, followed: number): Hop | undefined {
   const { status } = answer;
-  const location = answer.headers.get('location');
-  if (![301, 302, 303, 307, 308].includes(status) || location === null) return undefined;
+  const location = [301, 302, 303, 307, 308].includes(status) ? answer.headers.get('location') : null;
+  if (location === null) return undefined;
   const to = Buffer.from(location, 'latin1').toString(); // UTF-8 in practice
-  if (!URL.canParse(to, hop.url.href)) throw failedFetch('the redirect has no valid URL');
+  if (!URL.canParse(to, hop.url)) throw failedFetch('the redirect has no valid URL');
   const url = new URL(to, hop.url);
   if (!/^https?:$/.test(url.protocol)) throw failedFetch('the redirect leads to a URL that is not HTTP(S)');
   if (followed === MAX_REDIRECTS) throw failedFetch('redirect count exceeded');
@@ -89,12 +91,13 @@ export function nextHop(hop: Hop, answer: Response, followed: number): Hop | und
     status === 303 ? !/^(get|head)$/i.test(hop.method) : status < 303 && /^post$/i.test(hop.method);
   if (status !== 303 && !isReplayable(hop.body))
     throw failedFetch('a stream cannot be sent again after a redirect');
-  const headers = new Headers(hop.headers);
-  for (const [name] of hop.headers) {
-    const dropped = becomesGet && ABOUT_THE_BODY.test(name);
-    if (dropped || (url.origin !== hop.url.origin && FOR_THE_ORIGIN.test(name))) headers.delete(name);
-  }
-  return becomesGet ? { url, method: 'GET', headers, body: null } : { ...hop, url, headers };
+  const goes = ([name]: [string, string]) =>
+    !(becomesGet && ABOUT_THE_BODY.test(name)) &&
+    (url.origin === new URL(hop.url).origin || !FOR_THE_ORIGIN.test(name));
+  const headers = Object.fromEntries(Object.entries(hop.headers).filter(goes));
+  return becomesGet
+    ? { url: url.href, method: 'GET', headers, body: null }
+    : { ...hop, url: url.href, headers };
 }
 
 /** What fetch rejects with when there is no answer. */

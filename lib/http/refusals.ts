@@ -3,7 +3,6 @@ import { Readable } from 'node:stream';
 /** An API's answer, as far as it may show that its token is not accepted. */
 export interface Answer {
   readonly status: number;
-  header(name: string): unknown;
   /** All of them, by lower-case name. */
   headers(): Record<string, string>;
   /** Parsed where it is JSON, else its text; `undefined` where it is streamed. */
@@ -33,9 +32,8 @@ export class Refusals {
   includes(answer: Answer): boolean {
     const { status } = answer;
     const { statuses } = this.#options;
-    const challenges = [answer.header('www-authenticate')].flat().filter((one) => typeof one === 'string');
-    const says = (error: string) =>
-      challenges.some((challenge) => new RegExp(`\\berror\\s*=\\s*"?${error}\\b`, 'i').test(challenge));
+    const { 'www-authenticate': challenges = '' } = answer.headers();
+    const says = (error: string) => new RegExp(`\\berror\\s*=\\s*"?${error}\\b`, 'i').test(challenges);
     if (status >= 400 && status < 500 && says('invalid_token')) return true;
     // Another token has the same rights (RFC 6750 §3.1). A 401 that says so is a misleading one.
     if (status !== 401 && says('insufficient_scope')) return false;
@@ -72,8 +70,14 @@ export function readable(data: unknown, headers: Record<string, unknown>): unkno
   }
 }
 
-export function lowerCased(headers: Record<string, unknown>): Record<string, string> {
+export function lowerCased(headers: object): Record<string, string> {
   return Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)]),
   );
+}
+
+/** Streams are consumed by the first sending; everything else can be sent again. */
+export function isReplayable(body: unknown): boolean {
+  if (typeof body !== 'object' || body === null) return true;
+  return !('pipe' in body || 'getReader' in body || 'pipeThrough' in body || Symbol.asyncIterator in body);
 }

@@ -8,21 +8,28 @@ import { environmentProxy, proxyOf } from './tunnel.js';
 /** How many agents are kept, with their idle connections, for proxies that change from request to request. */
 const MAX_AGENTS = 16;
 
+/** What holds for requests wherever it is asked. */
+export interface RouteRules {
+  /** Whether a URL is http that does not leave this machine, and so goes through no proxy. */
+  staysHere(url: string): boolean;
+  /** Whether Axios will choose its fetch adapter or HTTP/2, which know neither agents nor proxies. */
+  ignoresAgents(config: { adapter?: unknown; httpVersion?: unknown }): boolean;
+}
+
 /** How a client's requests reach their servers: with its certificate or without, directly or through a proxy. */
 export class Routes {
   readonly #client: string;
   readonly #material: TlsMaterial | undefined;
-  readonly #staysHere: (url: string) => boolean;
+  readonly #rules: RouteRules;
   readonly #environment = environmentProxy('https');
   /** Whether requests that name no proxy themselves have to be looked at. */
   readonly areNeeded: boolean;
   readonly #agents = new WeakMap<object, LruMap<TlsAgent>>();
 
-  /** @param staysHere whether a URL is http that does not leave this machine, and so goes through no proxy */
-  constructor(client: string, material: TlsMaterial | undefined, staysHere: (url: string) => boolean) {
+  constructor(client: string, material: TlsMaterial | undefined, rules: RouteRules) {
     this.#client = client;
     this.#material = material;
-    this.#staysHere = staysHere;
+    this.#rules = rules;
     this.areNeeded = Boolean(material ?? this.#environment ?? environmentProxy('http'));
   }
 
@@ -37,9 +44,9 @@ export class Routes {
     const given = config.httpsAgent as Agent | undefined;
     // An agent with a certificate of its own was chosen for that.
     const material = given?.options?.cert || given?.options?.pfx ? undefined : this.#material;
-    const hasAgents = (httpVersion ?? 1) === 1 && !isFetch(adapter ?? axios.defaults.adapter);
+    const hasAgents = !this.#rules.ignoresAgents({ adapter: adapter ?? axios.defaults.adapter, httpVersion });
     if (material && !hasAgents && site?.protocol === 'https:') this.#refuse();
-    if (site && this.#staysHere(site.href)) config.proxy = false;
+    if (site && this.#rules.staysHere(site.href)) config.proxy = false;
     if (!hasAgents || (given !== undefined && !(given instanceof Agent))) return given;
     const isFromEnvironment = !proxy && proxy !== false;
     // Node may be told to heed the environment itself.
@@ -67,9 +74,4 @@ export class Routes {
       `Client "${this.#client}": neither the fetch adapter nor HTTP/2 can present its tls certificate; leave adapter and httpVersion out of the request and its Axios instance.`,
     ]);
   }
-}
-
-/** Whether Axios will choose its fetch adapter, which knows neither agents nor proxies. */
-function isFetch(adapter: AxiosRequestConfig['adapter']): boolean {
-  return [adapter].flat().find((one) => one !== 'xhr') === 'fetch';
 }

@@ -21,7 +21,6 @@ const REFUSED = Symbol('refused client');
 const PARTS = ['req', 'res', '_redirectable', '_currentRequest', '_options', 'socket'];
 /** What leads on to connections, which other requests of ours may be using just now. */
 const SHARED = ['agent', 'agents', 'nativeProtocols', 'socket', 'client'];
-const CREDENTIAL_LINES = /^((proxy-)?authorization|dpop):.*\r\n/gim;
 
 /** The header that carries a client's token. */
 export class TokenHeader {
@@ -196,11 +195,10 @@ function stripHeaders(value: unknown, ownName: string | undefined): void {
 function stripText(owner: Part, member: string, ownName: string | undefined): void {
   const text = owner[member];
   if (typeof text !== 'string') return;
-  const kept = text.replace(CREDENTIAL_LINES, '');
-  const isOwn = (line: string) => line.slice(0, line.indexOf(':')).toLowerCase() === ownName?.toLowerCase();
   // Never empty, since Node would take that for headers that it has yet to send.
-  owner[member] =
-    ownName === undefined ? kept : kept.replace(/^.+\r\n/gm, (line) => (isOwn(line) ? '' : line));
+  owner[member] = text.replace(/^([^:\r\n]+):.*\r\n/gm, (line, name: string) =>
+    isCredential(name, ownName) ? '' : line,
+  );
 }
 
 /** Leaves a member in place, but out of sight of anything that lists members. */

@@ -11,7 +11,8 @@ interface Server {
   port?: number | string | null | undefined;
 }
 
-type Proxy = NonNullable<AxiosRequestConfig['proxy']>;
+type Proxy = Exclude<NonNullable<AxiosRequestConfig['proxy']>, false>;
+type Authorities = Agent['options']['ca'];
 type Opened = (error: Error | null, tunnel?: Duplex) => void;
 
 /** The `code` of an error that a proxy caused, as Node calls it. */
@@ -21,7 +22,7 @@ const TIMEOUT_MS = 30_000;
 const LOOPBACK = /^(localhost|127(\.\d+){3}|::1)$/;
 
 /** The proxy that an Axios config names. */
-export function proxyOf(proxy: Exclude<Proxy, false>): URL {
+export function proxyOf(proxy: Proxy): URL {
   if (proxy instanceof URL) return proxy;
   const { protocol = 'http', host, port, auth } = proxy;
   const url = new URL(`${protocol.replace(/:$/, '')}://${isIP(host) === 6 ? `[${host}]` : host}`);
@@ -56,11 +57,11 @@ export function isExempt({ host, port }: Server): boolean {
 }
 
 function isInRange(address: string, network: string, prefix: number): boolean {
-  const [family, bits] = isIP(network) === 6 ? (['ipv6', 128] as const) : (['ipv4', 32] as const);
-  if (isIP(network) === 0 || isIP(network) !== isIP(address) || !(prefix <= bits)) return false;
+  const version = isIP(network);
+  if (version === 0 || version !== isIP(address) || !(prefix <= (version === 6 ? 128 : 32))) return false;
   const ranges = new BlockList();
-  ranges.addSubnet(network, prefix, family);
-  return ranges.check(address, family);
+  ranges.addSubnet(network, prefix, `ipv${version as 4 | 6}`);
+  return ranges.check(address, `ipv${version as 4 | 6}`);
 }
 
 function variable(name: string): string {
@@ -73,27 +74,23 @@ function variable(name: string): string {
  *
  * @param ca authorities to trust in an https proxy, instead of Node's own
  */
-export function openTunnel(
-  proxy: URL,
-  { host, port }: Server,
-  ca: Agent['options']['ca'],
-  opened: Opened,
-): void {
+export function openTunnel(proxy: URL, { host, port }: Server, ca: Authorities, opened: Opened): void {
   const authority = `${isIP(String(host)) === 6 ? `[${host}]` : host}:${port}`;
   const failed = (why: string) => opened(proxyError(proxy.host, `opened no tunnel to ${authority}: ${why}`));
   if (!/^https?:$/.test(proxy.protocol)) return failed('it must be an http or https proxy');
   const credentials = unescape(`${proxy.username}:${proxy.password}`);
   const basic = `Basic ${Buffer.from(credentials).toString('base64')}`;
-  const request = (proxy.protocol === 'https:' ? requestOverTls : requestInClear)({
+  const headers = { host: authority, ...(credentials !== ':' && { 'proxy-authorization': basic }) };
+  const options = {
     method: 'CONNECT',
-    host: proxy.hostname.replace(/^\[|\]$/g, ''),
-    port: proxy.port,
     path: authority,
-    headers: { host: authority, ...(credentials !== ':' && { 'proxy-authorization': basic }) },
+    auth: null,
+    headers,
     agent: false,
     timeout: TIMEOUT_MS,
-    ca,
-  });
+  };
+  const request =
+    proxy.protocol === 'https:' ? requestOverTls(proxy, { ...options, ca }) : requestInClear(proxy, options);
   request.once('connect', ({ statusCode }, socket) => {
     request.removeAllListeners('timeout');
     socket.setTimeout(0);

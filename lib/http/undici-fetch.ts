@@ -26,7 +26,7 @@ export function fetchByUndici(route: FetchRoute, proxy: URL | undefined): FetchT
   };
   return async (target, init) => {
     const given: object = { ...init, headers: [...new Headers(init.headers)] };
-    const answer = await fetch(target, { dispatcher: dispatcherFor(target), ...given });
+    const answer = await fetch(target, { dispatcher: dispatcherFor(new URL(target)), ...given });
     const { url, status, statusText, headers, body } = answer;
     // As an instance of the global class, which libraries ask for.
     const response = new Response(body as ReadableStream | null, {

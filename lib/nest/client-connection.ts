@@ -1,14 +1,19 @@
-import { httpTransport, loginClient } from '../http/protocol-transport.js';
+import type { TokenEndpoint } from '../core/token-request.js';
+import { AllowedOrigins } from '../http/allowed-origins.js';
+import { httpTransport, routedInstance } from '../http/protocol-transport.js';
 import { Routes } from '../http/routes.js';
 import type { TlsMaterial } from '../http/tls-agent.js';
 import { OAuthTokenEndpoint } from '../oauth/oauth-token-endpoint.js';
 import type { ProtocolParts, ProtocolTransport } from '../oauth/protocol.js';
 import { RequestedTokenEndpoint } from '../oauth/requested-token.js';
 import { isLoopback } from '../options/option-schema.js';
+import { ignoresAgents } from '../options/problems.js';
 
 /** A client's way to its authorization server, and the keys that it shares with the way to its API. */
 export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
-  readonly endpoint: OAuthTokenEndpoint | RequestedTokenEndpoint;
+  readonly endpoint: TokenEndpoint;
+  /** Where its tokens may go. */
+  readonly origins: AllowedOrigins;
   readonly routes: Routes;
   readonly material: TlsMaterial | undefined;
 }
@@ -26,7 +31,7 @@ export interface ConnectionParts extends Pick<ProtocolParts, 'options' | 'clock'
 export function connectClient(parts: ConnectionParts): ClientConnection {
   const { name: client, options, onCertificateReplaced, observe } = parts;
   const material = options.tls && ({ options: {}, generation: 0 } satisfies TlsMaterial);
-  const routes = new Routes(client, material, isLoopback);
+  const routes = new Routes(client, material, { staysHere: isLoopback, ignoresAgents });
   const direct = httpTransport(client, options.http ?? {}, routes);
   const transport = observe?.(direct) ?? direct;
   const useCertificate: ProtocolParts['useCertificate'] = (replacement, isReplaced) => {
@@ -35,7 +40,11 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
   };
   const protocol = { ...parts, client, transport, useCertificate };
   const endpoint = options.requestToken
-    ? new RequestedTokenEndpoint(protocol, (own) => loginClient(client, { ...options.http, ...own }, routes))
+    ? new RequestedTokenEndpoint(protocol, (own) =>
+        routedInstance(client, routes, { ...options.http, ...own }),
+      )
     : new OAuthTokenEndpoint(protocol);
-  return { endpoint, dpop: endpoint.dpop, routes, material };
+  const { baseURL, allowedOrigins, http } = options;
+  const origins = new AllowedOrigins(baseURL, allowedOrigins, http?.['socketPath']);
+  return { endpoint, origins, dpop: endpoint.dpop, routes, material };
 }

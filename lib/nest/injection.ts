@@ -2,6 +2,7 @@ import { Inject, type FactoryProvider } from '@nestjs/common';
 import type { OAuthClientName } from '../core/client-names.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthAxiosInterceptor } from './oauth-axios.interceptor.js';
+import { OAuthClientRegistry } from './oauth-client-registry.js';
 import { OAuthFetches } from './oauth-fetches.js';
 import { OAuthTokenService } from './oauth-token.service.js';
 
@@ -50,8 +51,10 @@ export function namedProviders(names: readonly OAuthClientName[]): FactoryProvid
   return names.flatMap((name) => [
     {
       provide: getOAuthClientToken(name),
-      inject: [{ token: OAuthTokenService, optional: true }],
-      useFactory: (tokens?: OAuthTokenService) => present(name, tokens).client(name),
+      inject: [OAuthTokenService, OAuthClientRegistry].map((token) => ({ token, optional: true })),
+      // Stand-ins in tests may have nothing but getToken.
+      useFactory: (tokens?: Partial<OAuthTokenService>, registry?: OAuthClientRegistry) =>
+        tokens?.client?.(name) ?? present(name, registry).get(name).client,
     },
     {
       provide: getOAuthHttpToken(name),

@@ -3,14 +3,14 @@ import { map, type MonoTypeOperatorFunction } from 'rxjs';
 
 type Run = ReturnType<typeof AsyncLocalStorage.snapshot>;
 
-/** The methods that give what is read, of a `StreamableFile`, of iterables and of web streams. */
+/** The methods of a `StreamableFile`, of iterables and of web streams that return what is read. */
 const GIVING = ['getStream', Symbol.asyncIterator, 'getReader'];
-/** The methods that run the code behind it, of Node's streams, of iterators and of readers. */
+/** The methods of Node's streams, of iterators and of readers that run the code which produces the data. */
 const RUNNING = ['_read', '_destroy', 'next', 'return', 'throw', 'read', 'cancel'];
 
 /**
- * What a handler returns to be read after it, such as a `StreamableFile` on an async generator, is read in the
- * asynchronous context of the handler, so that the handler's ambient requests hold for the code behind it.
+ * Has a stream or iterator that a handler returns, such as a `StreamableFile` on an async generator, run in the
+ * asynchronous context of the handler, so that the handler's ambient requests hold for the code which produces the data.
  */
 export function readInPresentContext<T>(): MonoTypeOperatorFunction<T> {
   const run = AsyncLocalStorage.snapshot();

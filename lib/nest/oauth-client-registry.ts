@@ -1,5 +1,4 @@
 import { globalAgent } from 'node:https';
-import { AllowedOrigins } from '../http/allowed-origins.js';
 import type { ApiClient } from '../http/authorized-call.js';
 import { Refusals } from '../http/refusals.js';
 import { TokenHeader } from '../http/sealing.js';
@@ -11,10 +10,11 @@ import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { mergeClientOptions, withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
 import { connectClient } from './client-connection.js';
+import { StandInEndpoint } from './stand-in-endpoint.js';
 import { clientsFromEnvironment, variableOf, type EnvironmentSource } from '../options/environment.js';
 import { moduleProblemsOf, type OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
-import { isRecord } from '../core/token-request.js';
+import { isRecord, type TokenRequest } from '../core/token-request.js';
 import { problemsOf } from '../options/problems.js';
 
 /** A client with everything that belongs to it. */
@@ -30,9 +30,19 @@ export class OAuthClientRegistry {
   readonly runtime: TokenRuntime;
   readonly shutdownGraceMs: number;
   readonly #clients = new Map<string, RegisteredClient>();
+  readonly #connect: typeof connectClient;
 
-  /** @throws {OAuthConfigurationError} with every problem of every client */
-  constructor(options: OAuthClientModuleOptions, store: TokenStore, environment: EnvironmentSource) {
+  /**
+   * @param connect how clients reach the world
+   * @throws {OAuthConfigurationError} with every problem of every client
+   */
+  constructor(
+    options: OAuthClientModuleOptions,
+    store: TokenStore,
+    environment: EnvironmentSource,
+    connect = connectClient,
+  ) {
+    this.#connect = connect;
     const clients = Object.entries(validClients(options, environment));
     this.runtime = new TokenRuntime(store, options.clock ?? systemClock);
     this.shutdownGraceMs = options.shutdownGraceMs ?? 5_000;
@@ -53,6 +63,24 @@ export class OAuthClientRegistry {
     return this.#clients.values();
   }
 
+  /**
+   * Takes all tokens from what an application's tests put in place of `OAuthTokenService`.
+   *
+   * @throws {OAuthConfigurationError} if that has no `getToken`
+   */
+  takeTokensFrom(standIn: unknown): void {
+    const source = Object(standIn) as { getToken?: (name: string, request: TokenRequest) => unknown };
+    if (typeof source.getToken !== 'function') {
+      throw new OAuthConfigurationError([
+        'What overrides OAuthTokenService has no getToken(name, request): give it one, or override the providers of getOAuthHttpToken(name), getOAuthFetchToken(name) and getOAuthClientToken(name) instead.',
+      ]);
+    }
+    for (const { client } of this.all()) {
+      const ask = (request: TokenRequest) => source.getToken?.(client.name, request);
+      client.askInstead(new StandInEndpoint(client.name, this.runtime.clock, ask));
+    }
+  }
+
   #register(name: string, own: OAuthClientOptions): RegisteredClient {
     const options = withDefaults(own);
     const { clock } = this.runtime;
@@ -64,7 +92,7 @@ export class OAuthClientRegistry {
       warn(
         `Client "${name}" accepts any server, so that its credentials and tokens can be read on the way: unset NODE_TLS_REJECT_UNAUTHORIZED and rejectUnauthorized, and trust the server's authority with tls.ca.`,
       );
-    const { endpoint, dpop, routes, material } = connectClient({
+    const { endpoint, ...connection } = this.#connect({
       name,
       options,
       clock,
@@ -72,12 +100,11 @@ export class OAuthClientRegistry {
       onCertificateReplaced: () => client.renew(),
     });
     const client = OAuthClient.create({ name, endpoint, options, runtime: this.runtime });
-    const origins = new AllowedOrigins(options.baseURL, options.allowedOrigins, options.http?.['socketPath']);
     const tokenHeader = new TokenHeader(options.tokenHeader);
     const distrusted = `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so that the answer counts as accepted. Have it return true or false.`;
     const refusals = new Refusals(options.unauthorized, () => warn(distrusted));
-    const rules = { origins, tokenHeader, refusals, unauthorizedRetry: options.unauthorized.retry };
-    return { client, ...rules, dpop, clock, options, routes, material };
+    const rules = { tokenHeader, refusals, unauthorizedRetry: options.unauthorized.retry };
+    return { client, ...rules, ...connection, clock, options };
   }
 }
 

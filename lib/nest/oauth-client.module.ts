@@ -47,6 +47,11 @@ import { OAuthTokenService } from './oauth-token.service.js';
   exports: [OAuthTokenService, OAuthAxiosInterceptor, OAuthFetches, OAuthClientRegistry, TokenStore],
 })
 export class OAuthClientModule extends ConfigurableModuleClass {
+  constructor(registry: OAuthClientRegistry, tokens: OAuthTokenService) {
+    super();
+    if (!(tokens instanceof OAuthTokenService)) registry.takeTokensFrom(tokens);
+  }
+
   /**
    * Registers the clients, globally unless `isGlobal` is false. Without `clients` they come from the `OAUTH_*`
    * variables through ConfigService; with them, the named providers exist without `forFeature`.

@@ -9,7 +9,7 @@ const PROBLEMS = {
   503: { title: 'Service Unavailable', what: 'cannot authorise us at present' },
   504: { title: 'Gateway Timeout', what: 'did not authorise us in time' },
 };
-/** The errors that are a partner's, and not ours or the caller's. */
+/** The errors that a partner causes. */
 const STATUS: Partial<Record<OAuthClientErrorCode, keyof typeof PROBLEMS>> = {
   token_request_rejected: 502,
   token_response_invalid: 502,
@@ -19,7 +19,7 @@ const STATUS: Partial<Record<OAuthClientErrorCode, keyof typeof PROBLEMS>> = {
 };
 const RETRY_AFTER_MS = 1_000;
 
-/** A partner's failure as an RFC 9457 problem: it names client and code, and nothing else. */
+/** A partner's failure as an RFC 9457 problem. It holds the client and the code, and no detail of the failure. */
 export interface PartnerProblem {
   type: 'about:blank';
   title: string;
@@ -29,7 +29,7 @@ export interface PartnerProblem {
   code: string;
 }
 
-/** A partner's failure as an HTTP exception; `extensions` is what GraphQL servers hand on. */
+/** A partner's failure as an HTTP exception; GraphQL servers pass on its `extensions`. */
 export class PartnerFailure extends HttpException {
   override readonly name = 'PartnerFailure';
   readonly retryAfterSeconds: number | undefined;
@@ -47,7 +47,7 @@ export class PartnerFailure extends HttpException {
     this.retryAfterSeconds = status === 503 ? secondsOf(cause) : undefined;
   }
 
-  /** `undefined` for errors that are not a partner's: they pass untouched. */
+  /** `undefined` for all other errors, which stay as they are. */
   static of(error: unknown): PartnerFailure | undefined {
     const rejected = rejectedClientOf(error);
     if (rejected !== undefined) return new PartnerFailure(502, 'token_rejected', rejected, error as Error);
@@ -59,7 +59,7 @@ export class PartnerFailure extends HttpException {
   }
 }
 
-/** The same for message handlers. Has the shape of an `RpcException`, without a need for `@nestjs/microservices`. */
+/** The same for message handlers: it has the shape of an `RpcException`, but does not need `@nestjs/microservices`. */
 export class RpcPartnerFailure extends Error {
   override readonly name = 'RpcPartnerFailure';
   readonly #problem: PartnerProblem;
@@ -74,7 +74,7 @@ export class RpcPartnerFailure extends Error {
   }
 }
 
-/** Answers a message with the problem; Nest would say no more than "Internal server error". */
+/** Answers a message with the problem. Without it, Nest would answer "Internal server error". */
 @Catch(RpcPartnerFailure)
 export class RpcPartnerFailureFilter implements ExceptionFilter<RpcPartnerFailure> {
   catch(failure: RpcPartnerFailure): Observable<never> {

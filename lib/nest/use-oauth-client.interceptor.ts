@@ -9,7 +9,7 @@ import { OAuthClientRegistry } from './oauth-client-registry.js';
 import { OAuthTokenService } from './oauth-token.service.js';
 import { PartnerFailure, RpcPartnerFailure } from './partner-failure.js';
 
-/** The request for a handler's token, or how it follows from the call: tenant, scope, the caller's own token. */
+/** A token request, or a function of the call that returns it: with a tenant, a scope, or the caller's own token. */
 export type HandlerTokenRequest =
   | TokenRequest
   | ((context: ExecutionContext) => TokenRequest | undefined | Promise<TokenRequest | undefined>);
@@ -17,12 +17,12 @@ type Use = RequestSnapshot | Exclude<HandlerTokenRequest, TokenRequest> | undefi
 
 const USES = Symbol('oauth client uses');
 
-/** What a decorator was given, as it was then. */
+/** A decorator's argument, copied when the decorator ran. */
 export function useOf(request: HandlerTokenRequest | undefined): Use {
   return request === undefined || typeof request === 'function' ? request : snapshotOf(request);
 }
 
-/** Copied at once where a function answers at once: the next call may fill the same object. */
+/** Copies the answer of a synchronous function at once, since the next call may refill the same object. */
 function snapshotFor(use: Use, context: ExecutionContext) {
   if (typeof use !== 'function') return use;
   const passed: unknown = use(context);
@@ -30,7 +30,7 @@ function snapshotFor(use: Use, context: ExecutionContext) {
   return 'then' in Object(passed) ? (passed as Promise<unknown>).then(copyOf) : copyOf(passed);
 }
 
-/** Notes on a class or method that it uses a client. */
+/** Records that a class or method uses a client. */
 export function addUse(name: string, use: Use): ClassDecorator & MethodDecorator {
   return (target: object, _property?: string | symbol, descriptor?: PropertyDescriptor) => {
     const subject = (descriptor?.value ?? target) as object;

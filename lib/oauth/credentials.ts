@@ -29,51 +29,46 @@ export async function clientAuthentication(
   server: KnownServer,
   certificate: string | undefined,
 ): Promise<ClientAuthentication> {
-  const { client, options } = parts;
-  const { clientId, tokenEndpointAuthMethod: method } = options;
+  const { clientId, tokenEndpointAuthMethod: method, basicEncoding, assertion } = parts.options;
   const fields = { client_id: clientId };
   if (method === 'none') return { fields };
-  if (method === 'tls_client_auth' || method === 'self_signed_tls_client_auth')
-    return { fields, credential: certificate };
-  if (method === 'private_key_jwt' || method === 'client_secret_jwt') {
-    const { clientAssertionType = ASSERTION_TYPE } = options.assertion ?? {};
-    const { jwt, credential } = await clientAssertion(parts, server, method === 'client_secret_jwt');
-    return {
-      fields: { ...fields, client_assertion: jwt, client_assertion_type: clientAssertionType },
-      credential,
-    };
+  if (method.endsWith('tls_client_auth')) return { fields, credential: certificate };
+  if (method.endsWith('_jwt')) {
+    const { jwt, credential } = await clientAssertion(parts, server);
+    const client_assertion_type = assertion?.clientAssertionType ?? ASSERTION_TYPE;
+    return { fields: { ...fields, client_assertion: jwt, client_assertion_type }, credential };
   }
-  const credential = await readText(client, ...sourceOf(options, 'clientSecret'));
+  const credential = await readOption(parts, 'clientSecret', textOf);
   if (method === 'client_secret_post')
     return { fields: { ...fields, client_secret: credential }, credential };
-  return { fields: {}, header: basic(clientId, credential, options.basicEncoding), credential };
+  return { fields: {}, header: basic(clientId, credential, basicEncoding), credential };
 }
 
 /** A JWT, and what tells whether its key has been replaced since: the secret, or the key's public part. */
 type SignedJwt = Record<'jwt' | 'credential', string>;
 
-/** What a JWT says, and the certificate of the key that signs it. */
-type JwtContent = {
-  [Member in Exclude<keyof AssertionOptions, 'token' | 'tokenFile'>]?: AssertionOptions[Member] | undefined;
+/** What a JWT says, and whether its header names the certificate of the key. */
+type JwtContent = { certified?: boolean } & {
+  [Member in 'audience' | 'header' | 'claims' | 'lifetimeMs']?: AssertionOptions[Member] | undefined;
 };
 
 /** RFC 7523 §3 and its successor: the header says what the JWT is for. */
-async function clientAssertion(
-  parts: ProtocolParts,
-  server: KnownServer,
-  bySecret: boolean,
-): Promise<SignedJwt> {
-  const { client, options } = parts;
-  const { clientId, assertion = {} } = options;
+async function clientAssertion(parts: ProtocolParts, server: KnownServer): Promise<SignedJwt> {
+  const { clientId, assertion = {}, tokenEndpointAuthMethod: method } = parts.options;
   if ((assertion.token ?? assertion.tokenFile) !== undefined) {
-    const jwt = await readText(client, ...sourceOf(assertion, 'token', 'assertion.'));
+    const jwt = await readOption(parts, 'assertion.token', textOf);
     return { jwt, credential: jwt };
   }
-  const { typ = 'client-authentication+jwt', header, claims } = assertion;
-  return signJwt(parts, server, bySecret, {
-    ...assertion,
-    claims: { ...claims, iss: clientId, sub: clientId },
-    header: { ...header, typ },
+  const { typ = 'client-authentication+jwt', audience, lifetimeMs } = assertion;
+  const claims = { ...assertion.claims, iss: clientId, sub: clientId };
+  const header = { ...assertion.header, typ };
+  const certified = (assertion.certificate ?? assertion.certificateFile) !== undefined;
+  return signJwt(parts, server, method === 'client_secret_jwt', {
+    audience,
+    lifetimeMs,
+    claims,
+    header,
+    certified,
   });
 }
 
@@ -84,7 +79,7 @@ export async function signJwt(
   bySecret: boolean,
   content: JwtContent,
 ): Promise<SignedJwt> {
-  const { key, header, credential } = await signerOf(parts, bySecret, content);
+  const { key, header, credential } = await signerOf(parts, bySecret, content.certified);
   const { audience = parts.options.issuer ? 'issuer' : 'token_endpoint', claims } = content;
   const { lifetimeMs = ASSERTION_LIFETIME_MS } = content;
   const named = new Map(Object.entries({ issuer: server.issuer, token_endpoint: server.tokenEndpoint }));
@@ -95,23 +90,19 @@ export async function signJwt(
 }
 
 /** What signs, and what the header says of it. */
-async function signerOf({ client, options }: ProtocolParts, bySecret: boolean, content: JwtContent) {
-  const { signingAlgorithm } = options;
-  const hmac = HMAC_ALGORITHMS.find((name) => name === signingAlgorithm);
-  const kid = options.keyId !== undefined && { kid: options.keyId };
+async function signerOf(parts: ProtocolParts, bySecret: boolean, certified = false) {
+  const { signingAlgorithm, keyId } = parts.options;
+  const kid = keyId !== undefined && { kid: keyId };
   if (bySecret) {
-    const secret = await readText(client, ...sourceOf(options, 'clientSecret'));
-    return { key: Buffer.from(secret), header: { alg: hmac ?? 'HS256', ...kid }, credential: secret };
+    const secret = await readOption(parts, 'clientSecret', textOf);
+    const alg = HMAC_ALGORITHMS.find((name) => name === signingAlgorithm) ?? 'HS256';
+    return { key: Buffer.from(secret), header: { alg, ...kid }, credential: secret };
   }
-  const parse = (material: Material) => parseSigningKey(material, hmac ? undefined : signingAlgorithm);
-  const signer = await readCredential(client, ...sourceOf(options, 'privateKey'), parse);
-  const { key, algorithm, keyId, publicJwk } = signer;
-  const isCertified = (content.certificate ?? content.certificateFile) !== undefined;
+  const parse = (material: Material) => parseSigningKey(material, signingAlgorithm);
+  const { key, algorithm: alg, keyId: own, publicJwk } = await readOption(parts, 'privateKey', parse);
   const thumbprints = (pem: Material) => certificateThumbprints(pem, key);
-  const x5t =
-    isCertified &&
-    (await readCredential(client, ...sourceOf(content, 'certificate', 'assertion.'), thumbprints));
-  const header = { alg: algorithm, ...(keyId !== undefined && { kid: keyId }), ...kid, ...x5t };
+  const x5t = certified && (await readOption(parts, 'assertion.certificate', thumbprints));
+  const header = { alg, ...(own !== undefined && { kid: own }), ...kid, ...x5t };
   return { key, header, credential: JSON.stringify(publicJwk) };
 }
 
@@ -134,18 +125,6 @@ export function formEncode(value: string): string {
     .replace(/%20/g, '+');
 }
 
-/** The option and its value, or those of the file that takes its place. */
-function sourceOf<Name extends string>(
-  options: { [name in Name]?: Source<Material> | undefined } & {
-    [name in `${Name}File`]?: string | undefined;
-  },
-  option: Name,
-  group = '',
-): [string, Source<Material>] {
-  const { [option]: own, [`${option}File` as const]: file } = options;
-  return own === undefined ? [`${group}${option}File`, fileSource(String(file))] : [`${group}${option}`, own];
-}
-
 /** A client's certificate (RFC 8705), which rotates like a secret: it is read whenever the authorization server is asked. */
 export class ClientCertificate {
   readonly #parts: ProtocolParts;
@@ -162,11 +141,7 @@ export class ClientCertificate {
    */
   async read(): Promise<string | undefined> {
     const { client, options, useCertificate } = this.#parts;
-    const material: SecureContextOptions = {};
-    for (const member of ['cert', 'key', 'ca', 'passphrase'] as const) {
-      const source = options.tls?.[member];
-      if (source !== undefined) material[member] = await readText(client, `tls.${member}`, source);
-    }
+    const material: SecureContextOptions = await readTexts(client, 'tls', { ...options.tls });
     const read = JSON.stringify(material);
     if (read === this.#inUse) return this.#fingerprint;
     const before = this.#fingerprint;
@@ -182,33 +157,41 @@ export class ClientCertificate {
   }
 }
 
-/** Reads a secret, assertion or certificate from where it is kept. */
-export function readText(
-  client: string,
-  option: string,
-  source: Source<Material>,
-  isFit = (_text: string): boolean => true,
-): Promise<string> {
-  return readCredential(client, option, source, (text) => {
-    if (typeof text !== 'string' || text === '' || !isFit(text)) throw new Error('There is no such text.');
-    return text;
-  });
+/** Takes a secret, assertion or certificate as a text that is not empty. */
+export function textOf(material: Material, isFit = (text: string): boolean => text !== ''): string {
+  if (typeof material === 'string' && isFit(material)) return material;
+  throw new Error('There is no such text.');
 }
 
-/** Reads the members of an option, such as `tokenRequestHeaders`, all at once. */
+/** Reads the members of an option, such as `tokenRequestHeaders`, all at once; absent ones are left out. */
 export async function readTexts(
   client: string,
   option: string,
-  sources: Record<string, Source<string>> = {},
+  sources: Readonly<Record<string, Source<string> | undefined>> = {},
   isFit?: (text: string) => boolean,
 ): Promise<Record<string, string>> {
-  const read = async ([name, source]: [string, Source<string>]) =>
-    [name, await readText(client, `${option}.${name}`, source, isFit)] as const;
-  return Object.fromEntries(await Promise.all(Object.entries(sources).map(read)));
+  const given = Object.entries(sources).filter(([, source]) => source !== undefined);
+  const read = async ([name, source = '']: [string, Source<string> | undefined]) =>
+    [name, await readSource(client, `${option}.${name}`, source, (text) => textOf(text, isFit))] as const;
+  return Object.fromEntries(await Promise.all(given.map(read)));
+}
+
+/** Reads an option, such as `assertion.token`, from its value or function, or from the file that takes its place. */
+export async function readOption<T>(
+  { client, options }: ProtocolParts,
+  path: string,
+  parse: (material: Material) => T,
+): Promise<T> {
+  const [name = '', group] = path.split('.').reverse();
+  const all: Record<string, unknown> = { ...options };
+  const members = (group ? all[group] : all) as Record<string, Source<Material> | undefined>;
+  const { [name]: own } = members;
+  const source = own ?? fileSource(members[`${name}File`] as string);
+  return readSource(client, own === undefined ? `${path}File` : path, source, parse);
 }
 
 /** @throws {OAuthClientError} `credentials_unavailable`, which shows no more of the cause than a system error's code */
-export async function readCredential<T>(
+async function readSource<T>(
   client: string,
   option: string,
   source: Source<Material>,

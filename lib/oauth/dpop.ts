@@ -4,7 +4,7 @@ import type { AccessToken } from '../core/access-token.js';
 import { LruMap } from '../core/memory-token-store.js';
 import type { DpopOptions, PrivateJwk } from '../options/client-options.js';
 import { parseSigningKey, type SigningKey } from '../options/keys.js';
-import { readCredential } from './credentials.js';
+import { readOption } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
 
 /** The key that a client's tokens are bound to (RFC 9449), the proofs made with it, and the servers' nonces. */
@@ -59,11 +59,10 @@ export class DpopKey {
   }
 
   async #make(): Promise<SigningKey> {
-    const { client, options } = this.#parts;
-    const { privateKey: given, algorithm }: DpopOptions =
-      typeof options.dpop === 'object' ? options.dpop : {};
+    const { dpop } = this.#parts.options;
+    const { privateKey: given, algorithm }: DpopOptions = typeof dpop === 'object' ? dpop : {};
     const parse = (key: string | PrivateJwk) => parseSigningKey(key, algorithm);
-    if (given !== undefined) return readCredential(client, 'dpop.privateKey', given, parse);
+    if (given !== undefined) return readOption(this.#parts, 'dpop.privateKey', parse);
     const { privateKey } = await generateKeyPair(algorithm ?? 'ES256', { extractable: true });
     return parse({ ...(await exportJWK(privateKey)) });
   }

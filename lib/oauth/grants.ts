@@ -2,9 +2,8 @@ import { hash } from 'node:crypto';
 import { OAuthClientError } from '../core/errors.js';
 import { scopeValues, type TokenRequestDetails } from '../core/token-request.js';
 import { GRANT_TYPES, type GrantOptions } from '../options/client-options.js';
-import { isTaken } from '../options/parameter-names.js';
-import type { Source } from '../options/source.js';
-import { readText, readTexts, signJwt } from './credentials.js';
+import { isTaken } from '../options/kinds.js';
+import { readOption, readTexts, signJwt, textOf } from './credentials.js';
 import type { KnownServer, ProtocolParts } from './protocol.js';
 
 /** Fields of a token request by name. */
@@ -45,28 +44,45 @@ export function formOf(fields: Fields): URLSearchParams {
   return form;
 }
 
-/** What the grant presents, read and signed anew, and what tells whether that has changed since. */
+/** What a grant presents, and what tells whether that has changed since. */
+type Presented = Promise<{ granted: Fields; credential?: string }>;
+
+/** What the grant presents, read and signed anew. */
 export async function presentGrant(
   parts: ProtocolParts,
   server: KnownServer,
   subjectToken: string | undefined,
   kept: string | undefined,
-): Promise<{ granted: Fields; credential?: string }> {
-  const { grant, privateKey, privateKeyFile } = parts.options;
+): Presented {
+  const { client, options } = parts;
+  const { grant } = options;
   if (!isKnown(grant)) {
-    const own = await readTexts(parts.client, 'grant.parameters', grant.parameters);
+    const own = await readTexts(client, 'grant.parameters', grant.parameters);
     return { granted: { ...own, grant_type: grant.type }, credential: JSON.stringify(own) };
   }
-  if (grant.type !== 'jwt_bearer' || !('issuer' in grant && grant.issuer) || subjectToken !== undefined)
-    return { granted: await grantFields(parts, grant, subjectToken, kept) };
-  const { issuer: iss, subject: sub, audience, claims, lifetimeMs } = grant;
-  const { jwt, credential } = await signJwt(parts, server, (privateKey ?? privateKeyFile) === undefined, {
-    claims: { ...claims, iss, sub },
-    header: { typ: 'JWT' },
-    audience,
-    lifetimeMs,
-  });
-  return { granted: { grant_type: JWT_BEARER, assertion: jwt }, credential };
+  switch (grant.type) {
+    case 'client_credentials':
+      return { granted: { grant_type: grant.type } };
+    case 'refresh_token': {
+      const refresh_token = kept ?? (await readOption(parts, 'grant.refreshToken', textOf));
+      return { granted: { grant_type: grant.type, refresh_token } };
+    }
+    case 'jwt_bearer':
+      return presentAssertion(parts, server, grant, subjectToken);
+    case 'token_exchange': {
+      if (!subjectToken) throw subjectMissing(client, 'a subjectToken');
+      const { actorToken, actorTokenType = ACCESS_TOKEN_TYPE } = grant;
+      const granted = {
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token: subjectToken,
+        subject_token_type: grant.subjectTokenType ?? ACCESS_TOKEN_TYPE,
+        actor_token: actorToken && (await readOption(parts, 'grant.actorToken', textOf)),
+        actor_token_type: actorToken && actorTokenType,
+        ...(grant.requestedTokenType && { requested_token_type: grant.requestedTokenType }),
+      };
+      return { granted };
+    }
+  }
 }
 
 type KnownGrant = Extract<GrantOptions, { type: (typeof GRANT_TYPES)[number] }>;
@@ -75,40 +91,25 @@ function isKnown(grant: GrantOptions): grant is KnownGrant {
   return GRANT_TYPES.some((known) => known === grant.type);
 }
 
-async function grantFields(
-  { client }: ProtocolParts,
-  grant: KnownGrant,
+/** The assertion of the request, or the client's own, or one that is signed with its private key or else its secret. */
+async function presentAssertion(
+  parts: ProtocolParts,
+  server: KnownServer,
+  grant: Extract<KnownGrant, { type: 'jwt_bearer' }>,
   subjectToken: string | undefined,
-  kept: string | undefined,
-): Promise<Fields> {
-  const read = (option: string, source: Source<string>) => readText(client, `grant.${option}`, source);
-  switch (grant.type) {
-    case 'client_credentials':
-      return { grant_type: grant.type };
-    case 'refresh_token':
-      return {
-        grant_type: grant.type,
-        refresh_token: kept ?? (await read('refreshToken', grant.refreshToken)),
-      };
-    case 'jwt_bearer': {
-      const own = 'assertion' in grant ? grant.assertion : undefined;
-      const assertion = subjectToken ?? (own && (await read('assertion', own)));
-      if (!assertion) throw subjectMissing(client, 'an assertion (grant.assertion, or subjectToken)');
-      return { grant_type: JWT_BEARER, assertion };
-    }
-    case 'token_exchange': {
-      if (!subjectToken) throw subjectMissing(client, 'a subjectToken');
-      const { actorToken } = grant;
-      return {
-        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
-        subject_token: subjectToken,
-        subject_token_type: grant.subjectTokenType ?? ACCESS_TOKEN_TYPE,
-        actor_token: actorToken && (await read('actorToken', actorToken)),
-        actor_token_type: actorToken && (grant.actorTokenType ?? ACCESS_TOKEN_TYPE),
-        ...(grant.requestedTokenType && { requested_token_type: grant.requestedTokenType }),
-      };
-    }
+): Presented {
+  const { privateKey, privateKeyFile } = parts.options;
+  if (subjectToken === undefined && 'issuer' in grant && grant.issuer) {
+    const { issuer: iss, subject: sub, audience, lifetimeMs } = grant;
+    const content = { claims: { ...grant.claims, iss, sub }, header: { typ: 'JWT' }, audience, lifetimeMs };
+    const bySecret = (privateKey ?? privateKeyFile) === undefined;
+    const { jwt, credential } = await signJwt(parts, server, bySecret, content);
+    return { granted: { grant_type: JWT_BEARER, assertion: jwt }, credential };
   }
+  const hasOwn = 'assertion' in grant && grant.assertion !== undefined;
+  const assertion = subjectToken ?? (hasOwn ? await readOption(parts, 'grant.assertion', textOf) : '');
+  if (!assertion) throw subjectMissing(parts.client, 'an assertion (grant.assertion, or subjectToken)');
+  return { granted: { grant_type: JWT_BEARER, assertion } };
 }
 
 function subjectMissing(client: string, what: string): OAuthClientError {

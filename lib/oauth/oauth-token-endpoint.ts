@@ -2,13 +2,17 @@ import { createHmac } from 'node:crypto';
 import { TokenRequestError } from '../core/errors.js';
 import type { TokenEndpoint, TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
-import { isHeaderValue, recordOf } from '../options/sent-values.js';
+import { isHeaderValue, readQuery } from '../options/kinds.js';
 import { ClientCertificate, clientAuthentication, readTexts } from './credentials.js';
 import { DpopKey } from './dpop.js';
 import { askedFields, formOf, identityOf, presentGrant, type Fields } from './grants.js';
 import type { ProtocolParts, ProtocolRequest } from './protocol.js';
 import { ServerMetadataSource } from './server-metadata.js';
 import { tokenOf } from './token-response.js';
+
+const FORM = 'application/x-www-form-urlencoded';
+/** What a grant presents, and a server may refuse. */
+const GRANTED = ['refresh_token', 'assertion', 'subject_token', 'actor_token'];
 
 /** What a token request presents, and may have been replaced when it is refused. */
 type Renewable = 'nonce' | 'credential' | 'refreshToken';
@@ -99,17 +103,10 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     const form = formOf({ ...askedFields(this.#parts, details), ...granted, ...fields });
     const nonce = this.dpop?.nonce(url.origin);
     const proof = await this.dpop?.proof('POST', url);
-    const [type, data] =
-      requestFormat === 'json'
-        ? ['application/json', JSON.stringify(recordOf(form))]
-        : ['application/x-www-form-urlencoded', form.toString()];
-    const headers = {
-      accept: 'application/json',
-      'content-type': type,
-      ...header,
-      ...own,
-      ...(proof !== undefined && { dpop: proof }),
-    };
+    const isJson = requestFormat === 'json';
+    const data = isJson ? JSON.stringify(readQuery(form)) : form.toString();
+    const types = { accept: 'application/json', 'content-type': isJson ? 'application/json' : FORM };
+    const headers = { ...types, ...header, ...own, ...(proof !== undefined && { dpop: proof }) };
     const message = { url: server.tokenEndpoint, method: 'POST' as const, headers, data, signal };
     const confidential = [...valuesOf({ ...granted, ...fields }), ...valuesOf({ ...header, ...own })];
     const credentials = [credential ?? '', grant.credential ?? ''];
@@ -122,12 +119,8 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
   #fingerprint({ credential = '', form, message }: PreparedRequest): string {
     const isSigned = form.has('client_assertion') || message.headers['dpop'] !== undefined;
     const minute = isSigned ? Math.floor(this.#parts.clock.now() / 60_000) : undefined;
-    const others = ['refresh_token', 'assertion', 'subject_token', 'actor_token'].map((name) =>
-      form.get(name),
-    );
-    return createHmac('sha256', credential)
-      .update(JSON.stringify([minute, ...others]))
-      .digest('base64url');
+    const presented = JSON.stringify([minute, ...GRANTED.map((name) => form.get(name))]);
+    return createHmac('sha256', credential).update(presented).digest('base64url');
   }
 
   async #send({ message, form, secrets }: PreparedRequest): Promise<StoredToken> {

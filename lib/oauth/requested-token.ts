@@ -1,9 +1,4 @@
-import {
-  AuthorizationServerUnavailableError,
-  OAuthClientError,
-  TokenRequestError,
-  TokenResponseError,
-} from '../core/errors.js';
+import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError, TokenResponseError } from '../core/errors.js'; // prettier-ignore
 import { isRecord, mergeTokenRequests, type TokenEndpoint } from '../core/token-request.js';
 import type { TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
@@ -20,15 +15,14 @@ interface Failure {
   response?: { status: number; headers: object };
 }
 
-const isMissing = (value: unknown) => value === undefined;
+/** What its members have to be, unless they are absent. */
 const ACCEPTS: Record<keyof RequestedToken, (value: unknown) => boolean> = {
-  accessToken: (value) => typeof value === 'string' && value !== '',
-  tokenType: (value) => isMissing(value) || typeof value === 'string',
-  expiresInMs: (value) =>
-    isMissing(value) || (typeof value === 'number' && value > 0 && Number.isFinite(value)),
-  expiresAt: (value) => isMissing(value) || Number.isFinite(new Date(value as Date).getTime()),
-  scope: (value) => isMissing(value) || typeof value === 'string',
-  details: (value) => isMissing(value) || isRecord(value),
+  accessToken: (value) => isText(value) && value !== '',
+  tokenType: isText,
+  expiresInMs: (value) => Number.isFinite(value) && Number(value) > 0,
+  expiresAt: (value) => Number.isFinite(new Date(value as Date).getTime()),
+  scope: isText,
+  details: isRecord,
 };
 
 /** The tokens of a client whose own function requests them (`requestToken`). */
@@ -62,36 +56,25 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
     } catch (reason) {
       throw this.#classified(reason);
     }
-    const {
-      accessToken,
-      tokenType,
-      expiresInMs,
-      expiresAt,
-      scope,
-      details: others = {},
-    } = this.#checked(answer);
+    const token = this.#checked(answer);
+    const { accessToken, tokenType = 'Bearer', expiresInMs, expiresAt, scope = request.scope } = token;
     const members = {
       access_token: accessToken,
-      token_type: tokenType ?? 'Bearer',
-      scope: scope ?? request.scope,
+      token_type: tokenType,
+      scope,
       expires_in: expiresInMs && expiresInMs / 1000,
       expires_at: expiresAt === undefined ? undefined : new Date(expiresAt),
     };
-    return tokenFrom(
-      this.#parts,
-      { form: new URLSearchParams(), secrets: [], issuedAt },
-      members,
-      new Headers(),
-      others,
-    );
+    const asked = { form: new URLSearchParams(), secrets: [], issuedAt };
+    return tokenFrom(this.#parts, asked, members, new Headers(), token.details ?? {});
   }
 
   #checked(answer: unknown): RequestedToken {
     const { client } = this.#parts;
     const returned = (answer ?? {}) as Record<string, unknown>;
-    const wrong = Object.entries(ACCEPTS).flatMap(([name, accepts]) =>
-      accepts(returned[name]) ? [] : [name],
-    );
+    const isWrong = (name: string, value: unknown) =>
+      (value !== undefined || name === 'accessToken') && !ACCEPTS[name as keyof RequestedToken](value);
+    const wrong = Object.keys(ACCEPTS).filter((name) => isWrong(name, returned[name]));
     if (wrong.length === 0) return answer as RequestedToken;
     const message = `The requestToken of OAuth client "${client}" returned no valid ${wrong.join(', ')}: have it return { accessToken } and, if known, tokenType, expiresInMs or expiresAt, scope and details.`;
     throw new TokenResponseError(message, { client });
@@ -112,7 +95,12 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
     }
     const { status } = response;
     const known = Object.entries(response.headers).filter(([name]) => /^(retry-after|location)$/i.test(name));
-    requireAnswer(this.#parts, 'server', 'data:,', { status, headers: new Headers(known) });
+    const answer = { status, headers: new Headers(known) };
+    requireAnswer(this.#parts, { url: 'data:,' }, answer, { what: 'server' });
     return new TokenRequestError(failed(`was refused with status ${status}`), { client, status });
   }
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string';
 }

@@ -1,8 +1,10 @@
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenResponseError } from '../core/errors.js';
-import { KINDS, isLoopback, isSecure } from '../options/option-schema.js';
+import { isRecord } from '../core/token-request.js';
+import { isUrl } from '../options/kinds.js';
+import { isLoopback, isSecure } from '../options/option-schema.js';
 import type { KnownServer, ProtocolParts } from './protocol.js';
 import type { Members } from './token-members.js';
-import { parseObject, requireAnswer } from './token-response.js';
+import { parseJson, requireAnswer } from './token-response.js';
 
 const TTL_MS = 3_600_000;
 /** When a refresh has failed, the old document serves this much longer before the next one. */
@@ -74,9 +76,9 @@ export class ServerMetadataSource {
   async #fetch(url: string, signal: AbortSignal): Promise<Members> {
     const headers = { accept: 'application/json' };
     const answer = await this.#parts.transport({ url, method: 'GET', headers, signal });
-    requireAnswer(this.#parts, 'metadata of the authorization server', url, answer);
-    const document = parseObject(await answer.text());
-    if (answer.status === 200 && document !== undefined) return document;
+    requireAnswer(this.#parts, { url }, answer, { what: 'metadata of the authorization server' });
+    const document = parseJson(await answer.text());
+    if (answer.status === 200 && isRecord(document)) return document;
     const why = answer.status === 200 ? '' : `: ${url} answered ${answer.status}`;
     throw this.#unusable(`is not a metadata document${why}`, true);
   }
@@ -91,7 +93,7 @@ export class ServerMetadataSource {
     const aliases = document['mtls_endpoint_aliases'] as Members | null | undefined; // RFC 8705 §5
     const alias = tls?.cert === undefined ? undefined : aliases?.['token_endpoint'];
     const endpoint = alias ?? document['token_endpoint'];
-    if (!KINDS.url.accepts(endpoint))
+    if (!isUrl(endpoint))
       throw this.#unusable('names no token_endpoint that is a URL without user name and fragment');
     if (!allowInsecureRequests && (!isSecure(endpoint) || (isLoopback(endpoint) && !isLoopback(url))))
       throw this.#unusable('names a token_endpoint without https');

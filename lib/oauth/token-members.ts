@@ -1,5 +1,5 @@
 import { isRecord } from '../core/token-request.js';
-import { recordOf } from '../options/sent-values.js';
+import { readQuery } from '../options/kinds.js';
 
 /** The members of a JSON object or a form. */
 export type Members = Record<string, unknown>;
@@ -20,6 +20,7 @@ const TELLING = [
   'faultstring', 'reason', 'fault', 'error', 'errors',
 ]; // prettier-ignore
 const MAX_DEPTH = 4;
+const MAX_RETRY_AFTER_MS = 3_600_000;
 
 /** A body that is no JSON object: parsed where it is a form or other JSON, else its text. `json`: what it is as JSON. */
 export function parseBody(headers: Headers, text: string, json: unknown): unknown {
@@ -27,7 +28,7 @@ export function parseBody(headers: Headers, text: string, json: unknown): unknow
   if (Array.isArray(json) || (json !== undefined && /json/i.test(type))) return json;
   // A bare token may end in "=" as well.
   const isForm = /^application\/x-www-form-urlencoded\b/i.test(type) && /(^|&)[^=&]+=[^=&]/.test(text);
-  return isForm ? recordOf(new URLSearchParams(text)) : text;
+  return isForm ? readQuery(text) : text;
 }
 
 /** Names of members and of those one level below; what is too odd for a name may be a value. */
@@ -101,4 +102,15 @@ export function detailsOf(members: Members, tokens: readonly unknown[]): Members
   );
   if (text.length > MAX_DETAILS) throw new RangeError('too large');
   return text === '{}' ? undefined : (JSON.parse(text) as Members);
+}
+
+/** Milliseconds to wait (RFC 9110 §10.2.3: seconds or an HTTP date), 1 hour at most; `undefined` for garbage. */
+export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
+  const value = header?.trim();
+  if (!value) return undefined;
+  if (/^\d+$/.test(value)) return Math.min(Number(value) * 1000, MAX_RETRY_AFTER_MS);
+  // Date.parse would read a date into almost anything with a number in it.
+  if (!/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .* \d\d:\d\d:\d\d( |$)/.test(value)) return undefined;
+  const at = Date.parse(value.endsWith('GMT') ? value : `${value} GMT`); // asctime's form names no zone
+  return Number.isNaN(at) ? undefined : Math.min(Math.max(0, at - now), MAX_RETRY_AFTER_MS);
 }

@@ -1,11 +1,14 @@
-import { TokenRequestError, TokenResponseError } from '../core/errors.js';
+import {
+  AuthorizationServerUnavailableError,
+  TokenRequestError,
+  TokenResponseError,
+} from '../core/errors.js';
 import { redacted, serverText } from '../core/server-text.js';
 import { SCOPE_CHARACTERS, TOKEN_CHARACTERS, isRecord } from '../core/token-request.js';
 import type { AccessTokenType, StoredToken } from '../core/token-store.js';
 import { isEncodingSensitive } from './credentials.js';
-import { unavailableNow } from './outage.js';
 import type { ProtocolParts } from './protocol.js';
-import { detailsOf, failureText, memberNames, parseBody, timeLeft, type Members } from './token-members.js';
+import { detailsOf, failureText, memberNames, parseBody, parseRetryAfter, timeLeft, type Members } from './token-members.js'; // prettier-ignore
 
 /** The token request that is answered. */
 interface SentForm {
@@ -18,28 +21,37 @@ interface SentForm {
   issuedAt: number;
 }
 
+type Asked = Pick<SentForm, 'form' | 'issuedAt' | 'secrets'>;
+
+/** What answers, what it says of an outage, cleaned, and whether it says that there is one. */
+interface AnswerContext {
+  what?: string;
+  said?: () => string | undefined;
+  isBusy?: boolean;
+}
+
 const YEAR_MS = 365 * 24 * 3_600_000;
 /** The longest scope that is recorded. */
 const MAX_SCOPE = 4_096;
-/** What an {@link AccessToken} has members for. */
+/** What an `AccessToken` has members for. */
 const TOKEN_MEMBERS = ['access_token', 'token_type', 'expires_in', 'scope'];
 
-/** Reads the token endpoint's answer. The one place that decides which failures are worth another try. */
+/** Reads the token endpoint's answer. */
 export async function tokenOf(parts: ProtocolParts, sent: SentForm, answer: Response): Promise<StoredToken> {
   const { status, headers } = answer;
   const text = await answer.text();
   const json = parseJson(text);
-  const body = asObject(json) ?? parseBody(headers, text, json);
-  const { secrets } = sent;
-  const said = () => serverText(failureText(body), secrets);
-  requireAnswer(parts, 'authorization server', sent.url, answer, { secrets, said });
-  const code = asObject(body)?.['error'];
-  if (code === 'temporarily_unavailable') throw unavailableNow(parts, 'authorization server', answer, said);
-  if (status >= 300 || (typeof code === 'string' && code !== '')) throw rejection(parts, sent, status, body);
+  const body = isRecord(json) ? json : parseBody(headers, text, json);
+  const said = () => serverText(failureText(body), sent.secrets);
+  const code = memberOf(body, 'error');
+  const isBusy = code === 'temporarily_unavailable';
+  requireAnswer(parts, sent, answer, { said, isBusy });
+  const refused = (by: unknown) => rejection(parts, sent, status, by);
+  if (status >= 300 || (typeof code === 'string' && code !== '')) throw refused(body);
   const members = await readBy(parts, body, headers);
-  if (hasError(members)) throw rejection(parts, sent, status, members);
-  if (tokenIn(members) !== undefined) return tokenFrom(parts, sent, members as Members, headers);
-  throw hasError(body) ? rejection(parts, sent, status, body) : withoutToken(parts, sent, body);
+  if (memberOf(members, 'error')) throw refused(members);
+  if (tokenIn(members)) return tokenFrom(parts, sent, members as Members, headers);
+  throw code ? refused(body) : withoutToken(parts, sent, body);
 }
 
 /** The body, or what `readTokenResponse` makes of it. */
@@ -52,31 +64,31 @@ async function readBy({ options }: ProtocolParts, body: unknown, headers: Header
   }
 }
 
-function hasError(body: unknown): boolean {
-  return Boolean(asObject(body)?.['error']);
+function memberOf(body: unknown, name: string): unknown {
+  return isRecord(body) ? body[name] : undefined;
 }
 
-function tokenIn(members: unknown): string | undefined {
-  const value = asObject(members)?.['access_token'];
-  return typeof value === 'string' && value !== '' ? value : undefined;
+function tokenIn(members: unknown): string {
+  const value = memberOf(members, 'access_token');
+  return typeof value === 'string' ? value : '';
 }
 
 /** A page or an empty answer may be a passing disturbance; a well-formed answer is what the server has to say. */
 function withoutToken({ client, options }: ProtocolParts, sent: SentForm, body: unknown): TokenResponseError {
   const names = serverText(memberNames(body).join(', '), sent.secrets) ?? 'without usual names';
-  const what = asObject(body)
+  const what = isRecord(body)
     ? `has no access_token; its members are ${names}`
     : 'is neither a JSON object nor a form';
   const remedy = options.readTokenResponse
     ? 'readTokenResponse threw, or returned none'
     : 'if the token is there, say with readTokenResponse where';
-  return invalid(client, `${what}; ${remedy}`, !asObject(body));
+  return invalid(client, `${what}; ${remedy}`, !isRecord(body));
 }
 
 /** The token that the members of a response describe (RFC 6749 §5.1). `others` becomes `details`. */
 export function tokenFrom(
   parts: ProtocolParts,
-  sent: Pick<SentForm, 'form' | 'issuedAt' | 'secrets'>,
+  sent: Asked,
   members: Members,
   headers: Headers,
   others = members,
@@ -84,7 +96,7 @@ export function tokenFrom(
   const { client, options } = parts;
   const { form, issuedAt } = sent;
   const { refresh_token: next } = members;
-  const value = tokenIn(members) ?? '';
+  const value = tokenIn(members);
   // A token that cannot stand in a header would otherwise fail every API request, one by one.
   if (!TOKEN_CHARACTERS.test(value)) throw invalid(client, 'has an access_token that no header can carry');
   const tokenType = options.dpop ? 'DPoP' : 'Bearer';
@@ -119,11 +131,7 @@ function furtherMembers(parts: ProtocolParts, members: Members, tokens: unknown[
 }
 
 /** What was asked for is granted unless the server says otherwise (RFC 6749 §5.1); characters by §3.3. */
-function scopeOf(
-  parts: ProtocolParts,
-  { form, secrets }: Pick<SentForm, 'form' | 'secrets'>,
-  granted: unknown,
-): string | null {
+function scopeOf(parts: ProtocolParts, { form, secrets }: Asked, granted: unknown): string | null {
   if (typeof granted !== 'string') return form.get('scope');
   if (granted.length <= MAX_SCOPE && SCOPE_CHARACTERS.test(granted)) return redacted(granted, secrets);
   hint(parts, 'a scope with other characters than RFC 6749 allows, or too many; it is not recorded');
@@ -135,11 +143,9 @@ function tokenTypeOf(parts: ProtocolParts, body: Members): AccessTokenType | und
   const { token_type: type, issued_token_type: issued } = body;
   const exchange = parts.options.grant.type === 'token_exchange';
   if (exchange && typeof issued !== 'string') hint(parts, 'no issued_token_type; an access token is assumed');
-  if (type === undefined || type === null) {
-    hint(parts, 'no token_type; Bearer is assumed');
-    return 'Bearer';
-  }
-  const name = typeof type === 'string' ? type.trim().toLowerCase() : '';
+  const named = type ?? 'Bearer';
+  if (named !== type) hint(parts, 'no token_type; Bearer is assumed');
+  const name = typeof named === 'string' ? named.trim().toLowerCase() : '';
   if (/^bearer([ _-]?token)?$/.test(name) || (exchange && name === 'n_a')) return 'Bearer';
   return name === 'dpop' ? 'DPoP' : undefined;
 }
@@ -154,8 +160,8 @@ function lifetimeOf(parts: ProtocolParts, members: Members, issuedAt: number, he
     hint(parts, `no expires_in; ${options.defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
     return options.defaultLifetimeMs;
   }
-  const text = typeof expiresIn === 'string' && /^\d+(\.\d+)?$/.test(expiresIn.trim());
-  const seconds = text || typeof expiresIn === 'number' ? Number(expiresIn) : Number.NaN;
+  const isDecimal = typeof expiresIn === 'string' && /^\d+(\.\d+)?$/.test(expiresIn.trim());
+  const seconds = isDecimal || typeof expiresIn === 'number' ? Number(expiresIn) : Number.NaN;
   if (!(seconds > 0)) throw invalid(client, 'has an expires_in that is not a positive number');
   return Math.min(seconds * 1000, YEAR_MS);
 }
@@ -169,16 +175,12 @@ export function isNoTokenEndpoint({ error, status }: Pick<TokenRequestError, 'er
   return error === undefined && (status === 404 || status === 405);
 }
 
-function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: unknown): Error {
-  const { client } = parts;
-  const members = asObject(body) ?? {};
-  const error = serverText(members['error'], sent.secrets);
-  const others = error === undefined ? body : { ...members, error: undefined };
+function rejection({ client }: ProtocolParts, sent: SentForm, status: number, body: unknown): Error {
+  const error = serverText(memberOf(body, 'error'), sent.secrets);
+  const others = error !== undefined && isRecord(body) ? { ...body, error: undefined } : body;
   const errorDescription = serverText(failureText(others), sent.secrets);
-  const said = [error, errorDescription && (error ? `(${errorDescription})` : errorDescription)].filter(
-    Boolean,
-  );
-  const reason = said.length === 0 ? '' : `: ${said.join(' ').replace(/\.$/, '')}`;
+  const said = error && errorDescription ? `${error} (${errorDescription})` : error || errorDescription;
+  const reason = said ? `: ${said.replace(/\.$/, '')}` : '';
   const mayBeEncoding =
     [undefined, 'invalid_client'].includes(error) && isEncodingSensitive(sent.authorization ?? '');
   const encoding = mayBeEncoding ? ' and basicEncoding (id or secret has characters that it changes)' : '';
@@ -195,37 +197,37 @@ function invalid(client: string, what: string, retryable = true): TokenResponseE
   return new TokenResponseError(message, { client, retryable });
 }
 
-/** Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4). */
+/**
+ * Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4). The one
+ * place that decides by the status which failures are worth another try.
+ */
 export function requireAnswer(
-  parts: ProtocolParts,
-  what: string,
-  url: string,
-  answer: Pick<Response, 'status' | 'headers'>,
-  { secrets = [], said }: { secrets?: readonly string[]; said?: () => string | undefined } = {},
+  { client, clock }: ProtocolParts,
+  sent: { url: string; secrets?: readonly string[] },
+  { status, headers }: Pick<Response, 'status' | 'headers'>,
+  { what = 'authorization server', said, isBusy }: AnswerContext = {},
 ): void {
-  const { client } = parts;
-  const { status, headers } = answer;
-  if (status === 408 || status === 429 || status >= 500) throw unavailableNow(parts, what, answer, said);
-  if (status < 300 || status >= 400) return;
-  const location = headers.get('location') ?? '';
-  const target = URL.canParse(location, url) ? serverText(new URL(location, url).origin, secrets) : 'nowhere';
-  const message = `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`;
-  throw new TokenResponseError(message, { client });
+  if (status >= 300 && status < 400) {
+    const { url, secrets } = sent;
+    const location = headers.get('location') ?? '';
+    const target = URL.canParse(location, url)
+      ? serverText(new URL(location, url).origin, secrets)
+      : 'nowhere';
+    const message = `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`;
+    throw new TokenResponseError(message, { client });
+  }
+  if (!isBusy && status !== 408 && status !== 429 && status < 500) return;
+  const reason = said?.()?.replace(/\.$/, '');
+  const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, clock.now());
+  const message = `The ${what} of OAuth client "${client}" is unavailable: it answered ${status}${reason ? ` and said: ${reason}` : ''}.`;
+  throw new AuthorizationServerUnavailableError(message, { client, status, retryAfterMs });
 }
 
-/** The JSON object that `text` is, if it is one. */
-export function parseObject(text: string): Members | undefined {
-  return asObject(parseJson(text));
-}
-
-function parseJson(text: string): unknown {
+/** What a text is as JSON; `undefined` where it is none. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
     return undefined;
   }
-}
-
-function asObject(value: unknown): Members | undefined {
-  return isRecord(value) ? value : undefined;
 }

@@ -1,8 +1,9 @@
 import { isRecord } from '../core/token-request.js';
 import type { OAuthClientOptions } from './client-options.js';
+import { splitList, type OptionKind } from './kinds.js';
 import { nearest } from './nearest.js';
-import { OPTION_SCHEMA, nest, splitList, takesFile, type OptionKind } from './option-schema.js';
-import { PRESET_SETTINGS, PresetError, type PresetInput } from './preset-settings.js';
+import { OPTION_SCHEMA, nest, takesFile } from './option-schema.js';
+import { PresetError } from './preset-parts.js';
 import { PRESETS, presetOf } from './presets.js';
 import { fileSource } from './source.js';
 
@@ -26,13 +27,16 @@ function suffixOf(path: string): string {
   return path.replace(/(?<=[a-z])(?=[A-Z])|\./g, '_').toUpperCase();
 }
 
+/** What a preset has beyond the options, and its name. */
+const SETTINGS = new Set(['partner', ...[...PRESETS.values()].flatMap(({ settings }) => settings)]);
+
 /** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read; its kind, if it holds the value itself. */
 const SUFFIXES = new Map<string, Partial<OptionKind> & { path: string; read: (text: string) => unknown }>();
 for (const [path, kind] of Object.entries(OPTION_SCHEMA)) {
   if (kind.read) SUFFIXES.set(suffixOf(path), { path, ...kind, read: kind.read });
   if (takesFile(path)) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
-for (const path of ['partner', ...PRESET_SETTINGS]) SUFFIXES.set(suffixOf(path), { path, read: String });
+for (const path of SETTINGS) SUFFIXES.set(suffixOf(path), { path, read: String });
 
 /** Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent. `otherwise`: where else clients may come from. */
 export function clientsFromEnvironment(
@@ -60,44 +64,46 @@ function readClient(name: string, prefixes: string[], source: EnvironmentSource,
   for (const variable of source.names().filter(isOwn)) {
     const suffix = variable.slice(prefix.length);
     if (SUFFIXES.has(suffix) || valueOf(source, variable, ',') === undefined) continue;
-    const right = prefix + nearest(suffix, [...SUFFIXES.keys()]);
-    problems.push(`${variable} is not a variable of client "${name}"; did you mean ${right}?`);
+    const right = nearest(suffix, [...SUFFIXES.keys()]);
+    problems.push(`${variable} is not a variable of client "${name}"; did you mean ${prefix}${right}?`);
   }
-  const wrong = (what: string) => problems.push(`Client "${name}": ${prefix}${what}`);
+  const wrong = (suffix: string, what: string) =>
+    problems.push(`Client "${name}": ${prefix}${suffix}${what}`);
   const given = new Map<string, unknown>();
   for (const [suffix, { path, read, accepts, says = 'must be a text', separator }] of SUFFIXES) {
     const value = isOwn(prefix + suffix) ? valueOf(source, prefix + suffix, separator) : undefined;
     if (value === undefined) continue;
-    if (given.has(path)) wrong(`${suffixOf(path)} and ${prefix}${suffix} exclude each other; keep one.`);
+    if (given.has(path)) wrong(suffixOf(path), ` and ${prefix}${suffix} exclude each other; keep one.`);
     if (typeof value === 'string') given.set(path, read(value));
     else if (accepts?.(value)) given.set(path, value);
-    else wrong(`${suffix} ${typeof says === 'function' ? says(value) : says}.`);
+    else wrong(suffix, ` ${typeof says === 'function' ? says(value) : says}.`);
   }
-  return withPreset(given, prefix, wrong);
+  return ofPartner(given, prefix, wrong);
 }
 
-/** Adds a problem of the client whose variables are read; the text begins with the end of a variable's name. */
-type Wrong = (what: string) => void;
-
-/** The client's options, with a preset under them if there is one; an unknown partner or setting leaves the others to check. */
-function withPreset(given: Map<string, unknown>, prefix: string, wrong: Wrong): OAuthClientOptions {
-  const { partner, ...own }: PresetInput & { partner?: string } = nest(given);
-  const preset = partner === undefined ? undefined : presetOf(partner);
-  if (partner !== undefined && !preset) wrong(`PARTNER must be one of ${[...PRESETS.keys()].join(', ')}.`);
-  for (const name of PRESET_SETTINGS) {
-    if (own[name] === undefined || preset?.settings.includes(name)) continue;
-    if (partner === undefined) wrong(`${suffixOf(name)} needs ${prefix}PARTNER.`);
-    if (preset) wrong(`${suffixOf(name)} is not a setting of partner ${partner}; remove it.`);
-    delete own[name];
-  }
+/** The client's options, on top of the preset that they name. `wrong` adds a problem of the variable that ends so. */
+function ofPartner(
+  given: ReadonlyMap<string, unknown>,
+  prefix: string,
+  wrong: (suffix: string, what: string) => void,
+): OAuthClientOptions {
+  const { partner } = Object.fromEntries(given) as { partner?: string };
+  const preset = presetOf(partner ?? '');
+  const known = preset?.settings ?? [];
+  if (partner && !preset) wrong('PARTNER', ` must be one of ${[...PRESETS.keys()].join(', ')}.`);
+  const remedy = partner ? ` is not a setting of partner ${partner}; remove it.` : ` needs ${prefix}PARTNER.`;
+  const isForeign = (path: string) => SETTINGS.has(path) && path !== 'partner' && !known.includes(path);
+  const foreign = preset || !partner ? [...given.keys()].filter(isForeign) : [];
+  for (const path of foreign) wrong(suffixOf(path), remedy);
+  const optionsWith = (settings: readonly string[]) =>
+    nest([...given].filter(([path]) => !SETTINGS.has(path) || settings.includes(path)));
   try {
-    if (preset) return preset.make(own);
+    if (preset) return preset.make(optionsWith(known));
   } catch (error) {
     if (!(error instanceof PresetError)) throw error;
-    for (const problem of error.problems) wrong(`${suffixOf(error.setting)}: ${problem}`);
-    for (const name of PRESET_SETTINGS) delete own[name];
+    for (const problem of error.problems) wrong(suffixOf(error.setting), `: ${problem}`);
   }
-  return own;
+  return optionsWith([]);
 }
 
 /** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */

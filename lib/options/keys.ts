@@ -7,7 +7,7 @@ export type SigningKey = ReturnType<typeof parseSigningKey>;
 
 const RSA_MIN_BITS = 2048;
 
-/** Reads a PEM or JWK private key; its algorithm follows from it unless given. Throws what is unfit to sign (RFC 7518 §3.3). */
+/** Reads a PEM or JWK private key; its algorithm follows from it unless one for keys is given. Throws what is unfit to sign (RFC 7518 §3.3). */
 export function parseSigningKey(material: string | PrivateJwk, algorithm?: string) {
   const isJson = typeof material === 'string' && material.trimStart().startsWith('{');
   const given = isJson ? (JSON.parse(material) as PrivateJwk) : material;
@@ -17,7 +17,8 @@ export function parseSigningKey(material: string | PrivateJwk, algorithm?: strin
   const type = namedCurve ?? key.asymmetricKeyType;
   const fitting = (Object.keys(KEY_OF) as SigningAlgorithm[]).filter((name) => KEY_OF[name] === type);
   // RFC 9864 calls EdDSA Ed25519 in a JWK, a name that few servers know.
-  const wanted = algorithm ?? (type === 'ed25519' ? undefined : jwk?.alg) ?? fitting[0];
+  const named = algorithm?.startsWith('HS') ? undefined : algorithm;
+  const wanted = named ?? (type === 'ed25519' ? undefined : jwk?.alg) ?? fitting[0];
   const fit = fitting.find((name) => name === wanted);
   if (fit === undefined || modulusLength < RSA_MIN_BITS) throw new Error('The key is unfit to sign.');
   return { key, algorithm: fit, keyId: jwk?.kid, publicJwk: createPublicKey(key).export({ format: 'jwk' }) };
@@ -27,16 +28,18 @@ export function parseSigningKey(material: string | PrivateJwk, algorithm?: strin
 export function certificateFingerprint(material: SecureContextOptions): string | undefined {
   const { cert, key = '', passphrase } = material as Record<string, string | undefined>;
   if (cert === undefined) return undefined;
-  const certificate = new X509Certificate(cert);
   const privateKey = createPrivateKey({ key, ...(passphrase !== undefined && { passphrase }) });
-  if (!certificate.checkPrivateKey(privateKey)) throw new Error('The key is not that of the certificate.');
-  return certificate.fingerprint256;
+  return certificateOf(cert, privateKey).fingerprint256;
 }
 
-/** The header members that name a certificate (RFC 7515 §4.1.7, §4.1.8). Throws unless the private key is its own. */
-export function certificateThumbprints(pem: string | PrivateJwk, key: KeyObject): Record<string, string> {
-  const certificate = new X509Certificate(typeof pem === 'string' ? pem : '');
-  if (!certificate.checkPrivateKey(key)) throw new Error('The key is not that of the certificate.');
-  const { raw } = certificate;
+/** The header members that name a certificate (RFC 7515 §4.1.7, §4.1.8). Throws unless the private key, if known, is its own. */
+export function certificateThumbprints(pem: string | PrivateJwk, key?: KeyObject): Record<string, string> {
+  const { raw } = certificateOf(typeof pem === 'string' ? pem : '', key);
   return { x5t: hash('sha1', raw, 'base64url'), 'x5t#S256': hash('sha256', raw, 'base64url') };
+}
+
+function certificateOf(pem: string, key?: KeyObject): X509Certificate {
+  const certificate = new X509Certificate(pem);
+  if (key && !certificate.checkPrivateKey(key)) throw new Error('The key is not that of the certificate.');
+  return certificate;
 }

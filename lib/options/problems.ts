@@ -4,103 +4,75 @@ import { GRANT_TYPES } from './client-options.js';
 import type { GrantOptions, HttpOptions, OAuthClientOptions, PrivateJwk } from './client-options.js';
 import { certificateFingerprint, certificateThumbprints, parseSigningKey } from './keys.js';
 import { LONGEST_TIMER_MS } from './module-options.js';
+import { KINDS, isTaken } from './kinds.js';
 import { nearest } from './nearest.js';
-import {
-  OPTION_SCHEMA,
-  flatten,
-  groupOf,
-  isGroup,
-  isSecure,
-  membersOf,
-  nest,
-  type OptionKind,
-} from './option-schema.js';
-import { isTaken } from './parameter-names.js';
-import { withDefaults, type ResolvedClientOptions } from './resolved-options.js';
-
-/** Whether the client's assertion is made elsewhere, whether its grant is signed here, and what signs either. */
-type Signing = Record<'isReady' | 'signsGrant' | 'byKey' | 'bySecret', boolean>;
+import { OPTION_SCHEMA, flatten, groupOf, isGroup, isSecure, membersOf, nest } from './option-schema.js';
+import { withDefaults } from './resolved-options.js';
 
 /** One client's options, as the rules see them. */
-interface Examined extends Signing {
-  /** With defaults, but without what is of the wrong kind: rules between options make no sense on that. */
-  options: ResolvedClientOptions;
-  /** The client's authentication; empty when it has none, or one that does not exist, so that nobody knows what was meant. */
-  method: string;
-  /** What was given, of whatever kind, by path. */
-  given: ReadonlyMap<string, unknown>;
-  /** What of it was given by the client itself: a default that a client does not use is no problem. */
-  own: ReadonlyMap<string, unknown>;
-}
-
+type Examined = ReturnType<typeof examine>;
 /** Whether an option breaks a rule. `value` is the option's, if it is of the right kind. */
 type Test = (examined: Examined, value: unknown, path: string) => boolean;
 /** The options that a rule is about, and the end of the sentence: what is wrong, and the remedy. `{path}` stands for another option's name. */
 type Rule = readonly [paths: readonly string[], isBroken: Test, says: string];
-type Label = (path: string) => string;
 
-/** Axios knows what its members are. */
-const ANY: OptionKind = { accepts: () => true, says: '' };
 const SECRET_METHODS = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt'];
 const TLS_METHODS = ['tls_client_auth', 'self_signed_tls_client_auth'];
-/** What is of no use to a client whose tokens a function requests. */
+const JWT_METHODS = ['client_secret_jwt', 'private_key_jwt'];
+/** What a client does not use whose tokens a function requests. */
 const PROTOCOL_OPTIONS = [
   'issuer', 'metadataURL', 'tokenEndpoint', 'clientId', 'clientSecret', 'clientSecretFile', 'tokenEndpointAuthMethod', 'basicEncoding', 'privateKey',
   'privateKeyFile', 'keyId', 'signingAlgorithm', 'assertion', 'grant', 'requestFormat', 'tokenRequestHeaders', 'readTokenResponse', 'dpop',
 ]; // prettier-ignore
-const JWT_METHODS = ['client_secret_jwt', 'private_key_jwt'];
 /** Members of signed client assertions. */
 const ASSERTED = ['audience', 'typ', 'header', 'claims', 'lifetimeMs', 'certificate', 'certificateFile'].map((member) => `assertion.${member}`); // prettier-ignore
 /** Members of JWT bearer grants that are signed. */
 const SIGNED = ['grant.subject', 'grant.audience', 'grant.claims', 'grant.lifetimeMs'];
-const GRANT_OF: Readonly<Record<string, string>> = {
-  'grant.refreshToken': 'refresh_token', 'grant.assertion': 'jwt_bearer', 'grant.issuer': 'jwt_bearer',
-  ...Object.fromEntries(SIGNED.map((path) => [path, 'jwt_bearer'])), 'grant.subjectTokenType': 'token_exchange',
-  'grant.actorToken': 'token_exchange', 'grant.actorTokenType': 'token_exchange', 'grant.requestedTokenType': 'token_exchange',
-  'grant.parameters': 'extension',
-}; // prettier-ignore
 
 /** Every rule: the options it is about, when it is broken, what is wrong. */
 const RULES: readonly Rule[] = [
-  missing('clientId', ({ method, given, options }) => !given.has('requestToken') && (method !== 'none' || (!given.has('tokenRequestHeaders') && /^(client_credentials|refresh_token)$/.test(options.grant.type))), 'set it to the identifier the partner gave you'),
-  missing('tokenEndpoint', ({ given }) => !given.has('issuer') && !given.has('metadataURL') && !given.has('requestToken'), 'set it, or {issuer} for discovery'),
-  missing('clientSecret', ({ method, given }) => SECRET_METHODS.includes(method) && !given.has('clientSecretFile'), '{method} needs it, or {clientSecretFile}'),
-  missing('privateKey', ({ method, isReady, given }) => method === 'private_key_jwt' && !isReady && !given.has('privateKeyFile'), '{method} needs it, {privateKeyFile} or {assertion.token}'),
-  missing('privateKey', ({ signsGrant, byKey, method, given }) => signsGrant && !byKey && !SECRET_METHODS.includes(method) && !given.has('clientSecret') && !given.has('clientSecretFile'), 'a grant with {grant.issuer} is signed with it, {privateKeyFile} or {clientSecret}'),
+  missing('clientId', ({ method, has, options }) => !has('requestToken') && (method !== 'none' || (!has('tokenRequestHeaders') && /^(client_credentials|refresh_token)$/.test(options.grant.type))), 'set it to the identifier the partner gave you'),
+  missing('tokenEndpoint', ({ has }) => !has('issuer', 'metadataURL', 'requestToken'), 'set it, or {issuer} for discovery'),
+  missing('clientSecret', ({ method, has }) => SECRET_METHODS.includes(method) && !has('clientSecretFile'), '{method} needs it, or {clientSecretFile}'),
+  missing('privateKey', ({ method, isReady, has }) => method === 'private_key_jwt' && !isReady && !has('privateKeyFile'), '{method} needs it, {privateKeyFile} or {assertion.token}'),
+  missing('privateKey', ({ signsGrant, byKey, method, has }) => signsGrant && !byKey && !SECRET_METHODS.includes(method) && !has('clientSecret', 'clientSecretFile'), 'a grant with {grant.issuer} is signed with it, {privateKeyFile} or {clientSecret}'),
   missing('tls.cert', ({ method }) => TLS_METHODS.includes(method), '{method} needs a certificate'),
-  missing('tls.cert', ({ given }) => given.has('tls.key'), 'a key needs its certificate'),
-  missing('tls.key', ({ given }) => given.has('tls.cert'), 'a certificate needs its key'),
+  missing('tls.cert', ({ has }) => has('tls.key'), 'a key needs its certificate'),
+  missing('tls.key', ({ has }) => has('tls.cert'), 'a certificate needs its key'),
   missing('grant.refreshToken', ({ options }) => options.grant.type === 'refresh_token', 'the {grant} grant starts with one'),
-  missing('grant.type', ({ given }) => given.has('grant'), 'it tells which grant is meant'),
+  missing('grant.type', ({ has }) => has('grant'), 'it tells which grant is meant'),
   missing('dpop.privateKey', ({ options }) => Boolean(options.dpop) && options.grant.type === 'refresh_token', 'a refresh token outlives the process, so the key its tokens are bound to must as well'),
   [['issuer', 'metadataURL', 'tokenEndpoint', 'baseURL', 'allowedOrigins'], ({ options }, urls) => !options.allowInsecureRequests && !textsOf(urls).every(isSecure), 'must use https outside loopback; or set {allowInsecureRequests}'],
   [['issuer', 'baseURL', 'allowedOrigins'], (_, urls) => textsOf(urls).some((url) => new URL(url).search !== ''), 'may not have a query; remove it'],
   [['issuer'], (_, url) => textsOf(url).join('').includes('/.well-known/'), 'must be the identifier itself; leave out /.well-known/ and what follows'],
   [['tokenEndpoint'], ({ method }, url) => TLS_METHODS.includes(method) && textsOf(url).join('').startsWith('http:'), 'must use https for {method}'],
-  ...['clientSecret', 'privateKey', 'assertion.certificate', 'assertion.token'].map((path) => exclusive([path], `${path}File`)),
-  exclusive(['grant.assertion'], 'grant.issuer'),
+  ...['clientSecret', 'privateKey', 'assertion.certificate', 'assertion.token'].map((path) => exclusive(path, `${path}File`)),
+  exclusive('grant.assertion', 'grant.issuer'),
   unused(['clientSecret', 'clientSecretFile'], ({ method, bySecret }) => SECRET_METHODS.includes(method) || bySecret, 'remove it, or choose another {tokenEndpointAuthMethod}'),
   unused(['privateKey', 'privateKeyFile'], ({ method, signsGrant }) => method === 'private_key_jwt' || signsGrant, 'remove it, or choose private_key_jwt'),
   unused(['keyId', 'signingAlgorithm'], ({ byKey, bySecret }) => byKey || bySecret, 'remove it'),
   unused([...ASSERTED.slice(0, 5), 'assertion.clientAssertionType'], ({ method }) => JWT_METHODS.includes(method), 'remove it'),
   unused([...ASSERTED.slice(5), 'assertion.token', 'assertion.tokenFile'], ({ method }) => method === 'private_key_jwt', 'remove it'),
-  [ASSERTED, ({ own, isReady }, _, path) => own.has(path) && isReady, 'is not used with {assertion.token}, which is sent as it is; keep one'],
+  [ASSERTED, ({ isOwn, isReady }, _, path) => isOwn(path) && isReady, 'is not used with {assertion.token}, which is sent as it is; keep one'],
   [['privateKey', 'privateKeyFile'], ({ isReady, signsGrant }, key) => key !== undefined && isReady && !signsGrant, 'and {assertion.token} exclude each other; keep one'],
   [['signingAlgorithm'], ({ byKey, bySecret, options: { signingAlgorithm: name } }) => name !== undefined && (byKey || bySecret) && !(name.startsWith('HS') ? bySecret : byKey), 'does not fit what signs: HS256, HS384 and HS512 are for a secret, the others for a private key'],
   unused(['basicEncoding'], ({ method }) => method === 'client_secret_basic', 'remove it'),
-  [Object.keys(GRANT_OF), ({ options }, member, path) => member !== undefined && grantKind(options.grant) !== GRANT_OF[path], 'does not belong to the {grant} grant; remove it'],
-  [SIGNED, ({ options, given }, _, path) => given.has(path) && options.grant.type === 'jwt_bearer' && !given.has('grant.issuer'), 'needs {grant.issuer}: it is for an assertion that is signed here'],
-  [['grant.actorTokenType'], ({ options, given }, type) => type !== undefined && options.grant.type === 'token_exchange' && !given.has('grant.actorToken'), 'needs {grant.actorToken} (RFC 8693 §2.1)'],
-  [PROTOCOL_OPTIONS, ({ given, own }, _, path) => given.has('requestToken') && own.has(path), 'is not used with {requestToken}; remove it'],
-  [['tls.passphrase'], ({ given, own }, _, path) => own.has(path) && !given.has('tls.key'), 'is not used without {tls.key}; remove it'],
+  foreign('refresh_token', ['grant.refreshToken']),
+  foreign('jwt_bearer', ['grant.assertion', 'grant.issuer', ...SIGNED]),
+  foreign('token_exchange', ['grant.subjectTokenType', 'grant.actorToken', 'grant.actorTokenType', 'grant.requestedTokenType']),
+  foreign('extension', ['grant.parameters']),
+  [SIGNED, ({ options, has }, _, path) => has(path) && options.grant.type === 'jwt_bearer' && !has('grant.issuer'), 'needs {grant.issuer}: it is for an assertion that is signed here'],
+  [['grant.actorTokenType'], ({ options, has }, type) => type !== undefined && options.grant.type === 'token_exchange' && !has('grant.actorToken'), 'needs {grant.actorToken} (RFC 8693 §2.1)'],
+  [PROTOCOL_OPTIONS, ({ has, isOwn }, _, path) => has('requestToken') && isOwn(path), 'is not used with {requestToken}; remove it'],
+  [['tls.passphrase'], ({ has, isOwn }, _, path) => isOwn(path) && !has('tls.key'), 'is not used without {tls.key}; remove it'],
   [['retry.minDelayMs'], ({ options: { retry } }) => retry.minDelayMs > retry.maxDelayMs, 'may not exceed {retry.maxDelayMs}'],
-  [['assertion.audience', 'grant.audience'], ({ given }, audience) => audience === 'issuer' && !given.has('issuer'), 'needs {issuer}; or give the value itself'],
+  [['assertion.audience', 'grant.audience'], ({ has }, audience) => audience === 'issuer' && !has('issuer'), 'needs {issuer}; or give the value itself'],
   [['prefetch'], ({ options }, when) => when !== 'off' && isPerRequest(options.grant), 'needs a token that does not depend on the request; set it to off'],
   [['parameters'], ({ options }, given) => ![undefined, options.clientId].includes((given as typeof options.parameters)?.['client_id'] as string | undefined), 'may not hold another client_id than {clientId}; remove it'],
   [['parameters'], ({ options: { grant } }, given) => 'parameters' in grant && Object.keys(given ?? {}).some((name) => isTaken(name, Object.keys(grant.parameters ?? {}))), 'may not replace what {grant.parameters} holds; keep one'],
-  [['tokenRequestHeaders'], ({ method }, headers) => !['', 'none'].includes(method) && hasHeader(headers, /^authorization$/i), 'may not set Authorization beside {method} (RFC 6749 §2.3); remove it, or set {tokenEndpointAuthMethod} to none'],
-  [['http.headers'], (_, headers) => hasHeader(headers, /^(authorization|dpop)$/i), 'may not set the Authorization or DPoP header, which this client sets; remove it'],
-  [['http.headers'], ({ options: { tokenHeader } }, headers) => Object.keys(headers ?? {}).some((name) => name.toLowerCase() === tokenHeader?.name?.toLowerCase()), 'may not set the header that {tokenHeader.name} names, which this client sets; remove it'],
+  [['tokenRequestHeaders'], ({ method }, headers) => !['', 'none'].includes(method) && hasHeader(headers, 'authorization'), 'may not set Authorization beside {method} (RFC 6749 §2.3); remove it, or set {tokenEndpointAuthMethod} to none'],
+  [['http.headers'], (_, headers) => hasHeader(headers, 'authorization', 'dpop'), 'may not set the Authorization or DPoP header, which this client sets; remove it'],
+  [['http.headers'], ({ options: { tokenHeader } }, headers) => hasHeader(headers, tokenHeader?.name), 'may not set the header that {tokenHeader.name} names, which this client sets; remove it'],
   [['http'], ({ options: { http } }) => http?.['auth'] !== undefined, 'may not hold auth, which would replace the token; use {clientId} and {clientSecret}'],
   [['http'], ({ options: { http } }) => http?.['baseURL'] !== undefined, 'may not hold baseURL; set the option of that name'],
   [['http'], ({ options: { http, tls } }) => http?.['httpsAgent'] !== undefined && tls !== undefined, 'may not hold httpsAgent together with tls; keep one'],
@@ -115,39 +87,51 @@ const RULES: readonly Rule[] = [
 ]; // prettier-ignore
 
 /** Everything that is wrong with one client: a sentence each with client, option and remedy, never a value. `label` gives an option's path or variable. */
-export function problemsOf(name: string, options: OAuthClientOptions, label: Label, own = options): string[] {
-  const given = flatten(options);
+export function problemsOf(
+  name: string,
+  options: OAuthClientOptions,
+  label: (path: string) => string,
+  own = options,
+): string[] {
   const unfit = new Map<string, string>();
-  for (const [path, value] of given) {
-    const { [path]: kind = path.startsWith('http.') ? ANY : undefined } = OPTION_SCHEMA;
-    if (!isGroup(path, value) && !kind?.accepts(value)) unfit.set(path, saysOf(kind, value) ?? unknown(path));
+  for (const [path, value] of flatten(options)) {
+    const kind = OPTION_SCHEMA[path] ?? (path.startsWith('http.') ? KINDS.any : undefined);
+    if (isGroup(path, value) || kind?.accepts(value)) continue;
+    unfit.set(path, (typeof kind?.says === 'function' ? kind.says(value) : kind?.says) ?? unknown(path));
   }
-  const { grant, ...others } = nest([...given].filter(([path]) => !unfit.has(path)));
-  const plain = {
-    options: withDefaults({ ...others, ...(grant?.type && { grant }) }),
-    method:
-      unfit.has('tokenEndpointAuthMethod') || given.has('requestToken')
-        ? ''
-        : withDefaults(options).tokenEndpointAuthMethod,
-    given,
-    own: flatten(own),
-  };
-  const examined = { ...plain, ...signingOf(plain) };
+  const examined = examine(options, own, unfit);
   const sound = flatten(examined.options);
   const isFit = (path: string) => !unfit.has(path) && !unfit.has(groupOf(path));
-  const found = [...unfit];
-  for (const [paths, isBroken, says] of RULES)
-    for (const path of paths)
-      if (isFit(path) && isBroken(examined, sound.get(path), path)) found.push([path, says]);
+  const broken = RULES.flatMap(([paths, isBroken, says]) =>
+    paths.flatMap((path) =>
+      isFit(path) && isBroken(examined, sound.get(path), path) ? [[path, says] as const] : [],
+    ),
+  );
   const words: Record<string, string> = { method: examined.method, grant: grantKind(examined.options.grant) };
-  return found.map(([path, says]) => {
+  return [...unfit, ...broken].map(([path, says]) => {
     const what = says.replace(/\{([\w.]+)\}/g, (_, word: string) => words[word] ?? label(word));
     return `Client "${name}": ${label(path)} ${what}${what.endsWith('?') ? '' : '.'}`;
   });
 }
 
-function saysOf(kind: OptionKind | undefined, value: unknown): string | undefined {
-  return typeof kind?.says === 'function' ? kind.says(value) : kind?.says;
+function examine(all: OAuthClientOptions, own: OAuthClientOptions, unfit: ReadonlyMap<string, string>) {
+  const given = flatten(all);
+  const has = (...paths: string[]) => paths.some((path) => given.has(path));
+  // Rules between options make no sense on what is of the wrong kind.
+  const { grant, ...others } = nest([...given].filter(([path]) => !unfit.has(path)));
+  const options = withDefaults({ ...others, ...(grant?.type && { grant }) });
+  // Empty if the client has no authentication, or one that does not exist, so that nobody knows what was meant.
+  const isUnknown = unfit.has('tokenEndpointAuthMethod') || has('requestToken');
+  const method = isUnknown ? '' : withDefaults(all).tokenEndpointAuthMethod;
+  const isReady = has('assertion.token', 'assertion.tokenFile');
+  const signsGrant = options.grant.type === 'jwt_bearer' && has('grant.issuer');
+  const isKeyed = has('privateKey', 'privateKeyFile');
+  const byKey = (method === 'private_key_jwt' && !isReady) || (isKeyed && signsGrant);
+  const bySecret = method === 'client_secret_jwt' || (signsGrant && !byKey);
+  // A default that a client does not use is no problem.
+  const mine = flatten(own);
+  const isOwn = (path: string) => mine.has(path);
+  return { options, method, has, isOwn, isReady, signsGrant, byKey, bySecret };
 }
 
 /** The end of the sentence about an option that does not exist, or that should be an object. */
@@ -159,18 +143,21 @@ function unknown(path: string): string {
 }
 
 function missing(path: string, isNeeded: (examined: Examined) => boolean, remedy: string): Rule {
-  return [[path], (examined) => !examined.given.has(path) && isNeeded(examined), `is missing; ${remedy}`];
+  return [[path], (examined) => !examined.has(path) && isNeeded(examined), `is missing; ${remedy}`];
 }
 
 function unused(paths: readonly string[], isUsed: (examined: Examined) => boolean, remedy: string): Rule {
-  const isUnused: Test = (examined, _, path) =>
-    examined.own.has(path) && examined.method !== '' && !isUsed(examined);
+  const isUnused: Test = (one, _, path) => one.isOwn(path) && one.method !== '' && !isUsed(one);
   return [paths, isUnused, `is not used by {method}; ${remedy}`];
 }
 
-function exclusive(paths: readonly string[], other: string): Rule {
-  const areBoth: Test = ({ given }, _, path) => given.has(path) && given.has(other);
-  return [paths, areBoth, `and {${other}} exclude each other; keep one`];
+function exclusive(path: string, other: string): Rule {
+  return [[path], ({ has }) => has(path) && has(other), `and {${other}} exclude each other; keep one`];
+}
+
+function foreign(grant: string, members: readonly string[]): Rule {
+  const isForeign: Test = ({ options }, member) => member !== undefined && grantKind(options.grant) !== grant;
+  return [members, isForeign, 'does not belong to the {grant} grant; remove it'];
 }
 
 /** A grant by its name, if it is one that is built in: the name of another is the user's own. */
@@ -184,47 +171,39 @@ export function isPerRequest(grant: GrantOptions): boolean {
   return type === 'token_exchange' || (type === 'jwt_bearer' && (assertion ?? issuer) === undefined);
 }
 
-function signingOf({ given, method, options }: Omit<Examined, keyof Signing>): Signing {
-  const isReady = given.has('assertion.token') || given.has('assertion.tokenFile');
-  const signsGrant = options.grant.type === 'jwt_bearer' && given.has('grant.issuer');
-  const isKeyed = given.has('privateKey') || given.has('privateKeyFile');
-  const byKey = (method === 'private_key_jwt' && !isReady) || (isKeyed && signsGrant);
-  return { isReady, signsGrant, byKey, bySecret: method === 'client_secret_jwt' || (signsGrant && !byKey) };
-}
-
 function textsOf(value: unknown): string[] {
   return [value ?? []].flat() as string[];
 }
 
-function hasHeader(headers: unknown, name: RegExp): boolean {
-  return Object.keys(headers ?? {}).some((one) => name.test(one));
+function hasHeader(headers: unknown, ...names: (string | undefined)[]): boolean {
+  const lower = names.map((name) => name?.toLowerCase());
+  return Object.keys(headers ?? {}).some((one) => lower.includes(one.toLowerCase()));
 }
 
 /** Keys that stand in the configuration are tried at boot; those behind functions and files when they are needed. */
+function isMaterial(key: unknown): key is string | PrivateJwk {
+  return typeof key === 'string' || typeof key === 'object';
+}
+
 function isUnfitKey({ options: { dpop, signingAlgorithm } }: Examined, key: unknown, path: string): boolean {
-  const own = signingAlgorithm?.startsWith('HS') ? undefined : signingAlgorithm;
-  const algorithm = path === 'privateKey' ? own : typeof dpop === 'object' && dpop.algorithm;
-  if (typeof key !== 'string' && typeof key !== 'object') return false;
-  return fails(() => parseSigningKey(key as string | PrivateJwk, algorithm || undefined));
+  const algorithm = path === 'privateKey' ? signingAlgorithm : typeof dpop === 'object' && dpop.algorithm;
+  return isMaterial(key) && fails(() => parseSigningKey(key, algorithm || undefined));
 }
 
 function isMisfitCertificate({ options: { privateKey } }: Examined, pem: unknown): boolean {
-  if (typeof pem !== 'string') return false;
-  const isReadable = typeof privateKey === 'string' || typeof privateKey === 'object';
-  const thumbprints = () => isReadable && certificateThumbprints(pem, parseSigningKey(privateKey).key);
-  return fails(() => new X509Certificate(pem)) || fails(thumbprints);
+  const key = () => (isMaterial(privateKey) ? parseSigningKey(privateKey).key : undefined);
+  return typeof pem === 'string' && fails(() => certificateThumbprints(pem, key()));
 }
 
 function isMisfitPair({ options: { tls = {} } }: Examined): boolean {
   const { cert, key, passphrase } = tls;
   if (typeof cert !== 'string' || typeof key !== 'string' || typeof passphrase === 'function') return false;
-  return fails(() => certificateFingerprint({ cert, key, ...(passphrase !== undefined && { passphrase }) }));
+  return fails(() => certificateFingerprint({ cert, key, passphrase }));
 }
 
 /** Whether Axios will choose its fetch adapter or HTTP/2, which take neither a certificate nor a proxy from it. */
-function ignoresAgents(http: HttpOptions = {}): boolean {
-  const adapter = [http['adapter']].flat().find((name) => name !== 'xhr');
-  return adapter === 'fetch' || Number(http['httpVersion'] ?? 1) !== 1;
+export function ignoresAgents({ adapter, httpVersion = 1 }: HttpOptions = {}): boolean {
+  return [adapter].flat().find((name) => name !== 'xhr') === 'fetch' || Number(httpVersion) !== 1;
 }
 
 function isUnfitProxy(proxy: unknown): boolean {

@@ -1,11 +1,13 @@
 import { once } from 'node:events';
 import { Command, Redis, type Cluster, type RedisOptions } from 'ioredis';
-import { defer, firstValueFrom } from 'rxjs';
+import { defer, firstValueFrom, tap } from 'rxjs';
 import { systemClock, whileAwake } from '../core/clock.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 
 /** Budget of connecting, and of what a shutdown has to wait for. */
 const CONNECT_MS = 1_000;
+/** An own connection that is silent for that long is made anew: nobody says so when the other end is gone. */
+const SILENT_MS = 1_000;
 /** A given client serves others as well: it is not asked more often to look for another primary. */
 const RECONNECT_INTERVAL_MS = 10_000;
 
@@ -42,6 +44,8 @@ export class RedisConnection {
   #becomingReady: Promise<unknown> | undefined;
   #connectionError: string | undefined;
   #reconnectedAt = -Infinity;
+  /** When the first operation since the last answer went without one. */
+  #silentSince = Infinity;
 
   /** @throws {OAuthConfigurationError} for anything but a client, options or a URL */
   constructor(redis: Redis | Cluster | RedisOptions | string, timeoutMs: number) {
@@ -146,10 +150,15 @@ export class RedisConnection {
   }
 
   #within<T>(limitMs: number, operation: () => Promise<T>): Promise<T> {
-    const late = () => new Error(this.#connectionError ?? `no answer within ${limitMs} ms`);
-    const operation$ = defer(operation).pipe(whileAwake(limitMs, systemClock, late));
+    const late = () => {
+      this.#breakSilence();
+      return new Error(this.#connectionError ?? `no answer within ${limitMs} ms`);
+    };
+    const answered = () => (this.#silentSince = Infinity);
+    const operation$ = defer(operation).pipe(whileAwake(limitMs, systemClock, late), tap(answered));
     return firstValueFrom(operation$).catch((reason: Error) => {
       this.failures++;
+      if (reason.name === 'ReplyError') answered();
       if (reason.message.startsWith('READONLY')) this.#lookForPrimary();
       const { message } =
         reason.name === 'MaxRetriesPerRequestError'
@@ -158,6 +167,12 @@ export class RedisConnection {
       // Not the error itself: ioredis hangs the arguments on it, and Redis quotes them in some messages.
       throw new Error(`The Redis token store failed: ${message.replace(/\.?(, with args.*)?$/s, '')}.`);
     });
+  }
+
+  #breakSilence(): void {
+    const now = performance.now();
+    this.#silentSince = Math.min(this.#silentSince, now);
+    if (this.#own?.status === 'ready' && now - this.#silentSince >= SILENT_MS) this.#own.disconnect(true);
   }
 
   /** A given client that stays connected to a demoted primary cannot write for anybody. */

@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A request as the fake server received it. */
@@ -120,17 +119,13 @@ const FAULTS: Record<FakeFault, (response: ServerResponse) => void> = {
     // Read at once with the data, a reset looks to libuv like a regular end.
     setTimeout(() => response.socket?.resetAndDestroy(), 20).unref();
   },
-  huge: (response) => Readable.from(hugeBody()).pipe(response.writeHead(200, JSON_TYPE)),
+  huge: (response) => {
+    response.writeHead(200, JSON_TYPE).write('{"access_token":"');
+    response.end(Buffer.alloc(HUGE_BYTES, 'x'));
+  },
   html: (response) => {
     response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Sign in</title>');
   },
   empty: (response) => send(response, { status: 200, headers: JSON_TYPE }),
   garbage: (response) => send(response, { status: 200, headers: JSON_TYPE, body: '{"access_token":' }),
 };
-
-function* hugeBody(): Generator<Buffer> {
-  yield Buffer.from('{"access_token":"');
-  const chunk = Buffer.alloc(64 * 1024, 'x');
-  for (let sent = 0; sent < HUGE_BYTES; sent += chunk.length) yield chunk;
-  yield Buffer.from('"}');
-}

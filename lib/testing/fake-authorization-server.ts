@@ -3,20 +3,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { FakeEndpoint, record, send } from './fake-answer.js';
 import type { FakeAnswer, FakeAnswerFunction, RecordedRequest } from './fake-answer.js';
-import { authenticates, parameterOf } from './fake-credentials.js';
-import { misfit, refusalOf, tokenIn, type FakeDemands } from './fake-demands.js';
+import { misfit, parametersOf, refusalOf, tokenIn, type FakeDemands } from './fake-demands.js';
 import type { FakeAuthorizationServerOptions } from './fake-options.js';
-
-const DEFAULTS = {
-  expiresIn: 3600,
-  echoScope: false,
-  latencyMs: 0,
-  apiLearnsAfterMs: 0,
-  clients: undefined,
-  demands: undefined,
-};
-const asItIs = (members: object): FakeAnswer => members;
-const refusal = (body: object): FakeAnswer => ({ status: 400, body });
 
 /**
  * A scriptable authorization server and the API that it protects, on 127.0.0.1 and a free port, for tests.
@@ -33,46 +21,46 @@ const refusal = (body: object): FakeAnswer => ({ status: 400, body });
  * await http.get(`${server.apiURL}/queries`); // two failures, a late success, one API request
  *
  * expect(server.tokenRequests).toHaveLength(3);
- * expect(server.tokenRequests[2]?.form?.get('grant_type')).toBe('client_credentials');
  * expect(server.apiRequests[0]?.headers.authorization).toBe('Bearer t1');
  * await server.close();
  * ```
  */
 export class FakeAuthorizationServer {
   /** Seconds; with the next five, see {@link FakeAuthorizationServerOptions}. */
-  expiresIn: number | null = DEFAULTS.expiresIn;
+  expiresIn: number | null = 3600;
   echoScope = false;
   latencyMs = 0;
   apiLearnsAfterMs = 0;
-  clients: Record<string, string> | undefined;
-  demands: FakeDemands | undefined;
+  clients: Record<string, string> | undefined = undefined;
+  demands: FakeDemands | undefined = undefined;
   /** Members that replace or extend the served metadata; `undefined` removes one. */
   metadata: Record<string, unknown> = {};
   /**
    * Runs on API requests without a scripted answer; what it returns is the answer, `undefined` means the usual
    * one. The token is checked after it, so a promise can hold a request while its token is revoked.
    */
-  onApiRequest: FakeAnswerFunction | undefined;
+  onApiRequest: FakeAnswerFunction | undefined = undefined;
 
   /** Origin, without a slash at its end. */
   readonly url: string;
   readonly issuer: string;
   readonly tokenEndpoint: string;
-  /** Base of the protected API; every path under it answers. */
+  /** Base of the protected API; every path under it answers, unless it is one of the authorization server. */
   readonly apiURL: string;
 
   readonly #server: Server;
-  readonly #settings: Omit<FakeAuthorizationServerOptions, 'issuerPath' | 'tokenPath'>;
+  /** What `reset()` restores. */
+  readonly #settings: FakeAuthorizationServerOptions;
   #state = freshState();
 
   private constructor(server: Server, options: FakeAuthorizationServerOptions) {
-    const { issuerPath = '', tokenPath = '/oauth/token', ...settings } = options;
+    const { issuerPath = '', tokenPath = '/oauth/token', apiPath = '/api', ...settings } = options;
     this.#server = server;
-    this.#settings = settings;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
     this.issuer = this.url + issuerPath;
     this.tokenEndpoint = this.url + tokenPath;
-    this.apiURL = `${this.url}/api`;
+    this.apiURL = this.url + apiPath.replace(/\/$/, '');
+    this.#settings = Object.assign({}, this, settings);
     this.reset();
     server.on('request', (message, response) => void this.#serve(message, response));
   }
@@ -97,6 +85,11 @@ export class FakeAuthorizationServer {
   /** What the metadata addresses received, in order. */
   get metadataRequests(): readonly RecordedRequest[] {
     return this.#state.metadata.requests;
+  }
+
+  /** What arrived at no address of the server, in order. Each was answered 404, with what there is. */
+  get otherRequests(): readonly RecordedRequest[] {
+    return this.#state.other.requests;
   }
 
   /** Scripts the next answers of the token endpoint; after them the default returns. */
@@ -132,14 +125,12 @@ export class FakeAuthorizationServer {
 
   /** {@link revoke | Revokes} all tokens issued so far. */
   revokeAll(): void {
-    for (const token of this.#state.issued.keys()) this.#state.revoked.add(token);
+    for (const token of this.#state.issued.keys()) this.revoke(token);
   }
 
   /** As after the start: forgets requests, scripts and tokens, and restores the options. */
   reset(): void {
-    Object.assign(this, DEFAULTS, this.#settings);
-    this.metadata = {};
-    this.onApiRequest = undefined;
+    Object.assign(this, this.#settings, { metadata: {} });
     this.#state = freshState();
   }
 
@@ -167,7 +158,8 @@ export class FakeAuthorizationServer {
 
   async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const answer = await this.#answer(await record(message));
+      const request = await record(message);
+      const answer = await this.#answer(request, request.url.split('?')[0] ?? '');
       if (!response.destroyed) send(response, answer);
     } catch (error) {
       // A client that left midway is nobody's mistake; a script that throws must be seen by the test.
@@ -175,45 +167,42 @@ export class FakeAuthorizationServer {
     }
   }
 
-  async #answer(request: RecordedRequest): ReturnType<FakeEndpoint['answer']> {
-    const path = request.url.split('?')[0] ?? '';
-    if (this.url + path === this.tokenEndpoint) return this.#answerToken(request);
-    if (path === '/api' || path.startsWith('/api/')) {
-      return this.#state.api.answer(request, async (it) => (await this.onApiRequest?.(it)) ?? this.#echo(it));
+  async #answer(request: RecordedRequest, path: string): ReturnType<FakeEndpoint['answer']> {
+    const { token, api, metadata, other } = this.#state;
+    const url = this.url + path;
+    if (url === this.tokenEndpoint) {
+      const answer = await token.answer(request, (it) => this.#grant(it), this.latencyMs);
+      const body = typeof answer === 'object' && answer.status === 200 ? answer.body : undefined;
+      if (typeof body === 'object') this.#issue({ ...body });
+      return answer;
     }
     const issuerPath = this.issuer.slice(this.url.length);
-    const documents = ['openid-configuration', 'oauth-authorization-server', 'smart-configuration'];
-    const isMetadata = documents.some((name) =>
+    const isMetadata = DOCUMENTS.some((name) =>
       [`/.well-known/${name}${issuerPath}`, `${issuerPath}/.well-known/${name}`].includes(path),
     );
-    return isMetadata ? this.#state.metadata.answer(request, () => this.#describe()) : { status: 404 };
-  }
-
-  async #answerToken(request: RecordedRequest): ReturnType<FakeEndpoint['answer']> {
-    const answer = await this.#state.token.answer(request, (it) => this.#grant(it), this.latencyMs);
-    const body = typeof answer === 'object' && answer.status === 200 ? answer.body : undefined;
-    if (typeof body === 'object') this.#issue({ ...body });
-    return answer;
+    if (isMetadata) return metadata.answer(request, () => this.#describe());
+    if (`${url}/`.startsWith(`${this.apiURL}/`))
+      return api.answer(request, async (it) => (await this.onApiRequest?.(it)) ?? this.#echo(it));
+    const error = `Nothing is at ${path}. The API is below ${this.apiURL}, or where apiPath puts it, and the token endpoint at ${this.tokenEndpoint}, or where tokenPath puts it.`;
+    return other.answer(request, () => ({ status: 404, body: { error } }));
   }
 
   #issue({ access_token: token, expires_in: seconds }: Record<string, unknown>): void {
     if (typeof token !== 'string') return;
-    const lifetime = Number(seconds ?? NaN);
+    const lifetimeMs = Number(seconds ?? NaN) * 1000;
     const issuedAt = this.#state.issued.get(token)?.issuedAt ?? Date.now();
-    const expiresAt = Date.now() + (Number.isFinite(lifetime) ? lifetime * 1000 : Infinity);
+    const expiresAt = Date.now() + (Number.isFinite(lifetimeMs) ? lifetimeMs : Infinity);
     this.#state.issued.set(token, { issuedAt, expiresAt });
   }
 
   async #grant(request: RecordedRequest): Promise<FakeAnswer> {
-    const { demands } = this;
-    const { tokenResponse = asItIs, refusalResponse = refusal } = this.#settings;
-    const why = demands && (await refusalOf(request, demands, this.tokenEndpoint, this.clients));
-    if (why !== undefined) return refusalResponse({ error: 'invalid_request', error_description: why });
-    if (demands === undefined && request.method !== 'POST')
-      return { status: 405, headers: { allow: 'POST' } };
-    const isKnown = demands !== undefined || !this.clients || authenticates(request, this.clients);
-    if (!isKnown) return { status: 401, body: { error: 'invalid_client' } };
-    const scope = parameterOf(request, 'scope');
+    const { tokenResponse = (members) => members, refusalResponse = (body) => ({ status: 400, body }) } =
+      this.#settings;
+    const refusal = await refusalOf(request, this.demands, this.tokenEndpoint, this.clients);
+    if (typeof refusal === 'object') return refusal;
+    if (refusal !== undefined)
+      return refusalResponse({ error: 'invalid_request', error_description: refusal });
+    const { scope } = parametersOf(request);
     const token = this.nextToken(this.echoScope && scope ? { scope } : {}) as Record<string, unknown>;
     this.#issue(token);
     return tokenResponse(token);
@@ -240,10 +229,13 @@ export class FakeAuthorizationServer {
   }
 }
 
+const DOCUMENTS = ['openid-configuration', 'oauth-authorization-server', 'smart-configuration'];
+
 const freshState = () => ({
   token: new FakeEndpoint(),
   api: new FakeEndpoint(),
   metadata: new FakeEndpoint(),
+  other: new FakeEndpoint(),
   issued: new Map<string, { issuedAt: number; expiresAt: number }>(),
   revoked: new Set<string>(),
   count: 0,

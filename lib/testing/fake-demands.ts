@@ -1,8 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import type { TokenEndpointAuthMethod } from '../options/client-options.js';
-import type { RecordedRequest } from './fake-answer.js';
-import { authenticates } from './fake-credentials.js';
+import type { FakeResponse, RecordedRequest } from './fake-answer.js';
 
 /** Values by name: the very text, or a pattern. */
 export type DemandedTexts = Record<string, string | RegExp>;
@@ -43,24 +42,30 @@ export interface FakeDemands {
   tokenHeader?: { name: string; scheme: string } | undefined;
 }
 
-/** What is wrong with a token request, without any value of it; `undefined` if all is right. */
+/**
+ * What is wrong with a token request, without any value of it; `undefined` if all is right. Without demands it has to be
+ * a POST, of one of `clients` if there are any, and the answer to others is that of RFC 6749.
+ */
 export async function refusalOf(
   request: RecordedRequest,
-  demands: FakeDemands,
+  demands: FakeDemands | undefined,
   tokenEndpoint: string,
   clients: Record<string, string> | undefined,
-): Promise<string | undefined> {
-  const { method = 'POST', contentType, authentication, parameters, headers, assertion } = demands;
+): Promise<string | FakeResponse | undefined> {
+  const { method = 'POST', contentType, authentication, parameters, headers, assertion } = demands ?? {};
+  const isKnown = clients === undefined || authenticates(request, clients);
+  if (demands === undefined) {
+    if (request.method !== method) return { status: 405, headers: { allow: method } };
+    return isKnown ? undefined : { status: 401, body: { error: 'invalid_client' } };
+  }
   const sent = parametersOf(request);
   if (request.method !== method) return `the method must be ${method}`;
   if (contentType !== undefined && (request.headers['content-type'] ?? '') !== contentType)
     return `the Content-Type must be ${contentType || 'left out'}`;
-  if (authentication !== undefined && !isAuthenticated(request, sent, authentication, clients))
+  if (authentication !== undefined && !isAuthenticated(request, authentication, isKnown))
     return `the client must authenticate with ${authentication}`;
-  const free = Object.entries(sent).filter(([name]) => !AUTHENTICATING.includes(name));
-  const wrong =
-    misfit(sent, parameters) ??
-    (parameters && free.map(([name]) => name).find((name) => !Object.hasOwn(parameters, name)));
+  const known = parameters && [...AUTHENTICATING, ...Object.keys(parameters)];
+  const wrong = misfit(sent, parameters) ?? (known && Object.keys(sent).find((one) => !known.includes(one)));
   if (wrong !== undefined) return `the parameter ${wrong} is missing, wrong or too much`;
   const header = misfit(request.headers, headers);
   if (header !== undefined) return `the header ${header} is missing or wrong`;
@@ -77,15 +82,17 @@ export function misfit(given: Record<string, unknown>, demanded: DemandedTexts =
   })?.[0];
 }
 
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
 /** The token in an API request's header. */
 export function tokenIn({ headers }: RecordedRequest, demands?: FakeDemands): string {
   const { name, scheme } = demands?.tokenHeader ?? { name: 'authorization', scheme: '(?:Bearer|DPoP)' };
   const value = String(headers[name.toLowerCase()] ?? '');
   return new RegExp(scheme === '' ? '^(.+)$' : `^${scheme} (.+)$`).exec(value)?.[1] ?? '';
+}
+
+/** The parameters of a token request, from its query, its form or its JSON body. */
+export function parametersOf({ url, form, json }: RecordedRequest): Record<string, unknown> {
+  const query = new URL(url, 'http://localhost').searchParams;
+  return { ...Object.fromEntries(query), ...Object.fromEntries(form ?? []), ...(json as object | undefined) };
 }
 
 const AUTHENTICATING = [
@@ -96,25 +103,37 @@ const AUTHENTICATING = [
   'assertion',
 ];
 
-function parametersOf({ url, form, json }: RecordedRequest): Record<string, unknown> {
-  const query = new URL(url, 'http://localhost').searchParams;
-  return { ...Object.fromEntries(query), ...Object.fromEntries(form ?? []), ...(json as object | undefined) };
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }
 
+/** Whether id and secret are right: as Basic, form-encoded (RFC 6749 section 2.3.1) or raw, or both as parameters. */
+function authenticates(request: RecordedRequest, clients: Record<string, string>): boolean {
+  const known = (id: unknown, secret: unknown): boolean =>
+    typeof id === 'string' && Object.hasOwn(clients, id) && clients[id] === secret;
+  const basic = /^Basic (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  const { client_id: named, client_secret: given } = parametersOf(request);
+  if (basic === undefined) return known(named, given);
+  const [, id = '', secret] = /^([^:]*):(.*)$/s.exec(Buffer.from(basic, 'base64').toString()) ?? [];
+  const decoded = (text = '') => new URLSearchParams(`v=${text.replaceAll('&', '%26')}`).get('v');
+  return known(id, secret) || known(decoded(id), decoded(secret));
+}
+
+/** @param isKnown whether what is there of id and secret is right */
 function isAuthenticated(
   request: RecordedRequest,
-  sent: Record<string, unknown>,
   method: NonNullable<FakeDemands['authentication']>,
-  clients: Record<string, string> | undefined,
+  isKnown: boolean,
 ): boolean {
+  const sent = parametersOf(request);
   const given = [
     /^Basic /i.test(request.headers.authorization ?? '') && 'client_secret_basic',
     'client_secret' in sent && 'client_secret_post',
     'client_assertion' in sent && 'jwt',
   ].filter(Boolean);
-  const wanted = method.endsWith('_jwt') ? 'jwt' : method;
-  if (given.join() !== (wanted === 'none' ? '' : wanted)) return false;
-  return clients === undefined || wanted === 'jwt' || wanted === 'none' || authenticates(request, clients);
+  if (method === 'none') return given.length === 0;
+  if (method.endsWith('_jwt')) return given.join() === 'jwt';
+  return given.join() === method && isKnown;
 }
 
 async function refusalOfAssertion(

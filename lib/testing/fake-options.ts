@@ -21,6 +21,8 @@ export interface FakeAuthorizationServerOptions {
   refusalResponse?: ((members: { error: string; error_description: string }) => FakeAnswer) | undefined;
   /** Path of the token endpoint. Default `/oauth/token`. */
   tokenPath?: string | undefined;
+  /** Path that the API is below; `/` for an API at the root. Default `/api`. */
+  apiPath?: string | undefined;
   /** Path of the issuer, such as `/tenant`. Default none. */
   issuerPath?: string | undefined;
 }

@@ -1,30 +1,66 @@
+import { STATUS_CODES } from 'node:http';
+import { HttpService } from '@nestjs/axios';
 import { Module, type DynamicModule } from '@nestjs/common';
-import type { AxiosResponse, InternalAxiosRequestConfig } from 'axios';
-import type { OAuthClientOptions } from '../options/client-options.js';
+import axios, { AxiosError, AxiosHeaders } from 'axios';
+import type { AxiosAdapter, AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
+import type { OAuthClientName } from '../core/client-names.js';
+import { TokenStore } from '../core/token-store.js';
+import type { TokenRequestDetails } from '../core/token-request.js';
+import { AllowedOrigins } from '../http/allowed-origins.js';
+import { clientFor } from '../http/authorized-call.js';
+import { lowerCased, readable } from '../http/refusals.js';
+import { SealedTokenRequest } from '../http/request-config.js';
+import { connectClient, type ClientConnection, type ConnectionParts } from '../nest/client-connection.js';
+import { ENVIRONMENT } from '../nest/config-environment.js';
+import { OAuthAxiosInterceptor } from '../nest/oauth-axios.interceptor.js';
+import { OAuthClientRegistry } from '../nest/oauth-client-registry.js';
 import { OAuthClientModule } from '../nest/oauth-client.module.js';
+import { StandInEndpoint } from '../nest/stand-in-endpoint.js';
+import type { OAuthClientOptions } from '../options/client-options.js';
+import type { EnvironmentSource } from '../options/environment.js';
+import type { FakeResponse } from './fake-answer.js';
 
-/** Answers an API request instead of the network: the response's data, or a promise of it. */
-export type FixedAnswer = (config: InternalAxiosRequestConfig) => unknown;
+/** An API request that {@link FixedClient} answers: what Axios was to send, and the same of fetch. */
+export interface FixedRequest extends InternalAxiosRequestConfig {
+  /** The token that it carries. */
+  token: string | undefined;
+  /** Its body; parsed where that is JSON. */
+  body: unknown;
+}
+
+/**
+ * Answers an API request instead of the network, with the data of a response or a whole one; may return a promise, and
+ * throw what the network would.
+ */
+export type FixedAnswer = (request: FixedRequest) => unknown;
 
 /** What a client of the {@link OAuthClientTestingModule} has. */
 export interface FixedClient {
-  /** The access token it always gets. Default `test-token`. */
-  token?: string | undefined;
-  /** Answers what its `HttpService` sends. Default: such a request fails, and says what to do. */
-  answer?: FixedAnswer | undefined;
+  /**
+   * The access token, or a function that is asked whenever the application would request one. What it throws is the
+   * failure; the next call asks again, without a pause. Default `test-token`.
+   */
+  token?: (string | ((request: TokenRequestDetails, client: string) => string | Promise<string>)) | undefined;
+  /**
+   * Answers all API requests of the client: a function, or the answer itself. That is the data of a response with status
+   * 200, or a whole response: an object of a numeric `status` and at most `headers` and `body`. Default: the requests
+   * fail, and say what to do.
+   */
+  answer?: FixedAnswer | FakeResponse | object | string | undefined;
+  /** What relative URLs are below, and what an `attach` without a name finds the client by. Default `https://<name>.test`. */
+  baseURL?: string | undefined;
 }
 
-const TOKEN_ENDPOINT = 'https://authorization-server.test/token';
-const TOKEN_LIFETIME_S = 24 * 3_600;
+type FixedClients = ReadonlyMap<string, FixedClient>;
 
 /**
- * `OAuthClientModule` for unit tests: everything is injectable as in the application, the tokens are fixed, and
- * nothing reaches the network.
+ * `OAuthClientModule` for tests: everything is injectable as in the application, tokens and answers are those that you
+ * give, and nothing reaches the network, whatever the URL and whatever sends it.
  *
  * @example
  * ```ts
  * const module = await Test.createTestingModule({
- *   imports: [OAuthClientTestingModule.forRoot({ buoy: { answer: () => ({ text: 'hip', suggestions: [] }) } })],
+ *   imports: [OAuthClientTestingModule.forRoot({ buoy: { answer: { text: 'hip', suggestions: [] } } })],
  *   providers: [TriageService],
  * }).compile();
  * ```
@@ -33,35 +69,148 @@ const TOKEN_LIFETIME_S = 24 * 3_600;
 export class OAuthClientTestingModule {
   /** @param clients names, or by name: the token, or what {@link FixedClient} tells; global, as `OAuthClientModule.forRoot()` is */
   static forRoot(clients: readonly string[] | Record<string, string | FixedClient>): DynamicModule {
-    const fixed: [string, string | FixedClient][] = Array.isArray(clients)
-      ? clients.map((name: string) => [name, {}])
-      : Object.entries(clients as Record<string, string | FixedClient>);
-    const options = Object.fromEntries(fixed.map(([name, client]) => [name, optionsOf(name, client)]));
-    const root = OAuthClientModule.forRoot({ clients: options });
-    return { module: OAuthClientTestingModule, global: true, imports: [root], exports: [root] };
+    const given = Array.isArray(clients)
+      ? Object.fromEntries(clients.map((one: string) => [one, {}]))
+      : clients;
+    const entries = Object.entries(given as Record<string, string | FixedClient>);
+    const fixed = new Map(
+      entries.map(([name, own]) => [name, typeof own === 'string' ? { token: own } : own]),
+    );
+    const options = {
+      clients: Object.fromEntries([...fixed].map(([name, own]) => [name, optionsOf(name, own)])),
+    };
+    const { providers = [], ...root } = OAuthClientModule.forRoot(options);
+    const useFactory = (store: TokenStore, environment: EnvironmentSource) =>
+      new OAuthClientRegistry(options, store, environment, (parts) =>
+        connectTo(fixed.get(parts.name), parts),
+      );
+    const replaced = {
+      ...root,
+      providers: [
+        ...providers,
+        { provide: OAuthClientRegistry, inject: [TokenStore, ENVIRONMENT], useFactory },
+        {
+          provide: OAuthAxiosInterceptor,
+          inject: [OAuthClientRegistry],
+          useFactory: (registry: OAuthClientRegistry) => new AnsweringInterceptor(registry, fixed),
+        },
+      ],
+    };
+    return { module: OAuthClientTestingModule, global: true, imports: [replaced], exports: [replaced] };
   }
 }
 
-function optionsOf(name: string, client: string | FixedClient): OAuthClientOptions {
-  const { token = 'test-token', answer }: FixedClient =
-    typeof client === 'string' ? { token: client } : client;
-  const adapter = async (config: InternalAxiosRequestConfig): Promise<AxiosResponse> => {
-    const issued = { access_token: token, token_type: 'Bearer', expires_in: TOKEN_LIFETIME_S };
-    const isTokenRequest = config.url === TOKEN_ENDPOINT;
-    if (!isTokenRequest && !answer) {
-      const request = `${(config.method ?? 'get').toUpperCase()} ${config.url ?? ''}`;
-      throw new Error(
-        `No network in tests: ${request} of client "${name}" has no answer. Give OAuthClientTestingModule.forRoot({ '${name}': { answer } }), or overrideProvider(getOAuthHttpToken('${name}')).`,
-      );
-    }
-    const data: unknown = isTokenRequest ? JSON.stringify(issued) : await answer?.(config);
-    return { data, status: 200, statusText: 'OK', headers: {}, config };
-  };
-  return {
-    clientId: name,
-    clientSecret: 'unused',
-    tokenEndpoint: TOKEN_ENDPOINT,
-    baseURL: `https://${name.replace(/[^a-z\d]+/gi, '-')}.test`,
-    http: { adapter },
-  };
+function optionsOf(name: string, client: FixedClient): OAuthClientOptions {
+  const { baseURL = `https://${name.replace(/[^a-z\d]+/gi, '-')}.test` } = client;
+  // For fetch; Axios has an adapter for each request.
+  const adapter = (config: InternalAxiosRequestConfig) => answerTo(config, name, client);
+  return { baseURL, http: { adapter }, requestToken: () => ({ accessToken: '' }) };
+}
+
+function connectTo({ token = 'test-token' }: FixedClient = {}, parts: ConnectionParts): ClientConnection {
+  const { name, clock, options } = parts;
+  const ask = (request: TokenRequestDetails) => (typeof token === 'function' ? token(request, name) : token);
+  const endpoint = new StandInEndpoint(name, clock, ask);
+  return { ...connectClient(parts), endpoint, origins: new EveryOrigin(options.baseURL) };
+}
+
+/** Tokens may go anywhere, since nothing goes out. */
+class EveryOrigin extends AllowedOrigins {
+  override allow(): boolean {
+    return true;
+  }
+
+  override detours(): boolean {
+    return false;
+  }
+
+  override reach(target: URL): number {
+    return super.reach(target) || Number.MIN_VALUE;
+  }
+}
+
+/** Answers the requests of instances that are attached as well. */
+class AnsweringInterceptor extends OAuthAxiosInterceptor {
+  readonly #registry: OAuthClientRegistry;
+  readonly #clients: FixedClients;
+  readonly #answering = new WeakMap<object, number>();
+
+  constructor(registry: OAuthClientRegistry, clients: FixedClients) {
+    super(registry);
+    this.#registry = registry;
+    this.#clients = clients;
+  }
+
+  override attach(http: HttpService | AxiosInstance, client?: OAuthClientName): () => void {
+    const detach = super.attach(http, client);
+    this.#answer(http, client);
+    return detach;
+  }
+
+  override httpService(name: string): HttpService {
+    const service = super.httpService(name);
+    this.#answer(service, name);
+    return service;
+  }
+
+  #answer(http: HttpService | AxiosInstance, client: string | undefined): void {
+    const { request } = (http instanceof HttpService ? http.axiosRef : http).interceptors;
+    // The last one runs first: the adapter has to be there when the token is put around it.
+    request.eject(this.#answering.get(request) ?? -1);
+    const answering = (config: InternalAxiosRequestConfig) => {
+      const own = config.adapter;
+      config.adapter = (sent) => {
+        const name = this.#nameOf(sent, client);
+        return answerTo(sent, name, this.#clients.get(name ?? ''), own);
+      };
+      return config;
+    };
+    this.#answering.set(request, request.use(answering, undefined, { synchronous: true }));
+  }
+
+  #nameOf(sent: InternalAxiosRequestConfig, attached: string | undefined): string | undefined {
+    const asked = sent.oauth && SealedTokenRequest.open(sent.oauth).request.client;
+    return (asked || attached) ?? clientFor(sent, this.#registry.all())?.client.name;
+  }
+}
+
+/** @param own the adapter of the request or its instance: a mock of the test's own answers what has no answer here */
+async function answerTo(
+  config: InternalAxiosRequestConfig,
+  name: string | undefined,
+  { answer }: FixedClient = {},
+  own?: InternalAxiosRequestConfig['adapter'],
+): Promise<AxiosResponse> {
+  if (answer === undefined) {
+    if (typeof own === 'function' && !isAxios(own)) return own(config);
+    const request = `${(config.method ?? 'get').toUpperCase()} ${config.url ?? ''}`;
+    throw new Error(
+      name === undefined
+        ? `No network in tests: ${request} of an attached instance has no absolute URL, so that no client answers it.`
+        : `No network in tests: ${request} of client "${name}" has no answer. Give OAuthClientTestingModule.forRoot({ '${name}': { answer } }), or overrideProvider(getOAuthHttpToken('${name}')).`,
+    );
+  }
+  const given: unknown = typeof answer === 'function' ? await (answer as FixedAnswer)(read(config)) : answer;
+  const { status, headers = {}, body: data } = isWhole(given) ? given : { status: 200, body: given };
+  const statusText = STATUS_CODES[status] ?? '';
+  const response = { data, status, statusText, headers: new AxiosHeaders(lowerCased(headers)), config };
+  if (config.validateStatus?.(status) !== false) return response;
+  const code = status < 500 ? AxiosError.ERR_BAD_REQUEST : AxiosError.ERR_BAD_RESPONSE;
+  throw new AxiosError(`Request failed with status code ${status}`, code, config, undefined, response);
+}
+
+function read(config: InternalAxiosRequestConfig): FixedRequest {
+  const { headers, data } = config;
+  const [, token] = /^\S+ (.+)$/.exec(String(headers.get('authorization') ?? '')) ?? [];
+  return { ...config, token, body: readable(data, { 'content-type': headers.getContentType() }) };
+}
+
+function isWhole(answer: unknown): answer is FakeResponse {
+  const { status, ...others } = Object(answer) as Partial<FakeResponse>;
+  const isStatus = Number.isInteger(status) && status !== undefined && status >= 100 && status < 600;
+  return isStatus && Object.keys(others).every((name) => name === 'headers' || name === 'body');
+}
+
+function isAxios(adapter: AxiosAdapter): boolean {
+  return ['http', 'fetch'].some((name) => axios.getAdapter(name) === adapter);
 }

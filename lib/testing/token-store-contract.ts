@@ -31,157 +31,123 @@ export function tokenStoreContract(
   createStore: () => TokenStore | DisposableTokenStore | Promise<TokenStore | DisposableTokenStore>,
   { exclusive = false }: TokenStoreContractOptions = {},
 ): void {
-  const check: Check = (name, run) =>
+  for (const [name, check] of Object.entries({ ...ENTRIES, ...LOCK, ...(exclusive && EXCLUSION) }))
     it(name, async () => {
       const created = await createStore();
-      if ('withLock' in created) return run(created);
+      if ('withLock' in created) return check(created);
       try {
-        await run(created.store);
+        await check(created.store);
       } finally {
         await created.dispose();
       }
     });
-  checkWrites(check);
-  checkRemovals(check);
-  checkLock(check);
-  if (exclusive) checkExclusion(check);
 }
 
-type Check = (name: string, run: (store: TokenStore) => Promise<void>) => void;
+type Cases = Record<string, (store: TokenStore) => Promise<void>>;
 
-function checkWrites(check: Check): void {
-  check('a key that was never set has no entry', async (store) => {
+const ENTRIES: Cases = {
+  'a key that was never set has no entry': async (store) => {
     assert.equal(await store.get('a'), undefined);
-  });
-
-  check('an entry comes back with all its members', async (store) => {
+  },
+  'an entry comes back with all its members': async (store) => {
     const least = token('t1');
     const failure = { client: 'c', message: 'm', status: 503 };
     const details = { org: { id: 7, tags: ['x'] } };
-    const most: StoredToken = {
-      ...least,
-      tokenType: 'DPoP',
-      scope: 'a b',
-      details,
-      refreshToken: 'r1',
-      failure,
-    };
+    const most = { ...least, tokenType: 'DPoP' as const, scope: 'a b', details, refreshToken: 'r1', failure };
     await store.set('a', least);
     await store.set('b', most);
     assert.deepEqual(await store.get('a'), least);
     assert.deepEqual(await store.get('b'), most);
-  });
-
-  const writes: [name: string, first: number, second: number, kept: string][] = [
-    ['a newer entry replaces an older one', 1, 2, 'second'],
-    ['an older entry never replaces a newer one', 2, 1, 'first'],
-    ['an entry of the same issuedAt replaces the present one', 1, 1, 'second'],
-  ];
-  for (const [name, first, second, kept] of writes)
-    check(name, async (store) => {
-      await store.set('a', token('first', first));
-      await store.set('a', token('second', second));
-      assert.equal((await store.get('a'))?.value, kept);
-    });
-
-  check('of many concurrent writes the newest stays', async (store) => {
+  },
+  'a newer entry replaces an older one': (store) =>
+    assertHolds(store, 'second', token('first', 1), token('second', 2)),
+  'an older entry never replaces a newer one': (store) =>
+    assertHolds(store, 'first', token('first', 2), token('second', 1)),
+  'an entry of the same issuedAt replaces the present one': (store) =>
+    assertHolds(store, 'second', token('first'), token('second')),
+  'of many concurrent writes the newest stays': async (store) => {
     // 17 and 50 have no common divisor: each number comes once, the newest in the middle.
     const orders = Array.from({ length: 50 }, (_, i) => (i * 17) % 50);
     await Promise.all(orders.map((order) => store.set('a', token(`t${order}`, order))));
-    assert.equal((await store.get('a'))?.value, 't49');
-  });
-}
-
-function checkRemovals(check: Check): void {
-  check('delete removes the entry, and an older one may follow', async (store) => {
-    await store.delete('a');
+    await assertHolds(store, 't49');
+  },
+  'delete removes the entry, and an older one may follow': async (store) => {
     await store.set('a', token('t2', 2));
     await store.delete('a');
-    assert.equal(await store.get('a'), undefined);
-    await store.set('a', token('t1', 1));
-    assert.equal((await store.get('a'))?.value, 't1');
-  });
-
-  const removals = {
-    'removes the entry that holds that value': 't1',
-    'leaves an entry that holds another value': 't2',
-  };
-  for (const [what, value] of Object.entries(removals))
-    check(`delete with ifValue ${what}`, async (store) => {
-      await store.set('a', token(value));
-      await store.delete('a', 't1');
-      assert.equal((await store.get('a'))?.value, value === 't1' ? undefined : value);
-    });
-
-  check('two keys do not mix', async (store) => {
-    await store.set('a', token('ta', 2));
+    await assertHolds(store, undefined);
+    await assertHolds(store, 't1', token('t1', 1));
+  },
+  'delete with ifValue removes the entry that holds that value': async (store) => {
+    await store.set('a', token('t1'));
+    await store.delete('a', 't1');
+    await assertHolds(store, undefined);
+  },
+  'delete with ifValue leaves an entry that holds another value': async (store) => {
+    await store.set('a', token('t2'));
+    await store.delete('a', 't1');
+    await assertHolds(store, 't2');
+  },
+  'two keys do not mix': async (store) => {
     await store.set('b', token('tb', 1));
-    assert.equal((await store.get('a'))?.value, 'ta');
-    assert.equal((await store.get('b'))?.value, 'tb');
+    await assertHolds(store, 'ta', token('ta', 2));
     await store.delete('a');
     assert.equal((await store.get('b'))?.value, 'tb');
-  });
-
-  check('an entry with a refresh token survives its expiresAt', async (store) => {
+  },
+  'an entry with a refresh token survives its expiresAt': async (store) => {
     const entry = { ...token('t1'), expiresAt: Date.now() - 1000, refreshToken: 'r1' };
     await store.set('a', entry);
     assert.deepEqual(await store.get('a'), entry);
-  });
-}
+  },
+};
 
-function checkLock(check: Check): void {
-  check('withLock gives the result of the work and frees the lock', async (store) => {
+const LOCK: Cases = {
+  'withLock gives the result of the work and frees the lock': async (store) => {
     const first = await store.withLock('a', LONG, async () => 'result');
     assert.deepEqual(first, { outcome: 'acquired', result: 'result' });
     const second = await store.withLock('a', LONG, async () => undefined);
     assert.deepEqual(second, { outcome: 'acquired', result: undefined });
-  });
-
-  check('withLock rejects with the very reason of the work and frees the lock', async (store) => {
+  },
+  'withLock rejects with the very reason of the work and frees the lock': async (store) => {
     const reason = new Error('the work failed');
     const [first] = await Promise.allSettled([store.withLock('a', LONG, () => Promise.reject(reason))]);
     assert.equal(first.status, 'rejected');
     assert.equal(first.reason, reason);
     assert.equal((await store.withLock('a', LONG, async () => 1)).outcome, 'acquired');
-  });
-
-  check('the entry can be read and written under its lock', async (store) => {
+  },
+  'the entry can be read and written under its lock': async (store) => {
     const outcome = await store.withLock('a', LONG, async () => {
       await store.set('a', token('t1'));
       return (await store.get('a'))?.value;
     });
     assert.deepEqual(outcome, { outcome: 'acquired', result: 't1' });
-  });
-}
+  },
+};
 
-function checkExclusion(check: Check): void {
-  check('while the work runs, a second withLock is told held or runs after it', async (store) => {
+const EXCLUSION: Cases = {
+  'while the work runs, a second withLock is told held or runs after it': async (store) => {
     const first = await hold((work) => store.withLock('a', LONG, work));
     await assertKeptOut(store, first);
-  });
-
-  check('locks of two keys do not wait for each other', async (store) => {
+  },
+  'locks of two keys do not wait for each other': async (store) => {
     const first = await hold((work) => store.withLock('a', LONG, work));
     const patience = sleep(PATIENCE, undefined, { ref: false });
     const other = await Promise.race([store.withLock('b', LONG, async () => 1), patience]);
     await first.end();
     assert.deepEqual(other, { outcome: 'acquired', result: 1 });
-  });
-
-  check('a lease that has ended lets another caller take over', async (store) => {
+  },
+  'a lease that has ended lets another caller take over': async (store) => {
     const first = await hold((work) => store.withLock('a', SHORT, work));
     const next = await takeOver(store, async () => 'taken');
     await first.end();
     assert.deepEqual(next, { outcome: 'acquired', result: 'taken' });
-  });
-
-  check('a holder that outlived its lease does not free the lock of the next one', async (store) => {
+  },
+  'a holder that outlived its lease does not free the lock of the next one': async (store) => {
     const first = await hold((work) => store.withLock('a', SHORT, work));
     const next = await hold((work) => takeOver(store, work));
     await first.end();
     await assertKeptOut(store, next);
-  });
-}
+  },
+};
 
 /** In milliseconds: a lease that no case outlives, one that a case waits for, and the longest wait of a case. */
 const LONG = 30_000;
@@ -209,6 +175,12 @@ function hold(lock: (work: () => Promise<void>) => Promise<LockOutcome<void>>): 
     // The first to settle wins: a lock that is not granted fails the case instead of hanging it.
     done.then(({ outcome }) => reject(new Error(`withLock of a free key: ${outcome}`)), reject);
   });
+}
+
+/** After `entries`, one after the other, the key holds `value`. */
+async function assertHolds(store: TokenStore, value: string | undefined, ...entries: StoredToken[]) {
+  for (const entry of entries) await store.set('a', entry);
+  assert.equal((await store.get('a'))?.value, value);
 }
 
 async function assertKeptOut(store: TokenStore, holder: Holder): Promise<void> {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { GuardedStore } from '../../lib/core/guarded-store.js';
 import { later, momentOf } from '../../lib/core/clock.js';
 import {
@@ -119,6 +119,98 @@ describe.each<[string, Failure]>([
     expect(scenario.runtime.fleet.alone).toBe(false);
     const { posts } = endpoint;
     expect((await scenario.token()).value).toBe(`t${posts + 1}`);
+  });
+
+  describe('and two instances', () => {
+    const pair = () => {
+      const one = failingScenario();
+      const { clock, store } = one;
+      const two = new Scenario({ clock, store });
+      two.endpoint.prefix = 'u';
+      const recover = async () => {
+        store.failure = 'none';
+        await clock.advance(1_100);
+        expect(one.runtime.fleet.alone).toBe(false);
+      };
+      return { one, two, clock, store, recover };
+    };
+
+    it('57. What one acquired meanwhile is there for the other when the store recovers', async () => {
+      const { one, two, store, recover } = pair();
+      store.failure = failure;
+      const tokens = [await one.token(), await one.token({ scope: 's' })];
+      await recover();
+      expect([await two.token(), await two.token({ scope: 's' })].map(({ value }) => value)).toEqual(
+        tokens.map(({ value }) => value),
+      );
+      expect(two.endpoint.posts).toBe(0);
+    });
+
+    it('57. Of what both acquired meanwhile the newest stays', async () => {
+      const { one, two, clock, store, recover } = pair();
+      store.failure = failure;
+      await one.token();
+      await clock.advance(10);
+      await two.token();
+      await recover();
+      expect((await new Scenario({ clock, store }).token()).value).toBe('u1');
+    });
+
+    it('57. What one rejected meanwhile is gone for the other when the store recovers', async () => {
+      const { one, two, clock, store, recover } = pair();
+      await one.token();
+      store.failure = failure;
+      for (let time = 0; time < 2; time++) {
+        const token = await one.token();
+        one.client.life().accept(token);
+        expect(one.client.life().reject(token)).toBe('replaceable');
+      }
+      await recover();
+      expect((await two.token()).value).toBe('u1');
+      expect((await new Scenario({ clock, store }).token()).value).toBe('u1');
+    });
+
+    it('57. What has expired meanwhile is not written', async () => {
+      const { one, clock, store, recover } = pair();
+      const written = jest.spyOn(store, 'set');
+      one.endpoint.lifetimeMs = 4_000;
+      store.failure = failure;
+      await one.token();
+      await clock.advance(5_000);
+      written.mockClear();
+      await recover();
+      expect(written.mock.calls.map(([, { value }]) => value)).toEqual(['probe']);
+    });
+
+    it('57. A store that recovers and fails again while it catches up stays down, and catches up later', async () => {
+      const { one, two, clock, store, recover } = pair();
+      store.failure = failure;
+      const { value } = await one.token();
+      const set = store.set.bind(store);
+      store.failure = 'none';
+      store.set = async (key, token) =>
+        token.value === 'probe' ? set(key, token) : Promise.reject(new Error('connection lost'));
+      await clock.advance(3_000);
+      expect(one.runtime.fleet.alone).toBe(true);
+      store.set = set;
+      await recover();
+      expect((await two.token()).value).toBe(value);
+      expect(one.eventTypes.filter((type) => type.startsWith('store'))).toEqual([
+        'store_unavailable',
+        'store_recovered',
+      ]);
+    });
+
+    it('17. forceRefresh → newer than what the other acquired before, in the outage or after it', async () => {
+      const { one, two, clock, store, recover } = pair();
+      store.failure = failure;
+      await one.token();
+      await clock.advance(10);
+      await two.token();
+      await recover();
+      expect((await one.token({ forceRefresh: true })).value).toBe('t2');
+      expect((await two.token({ forceRefresh: true })).value).toBe('u2');
+    });
   });
 
   it('64. Nothing is probed after the shutdown', async () => {

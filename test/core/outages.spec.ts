@@ -5,7 +5,7 @@ import {
   TokenRequestError,
   TokenResponseError,
 } from '../../lib/core/errors.js';
-import { parseRetryAfter } from '../../lib/oauth/outage.js';
+import { parseRetryAfter } from '../../lib/oauth/token-members.js';
 import { Scenario } from './scenario.js';
 import { rejected, unavailable, type Answer } from './scripted-endpoint.js';
 

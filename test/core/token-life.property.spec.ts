@@ -5,7 +5,7 @@ import { AccessToken, HeldToken, acquiredAt, type TokenPhase } from '../../lib/c
 import { elapsedMs, momentOf } from '../../lib/core/clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError } from '../../lib/core/errors.js';
 import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
-import { parseRetryAfter } from '../../lib/oauth/outage.js';
+import { parseRetryAfter } from '../../lib/oauth/token-members.js';
 import type { TokenRequest } from '../../lib/core/token-request.js';
 import type { LockOutcome, StoredToken } from '../../lib/core/token-store.js';
 import { DEFAULT_LIFE, Scenario } from './scenario.js';

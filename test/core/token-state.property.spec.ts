@@ -14,7 +14,7 @@ import {
   type TokenEvent,
   type TokenState,
 } from '../../lib/core/token-state.js';
-import type { Flight } from '../../lib/core/token-flight.js';
+import type { Flight } from '../../lib/core/flight-context.js';
 import { START } from './virtual-clock.js';
 
 const LIMIT_MS = 16_000;

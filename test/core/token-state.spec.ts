@@ -4,7 +4,7 @@ import { HeldToken } from '../../lib/core/access-token.js';
 import { errorDuring } from '../../lib/core/backoff.js';
 import { later, type Moment } from '../../lib/core/clock.js';
 import { AuthorizationServerUnavailableError } from '../../lib/core/errors.js';
-import type { Flight } from '../../lib/core/token-flight.js';
+import type { Flight } from '../../lib/core/flight-context.js';
 import { COLD, next, type TokenEvent, type TokenState } from '../../lib/core/token-state.js';
 import { START } from './virtual-clock.js';
 

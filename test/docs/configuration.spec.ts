@@ -38,42 +38,54 @@ function configurationPage(): string {
   });
   return `# Configuration
 
-Generated from the option types; a test keeps it in step.
+This page is generated from the option types.
 
-## Clients
+## How do I configure a client?
 
-In code each client is a member of \`clients\`; in the environment \`OAUTH_CLIENTS\` lists the names, separated by commas, and
-each client \`x\` reads \`OAUTH_X_…\`. A name's other characters become underscores: \`my-api\` reads \`OAUTH_MY_API_…\`. Of names
-that prefix each other the longest owns a variable. Lists are separated by commas, \`scope\` by spaces, \`PARAMETERS\`,
-\`GRANT_PARAMETERS\`, \`TOKEN_REQUEST_HEADERS\` and \`HTTP_HEADERS\` are query strings, \`ASSERTION_HEADER\`, \`ASSERTION_CLAIMS\` and
-\`GRANT_CLAIMS\` query strings or JSON objects, durations are milliseconds. Files are read without their trailing newline. Empty variables count as absent;
-a variable of a listed client that no option knows is a problem at boot, reported with the nearest right name.
+In code, each client is a member of \`clients\`. In the environment, \`OAUTH_CLIENTS\` lists the names, separated by commas, and each
+client \`x\` reads \`OAUTH_X_…\`. Characters that a variable cannot have become underscores: \`my-api\` reads \`OAUTH_MY_API_…\`. If the
+names of two clients begin alike, a variable belongs to the longest that fits.
 
-What a schema of the application's ConfigModule (Zod, Joi, any Standard Schema) made of a variable means what the text did: a
-number, a boolean, a URL, a list, and an object where a query string may stand. \`null\` counts as absent. Any other type is a
-problem at boot. A URL object has a slash after its origin; it is left out, so pass an issuer that ends in one as a text.
+Variables are read like this:
 
-\`OAUTH_X_PARTNER\` puts a preset underneath; some have settings of their own. A setting of another partner fails the boot.
+- Lists are separated by commas, \`scope\` by spaces. Durations are milliseconds.
+- \`PARAMETERS\`, \`GRANT_PARAMETERS\`, \`TOKEN_REQUEST_HEADERS\` and \`HTTP_HEADERS\` are query strings. \`ASSERTION_HEADER\`,
+  \`ASSERTION_CLAIMS\` and \`GRANT_CLAIMS\` are query strings or JSON objects.
+- Files are read without their trailing newline.
+- An empty variable counts as absent.
+- An unknown variable of a listed client fails the boot, and the error suggests the closest name.
+- A schema of ConfigModule (Zod, Joi, any Standard Schema) may turn variables into numbers, booleans, URLs and lists, and into
+  objects where JSON or a query string may stand. \`null\` counts as absent, and any other type fails the boot.
+- Pass an issuer that ends in a slash after its host as a text: a URL object always has one there, so it is taken off.
+
+The client's own options win over its preset, and the preset wins over the module's \`defaults\`.
+
+## Which presets are there?
+
+\`OAUTH_X_PARTNER\` selects a preset. Some presets have settings of their own; a setting of another partner fails the boot.
+[Partners](partners.md) has an example of each.
 
 | partner | settings |
 | --- | --- |
 ${[...PRESETS].map(([name, { settings }]) => `| \`${name}\` | ${settings.map((setting) => `\`${variableOf('X', setting)}\``).join(', ') || '–'} |`).join('\n')}
 
-\`OAUTH_X_ENVIRONMENT\` is \`production\` or, for Buoy, \`sandbox\`. [Partners](partners.md) has an example of each. The order is: module \`defaults\`, then the preset, then the client's own options.
+\`OAUTH_X_ENVIRONMENT\` is \`production\` or, for Buoy, \`sandbox\`.
+
+## Which options does a client have?
 
 | option | variable | meaning |
 | --- | --- | --- |
 ${rows.join('\n')}
 
-## Module
+## Which options does the module have?
 
 | option | meaning |
 | --- | --- |
 ${[...membersOf('lib/options/module-options.ts', 'OAuthClientModuleOptions')].map(([name, text]) => `| \`${name}\` | ${text} |`).join('\n')}
-| \`isGlobal\` | Whether the services are visible in every module. Default true. Without it \`forFeature\` finds nothing: give \`clients\` to \`forRoot\`, and import what that returns. |
+| \`isGlobal\` | Whether the services are visible in every module. Default true. If it is false, \`forFeature\` finds nothing: pass \`clients\` to \`forRoot\`, and import what it returns. |
 
-One registration serves an application; a second one would have clients and tokens of its own, and which of
-the two is injected would depend on the module.
+Register the module once in an application. A second registration has clients and tokens of its own, and it depends on the module
+which of the two is injected.
 `;
 }
 

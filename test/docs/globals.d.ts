@@ -64,6 +64,7 @@ declare global {
     toBe(expected: unknown): void;
     toEqual(expected: unknown): void;
     toHaveLength(length: number): void;
+    readonly rejects: { toThrow(message: string): Promise<void> };
   };
   function fetchToken(): Promise<string>;
   function tenantOf(context: ExecutionContext): string;

@@ -28,15 +28,18 @@ function partnersPage(): string {
   });
   return `# Partners
 
-Written by the tests. Each row runs against a strict fake that demands what the partner's public documentation says: a token
-request, two API requests with one token, the same from variables where no function is needed, and a refusal when an option
-is wrong. No partner's server was asked. The pages were read on ${CHECKED}; if one has changed since, the page
-wins. A † marks rows that rest on other public descriptions as well, so check the page first.
+This page is written by the tests. Each row runs against a strict fake that demands what the partner's public documentation says:
+a token request, two API requests with one token, the same from variables where no function is needed, and a refusal when an
+option is wrong. No partner's server was asked. The documentation was read on ${CHECKED}; if it has changed since, it is right and
+this page is wrong. A † marks rows that rest on other public descriptions as well; check the partner's documentation first.
 
-Your partner is not here? Take the row whose demands are nearest. Where the credentials go is \`tokenEndpointAuthMethod\`, what
-else is in the request is \`scope\`, \`audience\`, \`parameters\` or \`tokenRequestHeaders\`, what the API wants is \`tokenHeader\` or
-\`http.headers\`. [Testing](testing.md) shows how to write your partner's demands down as a fake. \`clientId\` and
-\`clientSecret\` are left out below.
+Is your partner missing? Start from the row with the most similar demands:
+
+- \`tokenEndpointAuthMethod\` says where the credentials go.
+- \`scope\`, \`audience\`, \`parameters\` and \`tokenRequestHeaders\` are the rest of the token request.
+- \`tokenHeader\` and \`http.headers\` are for the API.
+
+[Testing](testing.md) shows how to write your partner's demands down as a fake. The rows leave out \`clientId\` and \`clientSecret\`.
 
 ${sections.join('\n')}`;
 }

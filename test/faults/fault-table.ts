@@ -10,29 +10,28 @@ export interface Observation {
 }
 
 const SECTIONS: Record<TokenState, string> = {
-  none: `## There is no token yet
+  none: `## What if there is no token yet?
 
-Nobody can be served without one, so the request waits for the attempts and is not sent when they fail. Who comes
-after a failure gets it at once, without another token request, until the cool-down is over.`,
-  fresh: `## The token is fresh
+The request waits for the attempts, and is not sent if they fail. Until the cool-down is over, later requests fail at once,
+without another token request.`,
+  fresh: `## What if the token is fresh?
 
-The authorization server is not asked, so nothing that happens there is noticed. Only the clocks matter.`,
-  'in the window': `## The token is in its refresh window
+The authorization server is not asked, so its failures do not show. Only the clocks matter.`,
+  'in the window': `## What if the token is in its refresh window?
 
-The present token is used at once; the refresh goes on behind. Its failure reaches nobody.`,
-  expired: `## The token has expired
+The present token is used at once, and the refresh runs in the background. Its failure reaches no caller.`,
+  expired: `## What if the token has expired?
 
-It is never sent again, whatever happens.`,
+It is never sent again.`,
 };
 
 const HEAD = `# What happens when the authorization server fails
 
-Every line of these tables was observed: the suite in \`test/faults\` drives a Nest application against an authorization
-server that misbehaves as told, and fails when this page says anything else. \`UPDATE_FAULTS=1 npm test -- test/faults\`
-writes it anew.
+Every line of these tables was observed. The suite in \`test/faults\` runs a Nest application against an authorization server
+with that fault, and fails if this page says anything else. \`UPDATE_FAULTS=1 npm test -- test/faults\` writes the page.
 
-The application makes a request through its \`HttpService\`, and another right after that. Tokens live for an hour, of
-which the last five minutes are the refresh window. A flight has two attempts (\`retry.attempts: 2\`).
+The application makes a request through its \`HttpService\`, and another one right after that. Tokens live for an hour, and the
+last five minutes are the refresh window. A wait has two attempts (\`retry.attempts: 2\`).
 `;
 
 /** The page that tells all observations. */

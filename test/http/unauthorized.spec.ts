@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import axios, { AxiosError, type AxiosAdapter, type AxiosRequestConfig } from 'axios';
 import MultipartForm from 'form-data';
-import type { OAuthClientModuleOptions } from 'nestjs-oauth-client';
+import { MemoryTokenStore, type OAuthClientModuleOptions } from 'nestjs-oauth-client';
 import type { FakeAnswer, RecordedRequest } from 'nestjs-oauth-client/testing';
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -263,6 +263,51 @@ describe('Many requests with one revoked token', () => {
     expect(api.eventTypes).not.toContain('token_rejected');
   });
 
+  it.each<[string, (api: Application) => Promise<unknown>]>([
+    ['is replaced meanwhile', (api) => api.tokens.getToken('api', { forceRefresh: true })],
+    [
+      'is being replaced',
+      async (api) => {
+        const asked = api.posts;
+        api.server.alwaysRespond(async () => {
+          await sleep(50);
+          return api.server.nextToken();
+        });
+        void api.tokens.getToken('api', { forceRefresh: true });
+        while (api.posts === asked) await sleep(5);
+      },
+    ],
+    [
+      'was replaced by another instance',
+      async (api) => {
+        const other = await Application.start({ oauth: api.options });
+        await other.tokens.getToken('api', { forceRefresh: true });
+      },
+    ],
+  ])('36. A replay is refused whose token %s → goes out with the newer one', async (_, replace) => {
+    const api = await Application.withServer({}, { store: new MemoryTokenStore() });
+    await api.warmUp();
+    const refused = () => ({ status: 401 });
+    api.server.respondToApiWith(refused(), async () => {
+      await replace(api);
+      return refused();
+    });
+    expect((await api.get('/x')).status).toBe(200);
+    expect(api.authorizations.slice(1).map((header) => header!.at(-1))).toEqual(['1', '2', '3']);
+    expect(api.posts).toBe(3);
+  });
+
+  it('36. Every replay is refused whose token is replaced meanwhile → the fourth 401 surfaces', async () => {
+    const api = await Application.withServer();
+    await api.warmUp();
+    api.server.onApiRequest = async () => {
+      await api.tokens.getToken('api', { forceRefresh: true });
+      return { status: 401 };
+    };
+    expect(await api.failure(api.get('/x'))).toMatchObject({ response: { status: 401 } });
+    expect(api.authorizations.slice(1).map((header) => header!.at(-1))).toEqual(['1', '2', '3', '4']);
+  });
+
   it('37. Refresh returns the same token → no replay, the 401 surfaces', async () => {
     const api = await Application.withServer();
     await api.warmUp();
@@ -415,6 +460,16 @@ describe('An API that learns of a token late', () => {
     const answers = await Promise.all(Array.from({ length: 50 }, () => api.get('/x')));
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
     expect(api.posts).toBe(2);
+  });
+
+  it('88. Another instance has a newer one than the API refuses → that at once, without a pause', async () => {
+    const api = await renewed({ store: new MemoryTokenStore() });
+    api.server.revoke('access-token-2');
+    const other = await Application.start({ oauth: api.options });
+    await other.tokens.getToken('api', { forceRefresh: true });
+    expect((await api.get('/x')).status).toBe(200);
+    expect(numbers(api)).toEqual(['1', '2', '3']);
+    expect(api.posts).toBe(3);
   });
 
   it('88. A caller who cancels during a pause hears of it at once, and nothing more is sent', async () => {

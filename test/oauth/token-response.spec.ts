@@ -326,6 +326,11 @@ describe('real servers are odd', () => {
       { error: 'scope_invalid' },
     ],
     [
+      'an error code of control characters beside a description',
+      { status: 400, body: { error: '\u0007', error_description: 'Ask for access.' } },
+      { error: '', message: expect.stringMatching(/with status 400: Ask for access\. Check/) },
+    ],
+    [
       'an error that is an object',
       { status: 400, body: { error: { code: 17 } } },
       { status: 400, error: undefined },

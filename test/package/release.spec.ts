@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parse } from 'yaml';
 
 interface Step {
@@ -198,37 +198,9 @@ describe('What a visitor of the repository finds', () => {
     expect(fields.at(-1)).toMatchObject({ id: 'secrets', attributes: { options: [{ required: true }] } });
   });
 
-  it.each([
-    'README.md',
-    'SECURITY.md',
-    'CONTRIBUTING.md',
-    'docs/contributing.md',
-    'docs/releasing.md',
-    'docs/security.md',
-  ])('the links of %s lead to files, and to headings that they have', (page) => {
-    const broken = [...read(page).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
-      if (/^https?:/.test(link)) return [];
-      const [path = '', heading] = link.split('#');
-      const target = path === '' ? page : join(dirname(page), path);
-      if (!existsSync(join(repository, target))) return [link];
-      return heading === undefined || headingsOf(target).includes(heading) ? [] : [link];
-    });
-    expect(broken).toEqual([]);
-  });
-
   it('a way to report a vulnerability in private, from the README, the forms and the guide', () => {
     expect(read('SECURITY.md')).toContain('**Report a vulnerability**');
     for (const page of ['README.md', 'CONTRIBUTING.md']) expect(read(page)).toContain('](SECURITY.md)');
     expect(read('.github/ISSUE_TEMPLATE/bug.yml')).toContain('SECURITY.md');
   });
 });
-
-/** The anchors that GitHub makes of a page's headings. */
-function headingsOf(page: string): string[] {
-  return [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, text = '']) =>
-    text
-      .toLowerCase()
-      .replace(/[^\w\- ]/g, '')
-      .replaceAll(' ', '-'),
-  );
-}

@@ -7,6 +7,8 @@ import { Redis } from 'ioredis';
 import { RedisTokenStore } from '../../lib/redis.js';
 import { FakeAuthorizationServer } from '../../lib/testing.js';
 import { newInstance, type Instance } from './core-client.js';
+import { closing } from '../support/closing.js';
+import { FaultProxy } from '../support/fault-proxy.js';
 import { MARK, describeWithRedis, type RedisServer } from './redis-server.js';
 
 /** `timeoutMs`: so long that what a busy machine adds does not pass for a second one. */
@@ -119,6 +121,24 @@ describeWithRedis('RedisTokenStore on a Redis that fails', (server) => {
   const recovery = async (of: Instance) => {
     while (!storeEvents(of).includes('store_recovered')) await sleep(20);
   };
+
+  it('57. A connection whose other end is gone without a word is made anew, and the fleet shares what came meanwhile', async () => {
+    const { port, username, password } = new URL(server().url);
+    const proxy = closing(await FaultProxy.start(Number(port)));
+    const address = { host: '127.0.0.1', port: proxy.port, username, password, socketTimeout: 60_000 };
+    const store = new RedisTokenStore(address, { encryptionKeys });
+    cleanUps.push(() => store.close());
+    const one = instance(store);
+    await one.client.getToken();
+    proxy.lose();
+    const { value } = await one.client.getToken({ forceRefresh: true });
+    await recovery(one);
+    expect(storeEvents(one)).toEqual(['store_unavailable', 'store_recovered']);
+    const [failure] = one.events.filter((event) => event.type === 'store_unavailable');
+    expect(failure?.error.message).toBe('The Redis token store failed: no answer within 100 ms.');
+    const other = instance(connections['a connection of its own']!());
+    expect((await other.client.getToken()).value).toBe(value);
+  });
 
   describe.each(Object.keys(connections))('on %s', (connection) => {
     const newStore = connections[connection]!;

@@ -60,6 +60,8 @@ export class Application {
   readonly watch: SecretWatch;
   readonly events: OAuthClientEvent[] = [];
   readonly #failures: unknown[] = [];
+  /** What `forRoot` was given, for another instance. */
+  options: OAuthClientModuleOptions = {};
   #server: FakeAuthorizationServer | undefined;
   #closing: Promise<void> | undefined;
 
@@ -121,6 +123,7 @@ export class Application {
     const oauth = { ...module, clients: { api, ...module.clients } };
     const application = await Application.start({ oauth, ...more });
     application.#server = server;
+    application.options = oauth;
     return application;
   }
 

@@ -12,6 +12,7 @@ export class FaultProxy {
   readonly port: number;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #lost = new WeakSet<Socket>();
 
   private constructor(server: Server, target: number) {
     this.#server = server;
@@ -29,6 +30,11 @@ export class FaultProxy {
   /** Ends every connection with a reset; new ones are possible. */
   reset(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  /** Nothing passes over the present connections any more, and nobody is told; new ones are possible. */
+  lose(): void {
+    for (const socket of this.#sockets) this.#lost.add(socket);
   }
 
   async close(): Promise<void> {
@@ -50,7 +56,7 @@ export class FaultProxy {
         this.#sockets.delete(from);
         this.#later(() => to.destroy());
       });
-      from.on('data', (chunk) => this.#later(() => to.write(chunk)));
+      from.on('data', (chunk) => this.#lost.has(from) || this.#later(() => to.write(chunk)));
       from.on('end', () => this.#later(() => to.end()));
     }
   }

@@ -392,6 +392,45 @@ describe('metadata', () => {
   });
 });
 
+describe('addresses', () => {
+  const token = { headers: { authorization: 'Bearer t1' } };
+
+  it('63. of the API may be its root, below which all but token endpoint and metadata is the API', async () => {
+    await using root = await FakeAuthorizationServer.start({ apiPath: '/' });
+    expect(root.apiURL).toBe(root.url);
+    await http.post(root.tokenEndpoint, '');
+    const { data } = await http.get(`${root.apiURL}/symptom-checker/v2/queries/?x=y`, token);
+    expect(data).toMatchObject({ ok: true, path: '/symptom-checker/v2/queries/?x=y' });
+    expect((await http.get(root.url, token)).status).toBe(200);
+    expect((await http.get(`${root.url}/.well-known/openid-configuration`)).status).toBe(200);
+    const counts = [root.tokenRequests, root.apiRequests, root.metadataRequests, root.otherRequests];
+    expect(counts.map(({ length }) => length)).toEqual([1, 2, 1, 0]);
+  });
+
+  it('63. of the API may be any path, and only what is below it is the API', async () => {
+    await using other = await FakeAuthorizationServer.start({ apiPath: '/fhir/r4', tokenPath: '/login' });
+    await http.post(other.tokenEndpoint, '');
+    expect((await http.get(`${other.apiURL}/Patient`, token)).status).toBe(200);
+    const statuses = ['/fhir/r4', '/fhir/r4?x=y', '/fhir/r40', '/fhir', '/api'].map(
+      async (path) => (await http.get(other.url + path, token)).status,
+    );
+    expect(await Promise.all(statuses)).toEqual([200, 200, 404, 404, 404]);
+  });
+
+  it('63. that the server does not have are answered 404 with those that it has, and recorded', async () => {
+    const { status, data } = await http.post(`${server.url}/things?x=y`, { a: 1 });
+    expect([status, data]).toEqual([
+      404,
+      {
+        error: `Nothing is at /things. The API is below ${server.url}/api, or where apiPath puts it, and the token endpoint at ${server.url}/oauth/token, or where tokenPath puts it.`,
+      },
+    ]);
+    expect(server.otherRequests).toMatchObject([{ method: 'POST', url: '/things?x=y', json: { a: 1 } }]);
+    server.reset();
+    expect(server.otherRequests).toEqual([]);
+  });
+});
+
 describe('the life of the server', () => {
   it('reset makes it as after the start', async () => {
     await using other = await FakeAuthorizationServer.start({ expiresIn: 9, clients: { me: 's' } });

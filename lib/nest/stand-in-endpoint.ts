@@ -1,0 +1,48 @@
+import { momentOf, type Clock } from '../core/clock.js';
+import { TokenResponseError } from '../core/errors.js';
+import { FlightFailure, asOAuthClientError } from '../core/flight-failure.js';
+import { TOKEN_CHARACTERS, type TokenEndpoint, type TokenRequestDetails } from '../core/token-request.js';
+import type { StoredToken } from '../core/token-store.js';
+
+const LEFT_MS = 24 * 3_600_000;
+/** No API is given time to learn of a token of that age: one that it refuses is replaced at once. */
+const AGE_MS = 3_600_000;
+
+/** What tests have in place of an authorization server: a function that returns a token, or throws. */
+export class StandInEndpoint implements TokenEndpoint {
+  readonly #client: string;
+  readonly #clock: Clock;
+  readonly #ask: (request: TokenRequestDetails) => unknown;
+
+  /** @param ask its token, as a text or as the `value` of an object, or a promise of that */
+  constructor(client: string, clock: Clock, ask: (request: TokenRequestDetails) => unknown) {
+    this.#client = client;
+    this.#clock = clock;
+    this.#ask = ask;
+  }
+
+  identity(): Promise<string> {
+    return Promise.resolve(this.#client);
+  }
+
+  /** A failure is followed by no second attempt and no pause, so that a test's next call sees what has changed. */
+  async request(details: TokenRequestDetails): Promise<StoredToken> {
+    try {
+      return this.#stored(await this.#ask(details));
+    } catch (reason) {
+      throw new FlightFailure(asOAuthClientError(reason, this.#client), momentOf(this.#clock), 0);
+    }
+  }
+
+  #stored(given: unknown): StoredToken {
+    const token = (typeof given === 'string' ? { value: given } : Object(given)) as Partial<StoredToken>;
+    const { value, tokenType = 'Bearer', scope, details } = token;
+    if (typeof value !== 'string' || !TOKEN_CHARACTERS.test(value)) {
+      const message = `The test gave OAuth client "${this.#client}" no token: return a text without blanks, or an object with such a text as its value.`;
+      throw new TokenResponseError(message, { client: this.#client });
+    }
+    const now = this.#clock.now();
+    const times = { issuedAt: now - AGE_MS, expiresAt: now + LEFT_MS };
+    return { value, tokenType, ...(scope !== undefined && { scope }), ...(details && { details }), ...times };
+  }
+}

@@ -1,0 +1,228 @@
+import { describe, expect, it, jest } from '@jest/globals';
+import { HttpService } from '@nestjs/axios';
+import { Test } from '@nestjs/testing';
+import axios, { AxiosError, type AxiosInstance } from 'axios';
+import {
+  OAuthAxiosInterceptor,
+  OAuthTokenService,
+  getOAuthFetchToken,
+  getOAuthHttpToken,
+} from 'nestjs-oauth-client';
+import {
+  FakeAuthorizationServer,
+  OAuthClientTestingModule,
+  type FixedAnswer,
+  type FixedClient,
+} from 'nestjs-oauth-client/testing';
+import { closing } from '../support/closing.js';
+
+/** How a test reaches the kit. */
+type Way = 'HttpService' | 'fetch' | 'named attach' | 'unnamed attach';
+type Sent = { status: number; data: unknown; header: (name: string) => unknown };
+type Send = (method: string, url: string, body?: object) => Promise<Sent>;
+
+const WAYS: Way[] = ['HttpService', 'fetch', 'named attach', 'unnamed attach'];
+
+async function start(clients: Record<string, string | FixedClient>) {
+  const imports = [OAuthClientTestingModule.forRoot(clients)];
+  const module = closing(await Test.createTestingModule({ imports }).compile());
+  const attached = (name?: string): AxiosInstance => {
+    const instance = axios.create();
+    module.get(OAuthAxiosInterceptor).attach(instance, name);
+    return instance;
+  };
+  const http = (name = 'buoy') => module.get<HttpService>(getOAuthHttpToken(name)).axiosRef;
+  const fetch = (name = 'buoy') => module.get<typeof globalThis.fetch>(getOAuthFetchToken(name));
+  const byAxios =
+    (instance: AxiosInstance): Send =>
+    async (method, url, data) => {
+      const response = await instance.request({ method, url, data, validateStatus: () => true });
+      const { status, headers } = response;
+      return { status, data: response.data as unknown, header: (name) => headers[name] as unknown };
+    };
+  const byFetch: Send = async (method, url, data) => {
+    const response = await fetch()(url, { method, ...(data && { body: JSON.stringify(data) }) });
+    const text = await response.text();
+    const isJson = text.startsWith('{') || text.startsWith('[');
+    const header = (name: string) => response.headers.get(name) ?? undefined;
+    return { status: response.status, data: isJson ? JSON.parse(text) : text, header };
+  };
+  const send = (way: Way): Send => {
+    if (way === 'fetch') return byFetch;
+    if (way === 'HttpService') return byAxios(http());
+    return byAxios(attached(way === 'named attach' ? 'buoy' : undefined));
+  };
+  return { module, attached, http, fetch, send, tokens: module.get(OAuthTokenService) };
+}
+
+describe.each(WAYS)('answers to %s', (way) => {
+  it('63. are given for absolute URLs of any origin, and nothing reaches the network', async () => {
+    const server = closing(await FakeAuthorizationServer.start());
+    const answer = jest.fn<FixedAnswer>(({ method, url, token, body }) => ({ method, url, token, body }));
+    const { send } = await start({ buoy: { token: 'mine', answer } });
+    for (const url of [`${server.apiURL}/queries/`, 'https://partner.example/queries/']) {
+      const { status, data } = await send(way)('POST', url, { text: 'hip' });
+      expect([status, data]).toEqual([200, { method: 'post', url, token: 'mine', body: { text: 'hip' } }]);
+    }
+    expect([...server.apiRequests, ...server.tokenRequests]).toEqual([]);
+  });
+
+  it('63. have status, headers and body', async () => {
+    const answer = { status: 503, headers: { 'Retry-After': 7 }, body: { detail: 'closed' } };
+    const { send } = await start({ buoy: { answer } });
+    const sent = await send(way)('GET', 'https://buoy.test/queries/');
+    expect([sent.status, sent.data, sent.header('retry-after')]).toEqual([503, { detail: 'closed' }, '7']);
+  });
+
+  it('63. with a 401 have the request sent again with a new token, once', async () => {
+    let issued = 0;
+    const answer = jest.fn<FixedAnswer>(({ token }) => (token === 't1' ? { status: 401 } : { token }));
+    const { send } = await start({ buoy: { token: () => `t${++issued}`, answer } });
+    const sent = await send(way)('POST', 'https://buoy.test/queries/', { text: 'hip' });
+    expect([sent.status, sent.data]).toEqual([200, { token: 't2' }]);
+    expect(answer.mock.calls.map(([{ token, body }]) => [token, body])).toEqual([
+      ['t1', { text: 'hip' }],
+      ['t2', { text: 'hip' }],
+    ]);
+  });
+
+  it('63. with a 401 to every token reach the caller, without a wait for the API to learn of one', async () => {
+    let issued = 0;
+    let accepts = true;
+    const answer = jest.fn<FixedAnswer>(() => (accepts ? 'ok' : { status: 401 }));
+    const { send } = await start({ buoy: { token: () => `t${++issued}`, answer } });
+    const through = send(way);
+    expect((await through('GET', 'https://buoy.test/')).status).toBe(200);
+    accepts = false;
+    expect((await through('GET', 'https://buoy.test/')).status).toBe(401);
+    expect(answer.mock.calls.map(([{ token }]) => token)).toEqual(['t1', 't1', 't2']);
+  });
+
+  it('63. that throw are the failure of the network', async () => {
+    const down = new AxiosError('connect ECONNREFUSED', 'ECONNREFUSED');
+    const answer = async () => {
+      throw down;
+    };
+    const { send } = await start({ buoy: { answer } });
+    await expect(send(way)('GET', 'https://buoy.test/')).rejects.toThrow('connect ECONNREFUSED');
+  });
+
+  it('63. that are missing fail the request and say what to do', async () => {
+    const { send } = await start({ buoy: {} });
+    await expect(send(way)('GET', 'https://buoy.test/queries/')).rejects.toThrow(
+      /^No network in tests: GET .*queries\/ of client "buoy" has no answer\. Give OAuthClientTestingModule/,
+    );
+  });
+});
+
+describe('answers', () => {
+  it('63. may be the data itself, also data that has a status of its own', async () => {
+    const order = { status: 200, number: 7 };
+    const { http } = await start({
+      list: { answer: ['a'] },
+      text: { answer: 'hip' },
+      order: { answer: order },
+    });
+    const data = ['list', 'text', 'order'].map(async (name) => (await http(name).get('/x')).data as unknown);
+    expect(await Promise.all(data)).toEqual([['a'], 'hip', order]);
+  });
+
+  it('63. with an error status make Axios reject as it does', async () => {
+    const { http } = await start({ buoy: { answer: { status: 404, body: { detail: 'no such query' } } } });
+    const error: unknown = await http()
+      .get('/queries/9')
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(AxiosError);
+    expect(error).toMatchObject({
+      code: 'ERR_BAD_REQUEST',
+      message: 'Request failed with status code 404',
+      response: { status: 404, statusText: 'Not Found', data: { detail: 'no such query' } },
+    });
+    expect((error as AxiosError).config?.headers.has('authorization')).toBe(false);
+  });
+
+  it('63. reach an unnamed attach by the baseURL of a client, and else from the first client', async () => {
+    const { attached } = await start({
+      buoy: { answer: 'of buoy' },
+      lab: {
+        answer: ({ token }) => `of lab for ${token}`,
+        token: 'labs',
+        baseURL: 'https://lab.example/v1',
+      },
+    });
+    const http = attached();
+    const answers = ['https://lab.example/v1/x', 'https://buoy.test/x', 'https://other.example/x'].map(
+      async (url) => (await http.get<string>(url)).data,
+    );
+    expect(await Promise.all(answers)).toEqual(['of lab for labs', 'of buoy', 'of buoy']);
+    await expect(http.get('/no/base')).rejects.toThrow(
+      'No network in tests: GET /no/base of an attached instance',
+    );
+  });
+
+  it('63. come from the client that a request names', async () => {
+    const { http, fetch, attached } = await start({
+      buoy: { answer: 'of buoy' },
+      lab: { answer: ({ token }) => `of lab for ${token}`, token: 'labs' },
+    });
+    const oauth = { client: 'lab' };
+    const url = 'https://partner.example/x';
+    expect((await http().get(url, { oauth })).data).toBe('of lab for labs');
+    expect((await attached('buoy').get(url, { oauth })).data).toBe('of lab for labs');
+    expect((await attached().get(url, { oauth })).data).toBe('of lab for labs');
+    expect(await (await fetch()(url, { oauth })).text()).toBe('of lab for labs');
+  });
+
+  it('63. are given to requests without a token of ours as well', async () => {
+    const answer = jest.fn<FixedAnswer>(({ token }) => ({ token }));
+    const { http, fetch, attached } = await start({ buoy: { answer } });
+    const url = 'https://partner.example/x';
+    for (const instance of [http(), attached('buoy'), attached()]) {
+      expect((await instance.get(url, { oauth: false })).data).toEqual({});
+      const headers = { Authorization: 'Bearer own' };
+      expect((await instance.get(url, { headers })).data).toEqual({ token: 'own' });
+    }
+    expect(await (await fetch()(url, { oauth: false })).json()).toEqual({});
+    expect(answer).toHaveBeenCalledTimes(7);
+  });
+
+  it('63. replace whatever adapter a request or its instance names', async () => {
+    const server = closing(await FakeAuthorizationServer.start());
+    const { module, http } = await start({ buoy: { answer: 'of the kit' }, silent: {} });
+    const instances = [
+      axios.create({ adapter: 'fetch' }),
+      axios.create({ adapter: axios.getAdapter('http') }),
+    ];
+    for (const instance of instances) module.get(OAuthAxiosInterceptor).attach(instance, 'buoy');
+    for (const instance of [...instances, http()])
+      expect((await instance.get(server.apiURL, { adapter: ['http'] })).data).toBe('of the kit');
+    const silent = axios.create({ adapter: axios.getAdapter('http') });
+    module.get(OAuthAxiosInterceptor).attach(silent, 'silent');
+    await expect(silent.get(server.apiURL)).rejects.toThrow('No network in tests');
+    expect(server.apiRequests).toEqual([]);
+  });
+
+  it('63. stay when an instance is attached twice, and when it is detached', async () => {
+    const server = closing(await FakeAuthorizationServer.start());
+    const { module } = await start({ buoy: { answer: ({ token = 'none' }) => token } });
+    const interceptor = module.get(OAuthAxiosInterceptor);
+    const instance = axios.create();
+    const get = async () => (await instance.get<string>(server.apiURL)).data;
+    const detach = interceptor.attach(instance, 'buoy');
+    expect(interceptor.attach(instance, 'buoy')).toBe(detach);
+    expect(await get()).toBe('test-token');
+    detach();
+    expect(await get()).toBe('none');
+    interceptor.attach(new HttpService(instance), 'buoy');
+    expect(await get()).toBe('test-token');
+    expect(server.apiRequests).toEqual([]);
+  });
+
+  it('63. 77. follow redirects of fetch without a network', async () => {
+    const answer: FixedAnswer = ({ url }) =>
+      url === '/moved' ? { status: 302, headers: { location: '/here' } } : { url };
+    const { fetch } = await start({ buoy: { answer } });
+    const response = await fetch()('/moved');
+    expect([response.redirected, await response.json()]).toEqual([true, { url: '/here' }]);
+  });
+});
