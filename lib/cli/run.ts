@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { parseArgs, parseEnv } from 'node:util';
+import { parseArgs } from 'node:util';
+import { ConfigModule } from '@nestjs/config';
 import { init, type Ask } from './init.js';
 import { checkClients } from './check-clients.js';
 import { fold, report, type Outcome } from './report.js';
 
-const USAGE = `Usage: nestjs-oauth-client check [--env-file <path>] [--client <name>] [--json]
+const USAGE = `Usage: nestjs-oauth-client check [--env-file <path>]... [--client <name>] [--json]
        nestjs-oauth-client init --help
 
 check validates all OAUTH_* variables and asks each client's authorization server for a token.
@@ -31,7 +32,7 @@ export async function run(
     args,
     allowPositionals: true,
     options: {
-      'env-file': { type: 'string' },
+      'env-file': { type: 'string', multiple: true },
       client: { type: 'string' },
       json: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
@@ -39,12 +40,26 @@ export async function run(
   });
   if (values.help) return { output: USAGE, code: 0 };
   if (positionals.length !== 1 || positionals[0] !== 'check') return { output: USAGE, code: 2 };
-  const file = values['env-file'];
-  const fromFile = file === undefined ? {} : parseEnv(readFileSync(file, 'utf8'));
-  const { problems, checks } = await checkClients({ ...fromFile, ...environment }, values.client, onProgress);
+  const fromFiles = await readEnvFiles(values['env-file'] ?? [], environment);
+  const { problems, checks } = await checkClients(
+    { ...fromFiles, ...environment },
+    values.client,
+    onProgress,
+  );
   const code = problems.length > 0 ? 2 : checks.some(({ outcome }) => outcome === 'failed') ? 1 : 0;
   if (values.json) return { output: JSON.stringify({ problems, clients: checks }, null, 2), code };
   if (problems.length > 0)
     return { output: problems.map((it) => fold(`problem  ${it}`, columns)).join('\n'), code };
   return { output: report(checks, columns), code };
+}
+
+/** What ConfigModule reads from env files, with `expandVariables` if one of them has `${…}`; the first one wins. */
+async function readEnvFiles(envFilePath: string[], environment: NodeJS.ProcessEnv) {
+  const expands = envFilePath.some((path) => readFileSync(path, 'utf8').includes('${'));
+  const expandVariables = expands && { processEnv: { ...environment } as Record<string, string> };
+  const found = {};
+  // What `validate` returns lands in the process's environment.
+  const validate = (variables: object) => Object.assign(found, variables) && {};
+  await ConfigModule.forRoot({ envFilePath, expandVariables, ignoreEnvVars: true, validate });
+  return found;
 }

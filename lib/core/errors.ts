@@ -16,7 +16,7 @@ export type OAuthClientErrorCode =
 export interface OAuthClientErrorOptions {
   client?: string | undefined;
   /** Whether asking again later can help. Default false. */
-  retryable?: boolean;
+  retryable?: boolean | undefined;
   cause?: unknown;
   /** A sentence that is put after the message. */
   remedy?: string | undefined;
