@@ -16,8 +16,10 @@ export type OAuthClientErrorCode =
 export interface OAuthClientErrorOptions {
   client?: string | undefined;
   /** Whether asking again later can help. Default false. */
-  retryable?: boolean;
+  retryable?: boolean | undefined;
   cause?: unknown;
+  /** A sentence that is put after the message. */
+  remedy?: string | undefined;
 }
 
 /**
@@ -33,9 +35,16 @@ export class OAuthClientError extends Error {
   declare readonly tenant?: string;
   /** Whether asking again later can help. */
   readonly retryable: boolean;
+  /** What to do about a token request that failed, where its answer shows that; `message` ends with it. */
+  readonly remedy: string | undefined;
 
   constructor(code: OAuthClientErrorCode, message: string, options: OAuthClientErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    const { cause, remedy } = options;
+    super(
+      remedy === undefined ? message : `${message} ${remedy}`,
+      cause === undefined ? undefined : { cause },
+    );
+    this.remedy = remedy;
     this.code = code;
     this.client = options.client;
     this.retryable = options.retryable ?? false;

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import type { OAuthClientName } from './client-names.js';
 import type { StoredToken } from './token-store.js';
 
 /**
@@ -24,6 +25,12 @@ export interface TokenRequest {
   /** Ends this caller's wait, and nobody else's; the wait rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
+
+/**
+ * The `oauth` member of an Axios request, or of fetch's `init`: what token this request needs, and of which client;
+ * `false` sends it without one.
+ */
+export type OAuthRequestConfig = (TokenRequest & { client?: OAuthClientName | undefined }) | false;
 
 /** The members of a {@link TokenRequest} that make it a different token. */
 export type TokenRequestDetails = Omit<TokenRequest, 'forceRefresh' | 'signal'>;

@@ -18,7 +18,8 @@ import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './autho
 import { withDefaultsOf } from './own-defaults.js';
 import { followRedirect } from './redirects.js';
 import { lowerCased, readable } from './refusals.js';
-import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
+import type { OAuthRequestConfig } from '../core/token-request.js';
+import { SealedTokenRequest } from './request-config.js';
 import {
   SealedProxy,
   copyToSend,

@@ -3,6 +3,7 @@ import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
 import type { AxiosInstance, CreateAxiosDefaults } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
+import type { CommonJsAxiosInstance } from '../http/axios-commonjs.cjs';
 import { interceptTokens } from '../http/axios-binding.js';
 import { createInstance } from '../http/axios-instance.js';
 import { SealedProxy, sealAgent, sealedAtOnce } from '../http/sealing.js';
@@ -29,8 +30,8 @@ export class OAuthAxiosInterceptor {
    * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` when it sends another client's tokens already
    * @example const detach = interceptor.attach(this.http, 'buoy');
    */
-  attach(http: HttpService | AxiosInstance, client?: OAuthClientName): () => void {
-    return this.#attach(http instanceof HttpService ? http.axiosRef : http, client, false);
+  attach(http: HttpService | AxiosInstance | CommonJsAxiosInstance, client?: OAuthClientName): () => void {
+    return this.#attach((http instanceof HttpService ? http.axiosRef : http) as AxiosInstance, client, false);
   }
 
   #attach(instance: AxiosInstance, client: OAuthClientName | undefined, isOwn: boolean): () => void {

@@ -11,9 +11,14 @@ import { TENANT_IS_OPTIONAL, TenantCache, Tenants } from '../core/tenants.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { mergeClientOptions, withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
-import { connectClient } from './client-connection.js';
+import { connectClient, type ConnectionParts } from './client-connection.js';
 import { StandInEndpoint } from './stand-in-endpoint.js';
-import { clientsFromEnvironment, variableOf, type EnvironmentSource } from '../options/environment.js';
+import {
+  clientsFromEnvironment,
+  variableLabel,
+  variableOf,
+  type EnvironmentSource,
+} from '../options/environment.js';
 import { moduleProblemsOf, type OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
 import { isRecord, type TokenRequest } from '../core/token-request.js';
@@ -52,7 +57,9 @@ export class OAuthClientRegistry {
     this.shutdownGraceMs = options.shutdownGraceMs ?? 5_000;
     this.#tenants = new TenantCache(this.runtime, options.maxTenants ?? 1_000);
     this.logger.follow(this.runtime.events$);
-    for (const [name, own] of clients) this.#clients.set(name, this.#register(name, own));
+    const inCode = options.clients !== undefined;
+    for (const [name, own] of clients)
+      this.#clients.set(name, this.#register(name, own, inCode ? {} : { label: variableLabel(name) }));
   }
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */
@@ -86,7 +93,7 @@ export class OAuthClientRegistry {
     }
   }
 
-  #register(name: string, own: OAuthClientOptions): RegisteredClient {
+  #register(name: string, own: OAuthClientOptions, label: Pick<ConnectionParts, 'label'>): RegisteredClient {
     const warned = new Set<string>();
     const warn = (message: string) => {
       if (!warned.has(message)) this.logger.warn(name, message);
@@ -101,7 +108,7 @@ export class OAuthClientRegistry {
       );
     const { tenants: ask, ...shared } = own;
     const whose = { warn, sent: { tokenRequests: 0 } };
-    if (ask === undefined) return this.#build(name, own, whose);
+    if (ask === undefined) return this.#build(name, own, { ...whose, ...label });
     const make = (tenant: string, answer: unknown) => {
       const options = validTenant(name, shared, answer);
       const made = this.#build(name, options, { ...whose, tenant });
@@ -110,7 +117,7 @@ export class OAuthClientRegistry {
     };
     const otherwise = () => (TENANT_IS_OPTIONAL in ask ? this.get(name) : undefined);
     const tenants = new Tenants({ name, ask, make, otherwise }, this.#tenants, this.runtime);
-    return this.#build(name, own, { ...whose, tenants });
+    return this.#build(name, own, { ...whose, ...label, tenants });
   }
 
   /** Notes the agents that a tenant's options brought; returns what gives them up, with the last tenant that has them. */
@@ -126,7 +133,7 @@ export class OAuthClientRegistry {
     return () => own.forEach((agent) => count(agent, -1));
   }
 
-  #build(name: string, own: OAuthClientOptions, { warn, tenants, ...whose }: Whose): RegisteredClient {
+  #build(name: string, own: OAuthClientOptions, { warn, tenants, label, ...whose }: Whose): RegisteredClient {
     const options = withDefaults(own);
     const { runtime } = this;
     const { clock } = runtime;
@@ -135,6 +142,7 @@ export class OAuthClientRegistry {
       options,
       clock,
       warn,
+      ...(label && { label }),
       // Those in hand are bound to the one before.
       onCertificateReplaced: () => {
         for (const life of client.lives()) life.drop('forced');
@@ -153,7 +161,7 @@ export class OAuthClientRegistry {
 }
 
 /** What makes a client one of a tenant, or one with tenants. */
-interface Whose extends Pick<OAuthClientParts, 'tenant' | 'sent'> {
+interface Whose extends Pick<OAuthClientParts, 'tenant' | 'sent'>, Pick<ConnectionParts, 'label'> {
   readonly warn: (message: string) => void;
   readonly tenants?: Tenants<RegisteredClient>;
 }

@@ -7,17 +7,17 @@ import { nearest } from './nearest.js';
 /** What `OAuthClientModule.forRoot()` takes. */
 export interface OAuthClientModuleOptions {
   /** The clients by name. Default: those that the `OAUTH_*` variables describe. */
-  clients?: Record<string, OAuthClientOptions>;
+  clients?: Record<string, OAuthClientOptions> | undefined;
   /** Options under each client's own; `http` with its headers, `tokenRequestHeaders`, `retry`, `refreshAhead`, `assertion` and `unauthorized` merge one level deep. Or a function that gets a client's name and returns them. */
-  defaults?: OAuthClientOptions | ((client: string) => OAuthClientOptions | undefined);
+  defaults?: OAuthClientOptions | ((client: string) => OAuthClientOptions | undefined) | undefined;
   /** Where tokens are kept. Default: a `MemoryTokenStore`. */
-  store?: TokenStore;
+  store?: TokenStore | undefined;
   /** How long a shutdown waits for token requests under way, in milliseconds. Default 5,000. */
-  shutdownGraceMs?: number;
+  shutdownGraceMs?: number | undefined;
   /** How many tenants are kept with their options, tokens and connections, of all clients with `tenants` together; those used last. Default 1,000. */
-  maxTenants?: number;
+  maxTenants?: number | undefined;
   /** Time and randomness, for tests. Default: the machine's own. */
-  clock?: Clock;
+  clock?: Clock | undefined;
 }
 
 /** For `forRootAsync({ useClass })` and `useExisting`. */

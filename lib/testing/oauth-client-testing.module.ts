@@ -41,15 +41,15 @@ export interface FixedClient {
    * The access token, or a function that is asked whenever the application would request one. What it throws is the
    * failure; the next call asks again, without a pause. Default `test-token`.
    */
-  token?: string | ((request: TokenRequestDetails, client: string) => string | Promise<string>);
+  token?: (string | ((request: TokenRequestDetails, client: string) => string | Promise<string>)) | undefined;
   /**
    * Answers all API requests of the client: a function, or the answer itself. That is the data of a response with status
    * 200, or a whole response: an object of a numeric `status` and at most `headers` and `body`. Default: the requests
    * fail, and say what to do.
    */
-  answer?: FixedAnswer | FakeResponse | object | string;
+  answer?: FixedAnswer | FakeResponse | object | string | undefined;
   /** What relative URLs are below, and what an `attach` without a name finds the client by. Default `https://<name>.test`. */
-  baseURL?: string;
+  baseURL?: string | undefined;
 }
 
 type FixedClients = ReadonlyMap<string, FixedClient>;

@@ -55,6 +55,9 @@ Variables are read like this:
 - Files are read without their trailing newline.
 - An empty variable counts as absent.
 - An unknown variable of a listed client fails the boot, and the error suggests the closest name.
+- A schema of ConfigModule (Zod, Joi, any Standard Schema) may turn variables into numbers, booleans, URLs and lists, and into
+  objects where JSON or a query string may stand. \`null\` counts as absent, and any other type fails the boot.
+- Pass an issuer that ends in a slash after its host as a text: a URL object always has one there, so it is taken off.
 
 The client's own options win over its preset, and the preset wins over the module's \`defaults\`.
 

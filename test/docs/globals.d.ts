@@ -68,6 +68,7 @@ declare global {
   };
   function fetchToken(): Promise<string>;
   function tenantOf(context: ExecutionContext): string;
+  function accountOf(tenant: string): Promise<Lib.OAuthClientOptions | undefined>;
 
   /** Members that a block may reach through `this`. */
   interface DocumentedClass {

@@ -36,7 +36,6 @@ export const ERRORS: Readonly<Record<string, readonly KnownMessage[]>> = {
   token_request_rejected: [
     {
       find: 'rejected the token request of OAuth client',
-      parts: ['and basicEncoding (id or secret', 'its token endpoint', ', grant, scope and audience', ': …'],
       causes: [
         '401 or `invalid_client`: the secret belongs to another environment, was rotated, or was copied with a quote or a blank.',
         "401 or `invalid_client` with the right secret: the server reads Basic credentials unencoded (`basicEncoding: 'raw'`), or only from the body (`tokenEndpointAuthMethod: 'client_secret_post'`).",
@@ -140,6 +139,12 @@ export const ERRORS: Readonly<Record<string, readonly KnownMessage[]>> = {
     },
   ],
   credentials_unavailable: [
+    {
+      find: 'The test gave OAuth client "lab" no token',
+      causes: [
+        'The `token` of `OAuthClientTestingModule`, or what overrides `OAuthTokenService`, returns nothing or a value with blanks.',
+      ],
+    },
     {
       find: 'check its tenants function. What it threw is not shown, since it may hold credentials',
       parts: ["could not be told this tenant's options within"],

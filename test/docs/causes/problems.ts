@@ -73,4 +73,8 @@ export const PROBLEMS: readonly KnownMessage[] = [
     causes: ['The variable with the key is empty, or the key is in hex or Base64 instead of base64url.'],
   },
   { find: 'MemoryTokenStore: maxEntries', causes: ['A number from the environment that is still a text.'] },
+  {
+    find: 'What overrides OAuthTokenService has no getToken',
+    causes: ['A test overrides `OAuthTokenService` with an object that has other methods only.'],
+  },
 ];
