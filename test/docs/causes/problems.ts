@@ -77,4 +77,8 @@ export const PROBLEMS: readonly KnownMessage[] = [
     find: 'What overrides OAuthTokenService has no getToken',
     causes: ['A test overrides `OAuthTokenService` with an object that has other methods only.'],
   },
+  {
+    find: 'is no option of a tenant; set it on the client',
+    causes: ['`tenants` returns a whole client; it may return only what differs between tenants.'],
+  },
 ];
