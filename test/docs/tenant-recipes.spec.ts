@@ -1,26 +1,19 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Module } from '@nestjs/common';
 import { OAuthClientModule, type OAuthClientOptions } from 'nestjs-oauth-client';
-import initSqlJs from 'sql.js';
 import { Application } from '../support/application.js';
 import { Clinics } from '../support/clinics.js';
 import { closing } from '../support/closing.js';
-import { LabAccounts, type AccountsDatabase } from './recipes/database-accounts.js';
+import { openDatabase, type AccountsFile } from './accounts-file.js';
+import { FakeVault, accountOf } from './fake-vault.js';
+import { LabAccounts } from './recipes/database-accounts.js';
 import { VaultAccounts } from './recipes/vault-accounts.js';
 
 const page = readFileSync(resolve(import.meta.dirname, '../../docs/tenants.md'), 'utf8');
 const KEY = Buffer.alloc(32, 7).toString('base64url');
-
-/** What a partner's table says of a tenant, as the recipes keep it. */
-function accountOf(clinics: Clinics, tenant: string) {
-  const { clientId, clientSecret } = clinics.table.get(tenant) as { clientId: string; clientSecret: string };
-  return { clientId, clientSecret, baseURL: clinics.server.apiURL };
-}
 
 /** An application whose client "lab" has these accounts for tenants, injected as the page has it. */
 function start(clinics: Clinics, accounts: { find(tenant: string): unknown }): Promise<Application> {
@@ -59,7 +52,7 @@ describe.each(['database', 'vault'])('the recipe "From a %s"', (kind) => {
 
 describe('the recipe "From a database"', () => {
   let clinics: Clinics;
-  let database: Database;
+  let database: AccountsFile;
   let accounts: LabAccounts;
   let application: Application;
 
@@ -172,107 +165,3 @@ describe('the recipe "From a vault"', () => {
     expect(await ownerOf(application, 'south')).toEqual({ owner: 'id-of-south' });
   });
 });
-
-/** A vault with the HTTP API of HashiCorp Vault's key-value engine, version 2. */
-class FakeVault {
-  mood: 'well' | 'sealed' | 'forbidden' | 'redirecting' | 'not JSON' = 'well';
-  token = 'the-vault-token';
-  readonly asked: string[] = [];
-  readonly #server: Server;
-
-  private constructor(clinics: Clinics) {
-    this.#server = createServer((request, response) => {
-      const { status, body, headers = {} } = this.#answer(request, clinics);
-      response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body));
-    });
-  }
-
-  static async start(clinics: Clinics): Promise<FakeVault> {
-    const vault = new FakeVault(clinics);
-    await new Promise<void>((resolve) => vault.#server.listen(0, '127.0.0.1', resolve));
-    return vault;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  async close(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-
-  #answer({ url = '', headers }: IncomingMessage, clinics: Clinics) {
-    this.asked.push(url);
-    if (this.mood === 'sealed') return { status: 503, body: { errors: ['Vault is sealed'] } };
-    if (this.mood === 'redirecting') return { status: 307, body: '', headers: { location: '/elsewhere' } };
-    if (this.mood === 'not JSON') return { status: 200, body: '<html>' };
-    if (this.mood === 'forbidden' || headers['x-vault-token'] !== this.token)
-      return { status: 403, body: { errors: ['permission denied'] } };
-    const tenant = /^\/v1\/secret\/data\/lab\/([\w-]+)$/.exec(url)?.[1] ?? '';
-    if (!clinics.table.has(tenant)) return { status: 404, body: { errors: [] } };
-    const { clientId, clientSecret, baseURL } = accountOf(clinics, tenant);
-    const data = { client_id: clientId, client_secret: clientSecret, base_url: baseURL };
-    return { status: 200, body: { data: { data, metadata: { version: 1 } } } };
-  }
-}
-
-interface Database extends AccountsDatabase {
-  /** The database's file. */
-  bytes(): Uint8Array;
-  sealed(tenant: string): string;
-  close(): Promise<void>;
-}
-
-/** SQLite: Node's own where there is one, else sql.js behind the same methods. */
-async function openDatabase(): Promise<Database> {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  const isBuiltIn = major > 22 || (major === 22 && minor >= 13);
-  return isBuiltIn ? openNodeDatabase() : openSqlJs();
-}
-
-async function openNodeDatabase(): Promise<Database> {
-  const { DatabaseSync } = process.getBuiltinModule('node:sqlite') as unknown as NodeSqlite;
-  const folder = mkdtempSync(join(tmpdir(), 'accounts-'));
-  const database = new DatabaseSync(join(folder, 'accounts.db'));
-  return {
-    prepare: (sql) => database.prepare(sql),
-    bytes: () => readFileSync(join(folder, 'accounts.db')),
-    sealed: (tenant) => sealedOf(database, tenant),
-    close: async () => {
-      database.close();
-      rmSync(folder, { recursive: true });
-    },
-  };
-}
-
-interface NodeSqlite {
-  DatabaseSync: new (path: string) => AccountsDatabase & { close(): void };
-}
-
-async function openSqlJs(): Promise<Database> {
-  const { Database: SqlJsDatabase } = await initSqlJs();
-  const database = new SqlJsDatabase();
-  const own: AccountsDatabase = {
-    prepare: (sql) => ({
-      run: (...values) => database.run(sql, values),
-      get: (...values) => {
-        const statement = database.prepare(sql, values);
-        const row = statement.step() ? statement.getAsObject() : undefined;
-        statement.free();
-        return row;
-      },
-    }),
-  };
-  return {
-    ...own,
-    bytes: () => database.export(),
-    sealed: (tenant) => sealedOf(own, tenant),
-    close: async () => database.close(),
-  };
-}
-
-function sealedOf(database: AccountsDatabase, tenant: string): string {
-  const row = database.prepare('SELECT sealed FROM lab_accounts WHERE tenant = ?').get(tenant);
-  return (row as { sealed: string }).sealed;
-}
