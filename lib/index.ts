@@ -29,10 +29,9 @@ export type {
 } from './core/events.js';
 export { MemoryTokenStore } from './core/memory-token-store.js';
 export { OAuthClient } from './core/oauth-client.js';
-export type { TokenRequest, TokenRequestDetails } from './core/token-request.js';
+export type { OAuthRequestConfig, TokenRequest, TokenRequestDetails } from './core/token-request.js';
 export { TokenStore } from './core/token-store.js';
 export type { AccessTokenType, LockOutcome, StoredFailure, StoredToken } from './core/token-store.js';
-export type { OAuthRequestConfig } from './http/request-config.js';
 export type {
   AssertionOptions,
   DpopOptions,

@@ -21,14 +21,14 @@ export interface RedisTokenStoreOptions {
    */
   encryptionKeys: readonly EncryptionKey[] | 'none';
   /** Start of every Redis key. Default `oauth:`. */
-  keyPrefix?: string;
+  keyPrefix?: string | undefined;
   /** Deadline of one operation, in milliseconds. Default 100. Connecting has a second of its own. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /**
    * How many replicas must have a new refresh token before its access token is used (`WAIT`). Default 0. After half of
    * `timeoutMs` the call goes on without them.
    */
-  waitForReplicas?: number;
+  waitForReplicas?: number | undefined;
 }
 
 /** How long scripts that Redis refused are not tried again. */

@@ -12,19 +12,19 @@ import { OAuthTokenService } from './nest/oauth-token.service.js';
 /** What {@link OAuthClientHealthIndicator.isHealthy} looks at. */
 export interface OAuthClientHealthOptions {
   /** The clients that count. Default all. */
-  clients?: readonly string[];
+  clients?: readonly string[] | undefined;
   /**
    * For a readiness probe: down only while a client with `prefetch` fetches its first token. An outage counts as
    * degraded, since an instance without traffic makes no calls, and without calls nobody would notice its end.
    * Default false.
    */
-  readiness?: boolean;
+  readiness?: boolean | undefined;
 }
 
 /** What a health check shows of one client. */
 export type OAuthClientHealth = Pick<
   OAuthClientStatus,
-  'state' | 'expiresAt' | 'acquiredAt' | 'backoffUntil' | 'lastError'
+  'state' | 'expiresAt' | 'acquiredAt' | 'backoffUntil' | 'lastError' | 'tenants'
 >;
 
 /**

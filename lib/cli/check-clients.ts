@@ -1,12 +1,11 @@
 import { systemClock } from '../core/clock.js';
-import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from '../core/errors.js';
+import { OAuthClientError, TokenRequestError } from '../core/errors.js';
 import { connectClient } from '../nest/client-connection.js';
-import { clientsFromEnvironment, variableOf } from '../options/environment.js';
+import { clientsFromEnvironment, variableLabel, variableOf } from '../options/environment.js';
 import { isPerRequest, problemsOf } from '../options/problems.js';
 import type { ProtocolTransport } from '../oauth/protocol.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
-import { withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
-import { isNoTokenEndpoint } from '../oauth/token-response.js';
+import { withDefaults } from '../options/resolved-options.js';
 
 /** What became of asking one client's authorization server for a token. Holds nothing secret. */
 export interface ClientCheck {
@@ -63,8 +62,8 @@ async function checkClient(client: string, own: OAuthClientOptions): Promise<Cli
   const check: ClientCheck = { client, method, outcome: 'not asked', endpoint: placeOf(tokenEndpoint) };
   if (grant.type === 'refresh_token') return skipped(check, 'asking would use up its refresh token');
   if (isPerRequest(grant)) return skipped(check, 'its subject token comes with each request');
-  const parts = { name: client, options, clock: systemClock, warn: () => undefined, observe: watch(check) };
-  const connection = connectClient(parts);
+  const parts = { name: client, options, clock: systemClock, warn: () => undefined };
+  const connection = connectClient({ ...parts, label: variableLabel(client), observe: watch(check) });
   const signal = AbortSignal.timeout(timeoutMs);
   try {
     const attempt = { signal, refreshToken: undefined };
@@ -73,10 +72,15 @@ async function checkClient(client: string, own: OAuthClientOptions): Promise<Cli
     if (clockIsOff(check)) Object.assign(check, { detail: 'the clocks differ', remedy: CLOCK_REMEDY });
   } catch (error) {
     if (!(error instanceof OAuthClientError)) throw error;
-    const remedy = clockIsOff(check) ? CLOCK_REMEDY : remedyFor(client, options, error);
+    const {
+      message,
+      remedy = error.code === 'authorization_server_unavailable' ? OUTAGE_REMEDY : undefined,
+    } = error;
+    const detail = message.replace(remedy ?? '', '').trim();
     const code = (error instanceof TokenRequestError && error.error) || error.code;
     const timedOut = signal.aborted && { code: 'timed_out', detail: `no answer within ${timeoutMs} ms` };
-    Object.assign(check, { outcome: 'failed', code, detail: error.message, remedy }, timedOut);
+    const late = clockIsOff(check) && { remedy: CLOCK_REMEDY };
+    Object.assign(check, { outcome: 'failed', code, detail, remedy }, timedOut, late);
   }
   return check;
 }
@@ -102,6 +106,7 @@ function placeOf(url: string | undefined): string | undefined {
   return url?.replace(/[?#].*$/, '');
 }
 
+const OUTAGE_REMEDY = 'Try again later, or ask the partner.';
 const CLOCK_REMEDY = 'Set this machine’s clock (NTP): assertions, proofs and expiry depend on it.';
 
 function clockIsOff({ clockDifferenceMs = 0 }: ClientCheck): boolean {
@@ -110,41 +115,4 @@ function clockIsOff({ clockDifferenceMs = 0 }: ClientCheck): boolean {
 
 function skipped(check: ClientCheck, why: string): ClientCheck {
   return { ...check, detail: `not asked: ${why}`, remedy: 'Call its API once to see it work.' };
-}
-
-function remedyFor(client: string, options: ResolvedClientOptions, error: OAuthClientError): string {
-  const variable = (path: string) => variableOf(client, path);
-  const endpoint = variable(options.issuer === undefined ? 'tokenEndpoint' : 'issuer');
-  if (error instanceof TokenRequestError) {
-    if (isNoTokenEndpoint(error)) return `Check ${endpoint}: nothing there takes token requests.`;
-    switch (error.error) {
-      case 'invalid_scope':
-        return `Check ${variable('scope')} against what the partner granted you.`;
-      case 'invalid_target':
-        return `Check ${variable('resource')} and ${variable('audience')} against the partner's documentation.`;
-      case 'unauthorized_client':
-      case 'unsupported_grant_type':
-        return `Ask the partner to allow the ${options.grant.type} grant for this client, or set ${variable('grant.type')}.`;
-      case undefined:
-      case 'invalid_client':
-        if (error.message.includes('basicEncoding')) {
-          const other = options.basicEncoding === 'raw' ? 'form' : 'raw';
-          return `Check ${variable('clientId')} and its credentials; if they are right, try ${variable('basicEncoding')}=${other}, or another ${variable('tokenEndpointAuthMethod')}.`;
-        }
-        return `Check ${variable('clientId')} and its credentials; if they are right, try another ${variable('tokenEndpointAuthMethod')}.`;
-      default:
-        return 'Look the code up in the partner’s documentation.';
-    }
-  }
-  if (error instanceof AuthorizationServerUnavailableError) {
-    const { code } = (error.cause ?? {}) as { code?: string };
-    if (code === 'EPROTO') return `Check scheme and port of ${endpoint}: what answers there is not https.`;
-    if (code !== undefined && /CERT|TLS|SSL|SELF_SIGNED|ISSUER/.test(code)) {
-      return `The server's certificate is not trusted (${code}): set ${variable('tls.ca')}_FILE to the authority's certificate, or NODE_EXTRA_CA_CERTS.`;
-    }
-    if (error.status !== undefined) return 'Try again later, or ask the partner.';
-    return `Check ${endpoint}, the network and the proxy.`;
-  }
-  if (error.code === 'credentials_unavailable') return 'Check the option that the message names.';
-  return `Check ${endpoint} and the option that the message names.`;
 }

@@ -1,30 +1,38 @@
 import { readFileSync } from 'node:fs';
-import { parseArgs, parseEnv } from 'node:util';
+import { parseArgs } from 'node:util';
+import { ConfigModule } from '@nestjs/config';
+import { init, type Ask } from './init.js';
 import { checkClients } from './check-clients.js';
-import { report } from './report.js';
+import { fold, report, type Outcome } from './report.js';
 
-const USAGE = `Usage: nestjs-oauth-client check [--env-file <path>] [--client <name>] [--json]
+const USAGE = `Usage: nestjs-oauth-client check [--env-file <path>]... [--client <name>] [--json]
+       nestjs-oauth-client init --help
 
-Validates all OAUTH_* variables and asks each client's authorization server for a token.
+check validates all OAUTH_* variables and asks each client's authorization server for a token.
 Exit codes: 0 all is well, 1 a client got no token, 2 the configuration or the call is wrong.`;
 
-/** What a run came to: what to print, and the exit code. */
-export interface Outcome {
-  output: string;
-  code: 0 | 1 | 2;
+/** Where a command runs. */
+export interface Terminal {
+  /** Characters of a line. Default 80. */
+  columns?: number | undefined;
+  /** Told of each client before it is asked. */
+  onProgress?: (client: string) => void;
+  /** Puts a question to the user; left out where nobody can answer. */
+  ask?: Ask | undefined;
 }
 
 /** Runs the command line `args` against `environment`; variables of the environment win over those of the file. */
 export async function run(
   args: string[],
   environment: NodeJS.ProcessEnv,
-  onProgress: (client: string) => void,
+  { columns = 80, onProgress = () => undefined, ask }: Terminal = {},
 ): Promise<Outcome> {
+  if (args[0] === 'init') return init(args.slice(1), ask);
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
     options: {
-      'env-file': { type: 'string' },
+      'env-file': { type: 'string', multiple: true },
       client: { type: 'string' },
       json: { type: 'boolean' },
       help: { type: 'boolean', short: 'h' },
@@ -32,11 +40,26 @@ export async function run(
   });
   if (values.help) return { output: USAGE, code: 0 };
   if (positionals.length !== 1 || positionals[0] !== 'check') return { output: USAGE, code: 2 };
-  const file = values['env-file'];
-  const fromFile = file === undefined ? {} : parseEnv(readFileSync(file, 'utf8'));
-  const { problems, checks } = await checkClients({ ...fromFile, ...environment }, values.client, onProgress);
+  const fromFiles = await readEnvFiles(values['env-file'] ?? [], environment);
+  const { problems, checks } = await checkClients(
+    { ...fromFiles, ...environment },
+    values.client,
+    onProgress,
+  );
   const code = problems.length > 0 ? 2 : checks.some(({ outcome }) => outcome === 'failed') ? 1 : 0;
   if (values.json) return { output: JSON.stringify({ problems, clients: checks }, null, 2), code };
-  if (problems.length > 0) return { output: problems.map((it) => `problem  ${it}`).join('\n'), code };
-  return { output: report(checks), code };
+  if (problems.length > 0)
+    return { output: problems.map((it) => fold(`problem  ${it}`, columns)).join('\n'), code };
+  return { output: report(checks, columns), code };
+}
+
+/** What ConfigModule reads from env files, with `expandVariables` if one of them has `${…}`; the first one wins. */
+async function readEnvFiles(envFilePath: string[], environment: NodeJS.ProcessEnv) {
+  const expands = envFilePath.some((path) => readFileSync(path, 'utf8').includes('${'));
+  const expandVariables = expands && { processEnv: { ...environment } as Record<string, string> };
+  const found = {};
+  // What `validate` returns lands in the process's environment.
+  const validate = (variables: object) => Object.assign(found, variables) && {};
+  await ConfigModule.forRoot({ envFilePath, expandVariables, ignoreEnvVars: true, validate });
+  return found;
 }

@@ -1,3 +1,5 @@
+import { serverText } from './server-text.js';
+
 /** Every `code` an {@link OAuthClientError} can carry; stable, made for `switch`. */
 export type OAuthClientErrorCode =
   | 'configuration_invalid'
@@ -6,6 +8,7 @@ export type OAuthClientErrorCode =
   | 'authorization_server_unavailable'
   | 'token_response_invalid'
   | 'credentials_unavailable'
+  | 'tenant_required'
   | 'origin_not_allowed'
   | 'closed';
 
@@ -13,8 +16,10 @@ export type OAuthClientErrorCode =
 export interface OAuthClientErrorOptions {
   client?: string | undefined;
   /** Whether asking again later can help. Default false. */
-  retryable?: boolean;
+  retryable?: boolean | undefined;
   cause?: unknown;
+  /** A sentence that is put after the message. */
+  remedy?: string | undefined;
 }
 
 /**
@@ -26,15 +31,42 @@ export class OAuthClientError extends Error {
   readonly code: OAuthClientErrorCode;
   /** The client's name, where one is concerned. */
   readonly client: string | undefined;
+  /** The tenant, where one is concerned. */
+  declare readonly tenant?: string;
   /** Whether asking again later can help. */
   readonly retryable: boolean;
+  /** What to do about a token request that failed, where its answer shows that; `message` ends with it. */
+  readonly remedy: string | undefined;
 
   constructor(code: OAuthClientErrorCode, message: string, options: OAuthClientErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    const { cause, remedy } = options;
+    super(
+      remedy === undefined ? message : `${message} ${remedy}`,
+      cause === undefined ? undefined : { cause },
+    );
+    this.remedy = remedy;
     this.code = code;
     this.client = options.client;
     this.retryable = options.retryable ?? false;
   }
+
+  /** @internal Has an error of a tenant's client say so. */
+  static of<E>(error: E, tenant: string | undefined): E {
+    if (tenant === undefined || !(error instanceof OAuthClientError) || error.tenant !== undefined)
+      return error;
+    const message = ofTenant(error.message, tenant);
+    return Object.assign(error, {
+      tenant,
+      message,
+      stack: error.stack?.replace(error.message, () => message),
+    });
+  }
+}
+
+/** @internal What is said of a tenant's client, with the tenant's name before it. */
+export function ofTenant(message: string, tenant: string | undefined): string {
+  const said = tenant === undefined ? '' : `Tenant "${serverText(tenant)}": `;
+  return message.startsWith(said) ? message : said + message;
 }
 
 /**

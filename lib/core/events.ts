@@ -3,6 +3,12 @@ import type { OAuthClientError, OAuthClientErrorCode } from './errors.js';
 /** Why a token was asked for. */
 export type TokenRequestReason = 'cold' | 'expired' | 'refresh_ahead' | 'rejected' | 'forced';
 
+/** Whom something concerns: a client, and its tenant if it has them. */
+export interface Whose {
+  readonly client: string;
+  readonly tenant?: string;
+}
+
 /** Where a token came from. */
 export type TokenSource = 'authorization_server' | 'store';
 
@@ -11,6 +17,8 @@ export type OAuthClientEvent =
   | {
       type: 'token_acquired';
       client: string;
+      /** The tenant, of a client with `tenants`. */
+      tenant?: string;
       reason: TokenRequestReason;
       source: TokenSource;
       /** The whole flight, retries and pauses included, in milliseconds. */
@@ -22,6 +30,7 @@ export type OAuthClientEvent =
       /** `token_refresh_failed`: a valid token remains. `token_request_failed`: callers saw the error. */
       type: 'token_refresh_failed' | 'token_request_failed';
       client: string;
+      tenant?: string;
       reason: TokenRequestReason;
       durationMs: number;
       expiresAt?: Date;
@@ -34,12 +43,19 @@ export type OAuthClientEvent =
        */
       type: 'token_rejected';
       client: string;
+      tenant?: string;
       reason: 'rejected';
       limited: boolean;
       unshared?: boolean;
       expiresAt: Date;
     }
-  | { type: 'token_invalidated'; client: string; reason: 'rejected' | 'forced'; expiresAt?: Date }
+  | {
+      type: 'token_invalidated';
+      client: string;
+      tenant?: string;
+      reason: 'rejected' | 'forced';
+      expiresAt?: Date;
+    }
   | { type: 'store_unavailable'; error: Error }
   | { type: 'store_recovered' };
 
@@ -66,4 +82,6 @@ export interface OAuthClientStatus extends TokenStatus {
   client: string;
   /** Token requests sent by this instance so far, retries included. */
   tokenRequests: number;
+  /** Of a client with `tenants`: how many this instance keeps, and how many of those are `degraded` or `down`. */
+  tenants?: { known: number; degraded: number; down: number };
 }

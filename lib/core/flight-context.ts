@@ -1,7 +1,7 @@
 import type { Observable, Subject } from 'rxjs';
 import type { Pause, RetryOptions } from './backoff.js';
 import type { Clock } from './clock.js';
-import type { OAuthClientEvent } from './events.js';
+import type { OAuthClientEvent, Whose } from './events.js';
 import type { AccessToken, RefreshAheadOptions } from './access-token.js';
 import type { OncePerFleet } from './once-per-fleet.js';
 import type { TokenEndpoint } from './token-request.js';
@@ -26,6 +26,8 @@ export interface Flight {
 /** What all tokens of one client share. */
 export interface FlightContext {
   readonly client: string;
+  /** Whom events are about: the client, and its tenant if it has them. */
+  readonly about: Whose;
   readonly options: TokenLifeOptions;
   readonly clock: Clock;
   endpoint: TokenEndpoint;
@@ -35,7 +37,8 @@ export interface FlightContext {
   /** Errors every flight when the module shuts down. */
   readonly closed$: Observable<never>;
   readonly events$: Subject<OAuthClientEvent>;
-  tokenRequests: number;
+  /** Counts the client's token requests, those of all its tenants together. */
+  readonly sent: { tokenRequests: number };
   /** This instance did not hear from the authorization server last time, or later than another one. */
   ailing: boolean;
   /** The pause that the authorization server asked for with `Retry-After`: it holds for all tokens of the client. */

@@ -1,6 +1,7 @@
 import { pauseMsAfter, retryAfterMsOf } from './backoff.js';
 import { SleptError, momentOf, type Clock, type Moment } from './clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from './errors.js';
+import type { Whose } from './events.js';
 import type { StoredFailure, StoredToken } from './token-store.js';
 
 /** Why there is no token, since when, and for how long no other flight should start. */
@@ -16,8 +17,8 @@ export class FlightFailure extends Error {
   }
 
   /** @param failures flights in a row that failed before this one */
-  static after(reason: unknown, client: string, clock: Clock, failures: number, credentials?: string) {
-    const error = asOAuthClientError(reason, client);
+  static after(reason: unknown, about: Whose, clock: Clock, failures: number, credentials?: string) {
+    const error = asOAuthClientError(reason, about);
     const pauseMs = pauseMsAfter(error, failures + 1, clock.random());
     return new FlightFailure(error, momentOf(clock), pauseMs, credentials);
   }
@@ -64,10 +65,18 @@ export function failureOf(entry: StoredToken, now: Moment): FlightFailure | unde
 }
 
 /** What a flight failed with, as an error that callers can tell from others. */
-export function asOAuthClientError(reason: unknown, client: string): OAuthClientError {
-  if (reason instanceof OAuthClientError) return reason;
+export function asOAuthClientError(reason: unknown, about: Whose): OAuthClientError {
+  const { client, tenant } = about;
+  if (reason instanceof OAuthClientError) return OAuthClientError.of(reason, tenant);
   const message = `A token request of OAuth client "${client}" failed unexpectedly.`;
-  return new AuthorizationServerUnavailableError(message, { client, cause: reason });
+  const error = new AuthorizationServerUnavailableError(message, { client, cause: reason });
+  return OAuthClientError.of(error, tenant);
+}
+
+/** Whether credentials were refused. Servers do not agree on how to say so (RFC 6749 §5.2 asks for `invalid_client`). */
+export function refusesCredentials(error: unknown): error is TokenRequestError {
+  if (!(error instanceof TokenRequestError)) return false;
+  return [undefined, 'invalid_client'].includes(error.error) || [401, 403].includes(error.status);
 }
 
 /** The server, or what else a flight waits for, took longer than a flight may. */

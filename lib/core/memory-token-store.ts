@@ -6,7 +6,7 @@ export class MemoryTokenStore extends TokenStore {
   readonly #entries: LruMap<StoredToken>;
 
   /** @param options `maxEntries`: how many keys are kept. Default 10,000. */
-  constructor({ maxEntries = 10_000 }: { maxEntries?: number } = {}) {
+  constructor({ maxEntries = 10_000 }: { maxEntries?: number | undefined } = {}) {
     super();
     if (!Number.isInteger(maxEntries) || maxEntries < 1) {
       throw new RangeError('MemoryTokenStore: maxEntries must be a whole number of at least 1.');
@@ -58,11 +58,15 @@ export class LruMap<V> {
     }
   }
 
-  delete(key: string): void {
-    this.#entries.delete(key);
+  delete(key: string): boolean {
+    return this.#entries.delete(key);
   }
 
   values(): IterableIterator<V> {
     return this.#entries.values();
+  }
+
+  entries(): IterableIterator<[string, V]> {
+    return this.#entries.entries();
   }
 }

@@ -1,9 +1,10 @@
-import { Observable, ReplaySubject, Subject, firstValueFrom, merge, mergeMap, take, throwError } from 'rxjs';
+import { Observable, ReplaySubject, Subject, defer, firstValueFrom, merge } from 'rxjs';
+import { mergeMap, take, throwError } from 'rxjs';
 import { aborted$ } from './aborted.js';
 import type { AccessToken } from './access-token.js';
 import { AmbientRequests } from './ambient-requests.js';
 import type { Clock } from './clock.js';
-import { OAuthClientError } from './errors.js';
+import { OAuthClientError, OAuthConfigurationError } from './errors.js';
 import type { OAuthClientEvent, OAuthClientStatus } from './events.js';
 import type { AroundTokenRequest, FlightContext, TokenLifeOptions } from './flight-context.js';
 import { GuardedStore } from './guarded-store.js';
@@ -15,12 +16,23 @@ import { isPlain, mergeTokenRequests, tokenKey } from './token-request.js';
 import type { TokenEndpoint, TokenRequest, TokenRequestDetails } from './token-request.js';
 import type { TokenStore } from './token-store.js';
 
+/** @internal The tenants of a client, each with a client of its own. */
+export interface TenantClients {
+  use<R>(tenant: string | undefined, work: (own: { client: OAuthClient }) => Promise<R>): Promise<R>;
+  clients(): Iterable<OAuthClient>;
+}
+
 /** @internal What a client is made of. */
 export interface OAuthClientParts {
   name: string;
   endpoint: TokenEndpoint;
   options: TokenRequestDetails & TokenLifeOptions;
   runtime: TokenRuntime;
+  /** Of a client with tenants. */
+  tenants?: TenantClients | undefined;
+  /** Of a tenant's client: whose it is, and what it counts together with the others. */
+  tenant?: string | undefined;
+  sent?: FlightContext['sent'] | undefined;
 }
 
 /** One named client: its tokens, one for each distinct {@link TokenRequest}. */
@@ -29,18 +41,20 @@ export class OAuthClient {
   readonly #runtime: TokenRuntime;
   readonly #details: TokenRequestDetails;
   readonly #context: FlightContext;
+  readonly #tenants: TenantClients | undefined;
   readonly #default: TokenLife;
   readonly #defaultKey: string;
   #recent: TokenLife;
 
-  private constructor({ name, endpoint, options, runtime }: OAuthClientParts) {
+  private constructor({ name, endpoint, options, runtime, tenants, tenant, sent }: OAuthClientParts) {
     this.name = name;
     this.#runtime = runtime;
-    this.#details = mergeTokenRequests(checked(name, snapshotOf(options)));
+    this.#tenants = tenants;
+    this.#details = mergeTokenRequests(checked(name, snapshotOf(options)), { tenant });
     const { clock, fleet, tracers, closed$, events$ } = runtime;
-    const shared = { clock, fleet, tracers, closed$, events$ };
-    const fresh = { tokenRequests: 0, ailing: false, pause: undefined };
-    this.#context = { client: name, endpoint, options, ...shared, ...fresh };
+    const shared = { clock, fleet, tracers, closed$, events$, sent: sent ?? { tokenRequests: 0 } };
+    const about = { client: name, ...(tenant !== undefined && { tenant }) };
+    this.#context = { client: name, about, endpoint, options, ...shared, ailing: false, pause: undefined };
     this.#default = this.#recent = new TokenLife(this.#context, this.#details);
     this.#defaultKey = tokenKey(name, this.#details);
   }
@@ -58,10 +72,11 @@ export class OAuthClient {
    */
   getToken(request?: TokenRequest): Promise<AccessToken> {
     if (this.#runtime.closed) return Promise.reject(closedError(this.name));
-    if (request === undefined) return this.life().get(false);
-    const snapshot = snapshotOf(request);
+    if (request === undefined && this.#tenants === undefined) return this.life().get(false);
+    const snapshot = snapshotOf(request ?? {});
     const { request: asked, problems } = snapshot;
     if (asked.signal || problems.length > 0) return firstValueFrom(this.#token$(snapshot));
+    if (this.#tenants || asked.tenant !== undefined) return this.#ofTenant(asked);
     return this.life(asked).get(asked.forceRefresh === true);
   }
 
@@ -75,16 +90,23 @@ export class OAuthClient {
       if (this.#runtime.closed) return subscriber.error(closedError(this.name));
       const asked = checked(this.name, snapshot);
       const { signal, forceRefresh = false } = asked;
-      const token$ = this.life(asked).token$(forceRefresh);
+      const own$ = this.#tenants && defer(() => this.#ofTenant(asked));
+      const token$ = own$ ?? this.life(asked).token$(forceRefresh);
       if (signal === undefined) return token$.subscribe(subscriber);
       const reason$ = aborted$(signal).pipe(mergeMap((reason) => throwError(() => reason)));
       return merge(reason$, token$).pipe(take(1)).subscribe(subscriber);
     });
   }
 
+  async #ofTenant(asked: TokenRequest): Promise<AccessToken> {
+    const work = ({ client }: { client: OAuthClient }) => client.life(asked).get(asked.forceRefresh === true);
+    return this.#tenants ? this.#tenants.use(this.tenantOf(asked), work) : work({ client: this });
+  }
+
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of this client. */
   invalidate(rejected?: AccessToken): void {
-    for (const life of this.#lives()) {
+    for (const own of this.#tenants?.clients() ?? []) own.invalidate(rejected);
+    for (const life of this.lives()) {
       if (rejected === undefined) life.drop('given_up');
       else life.drop('rejected', rejected);
     }
@@ -95,15 +117,23 @@ export class OAuthClient {
     this.#context.endpoint = endpoint;
   }
 
-  /** @internal Replaces every token, since those in hand are bound to a key that was replaced. */
-  renew(): void {
-    for (const life of this.#lives()) life.drop('forced');
-  }
-
-  /** How the client fares: its default token, or, if that was never asked for, the one used last. */
+  /**
+   * How the client fares: its default token, or, if that was never asked for, the one used last. Of a client with
+   * `tenants`: `down` if every tenant is, `degraded` if one is either, `fresh` if one has a token.
+   */
   status(): OAuthClientStatus {
+    const { tokenRequests } = this.#context.sent;
     const life = this.#default.used ? this.#default : this.#recent;
-    return { client: this.name, ...life.status(), tokenRequests: this.#context.tokenRequests };
+    if (this.#tenants === undefined || life.used)
+      return { client: this.name, ...life.status(), tokenRequests };
+    const states = Array.from(this.#tenants.clients(), (own) => own.status().state);
+    const [degraded = 0, down = 0] = ['degraded', 'down'].map(
+      (one) => states.filter((state) => state === one).length,
+    );
+    const isDown = down > 0 && down === states.length;
+    const calm = (['fresh', 'refreshing'] as const).find((one) => states.includes(one)) ?? 'idle';
+    const state = isDown ? 'down' : down + degraded > 0 ? 'degraded' : calm;
+    return { client: this.name, state, tokenRequests, tenants: { known: states.length, degraded, down } };
   }
 
   /** @internal */
@@ -116,21 +146,33 @@ export class OAuthClient {
     const ambient = this.#runtime.ambientRequest(this.name);
     if (ambient === undefined && request === undefined) return this.#default;
     const asked = mergeTokenRequests(ambient, request);
+    if (asked.tenant !== this.#details.tenant) {
+      const problem = `Client "${this.name}" has no tenants: leave tenant out of its token requests, or set that option.`;
+      throw new OAuthConfigurationError([problem], this.name);
+    }
     if (isPlain(asked)) return this.#default;
     const details = mergeTokenRequests(this.#details, asked);
     const key = tokenKey(this.name, details);
     if (key === this.#defaultKey) return this.#default;
     let life = this.#runtime.tokens.get(key);
-    if (life === undefined) {
+    // One of a client that this one took the place of has that one's credentials.
+    if (!life?.isOf(this.#context)) {
       life = new TokenLife(this.#context, details);
       this.#runtime.tokens.set(key, life);
     }
     return (this.#recent = life);
   }
 
-  *#lives(): Iterable<TokenLife> {
-    yield this.#default;
-    for (const life of this.#runtime.tokens.values()) if (life.client === this.name) yield life;
+  /** @internal The tenant that `request`, a snapshot, names on top of the ambient one. */
+  tenantOf(request: TokenRequest): string | undefined {
+    return request.tenant ?? this.#runtime.ambientRequest(this.name)?.tenant;
+  }
+
+  /** @internal Those of all its tokens, without those of its tenants. */
+  *lives(): Iterable<TokenLife> {
+    if (this.#tenants === undefined || this.#default.used) yield this.#default;
+    if (this.#recent === this.#default) return;
+    for (const life of this.#runtime.tokens.values()) if (life.isOf(this.#context)) yield life;
   }
 }
 

@@ -21,6 +21,8 @@ const MEMBERS: Readonly<Record<string, readonly [Copy, string]>> = {
   parameters: [parametersOf, 'must be a plain object whose values are texts or lists of texts'],
   // An empty one is for the grant to miss.
   subjectToken: [(value) => (value === '' ? value : textOf(value)), TEXT],
+  // A blank one is for the client to miss.
+  tenant: [(value) => (typeof value === 'string' ? value : undefined), 'must be a text'],
   forceRefresh: [(value) => (typeof value === 'boolean' ? value : undefined), 'must be true or false'],
   signal: [(value) => ('addEventListener' in Object(value) ? value : undefined), 'must be an AbortSignal'],
 };

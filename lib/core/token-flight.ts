@@ -48,7 +48,7 @@ export function sharedWait(token$: Observable<AccessToken>): Flight & { start():
 
 async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredToken> {
   const failed = (reason: unknown) =>
-    FlightFailure.after(reason, context.client, context.clock, plan.failures);
+    FlightFailure.after(reason, context.about, context.clock, plan.failures);
   const keys = await plan.key.keys().catch((reason: unknown) => {
     throw failed(reason);
   });
@@ -69,7 +69,7 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
 
 /** Asks the authorization server, unless something speaks against that by now. */
 function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observable<AcquiredToken> {
-  const { client, pause, clock } = context;
+  const { pause, clock } = context;
   const now = momentOf(clock);
   checkAwake(context, turn);
   if (!plan.onBegin()) throw new SleptError();
@@ -80,12 +80,14 @@ function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observa
   const onSend: OnSend = (presented) => {
     const { rejection } = turn;
     if (rejection && rejection.credentials === presented) throw rejection;
-    context.tokenRequests++;
+    context.sent.tokenRequests++;
     credentials = presented;
   };
   return askForToken(context, plan, turn, onSend).pipe(
     catchError((reason: unknown) => {
-      throw isFinal(reason) ? reason : FlightFailure.after(reason, client, clock, plan.failures, credentials);
+      throw isFinal(reason)
+        ? reason
+        : FlightFailure.after(reason, context.about, clock, plan.failures, credentials);
     }),
   );
 }
@@ -122,7 +124,7 @@ function askForToken(context: FlightContext, plan: FlightPlan, turn: Turn, onSen
   const flightIsLate = () => tooLate(client, `did not complete the flight within ${limits.totalMs} ms`);
   const pause$ = (reason: unknown, failures: number): Observable<unknown> => {
     if (isFinal(reason)) throw reason;
-    const error = asOAuthClientError(reason, client);
+    const error = asOAuthClientError(reason, context.about);
     pauseClient(context, error);
     plan.onFailing();
     const jitteredMs = clock.random() * backoffSlotMs(failures, limits.minDelayMs, limits.maxDelayMs);
@@ -198,11 +200,12 @@ export class SharedKey {
     return tokenKeys(this.#context.endpoint, this.details);
   }
 
-  /** Removes the token of that value, or any, from the store. */
-  forget(value: string | undefined): void {
+  /** Removes the token of that value, or any, from the store. Never rejects. */
+  forget(value: string | undefined): Promise<void> {
     this.#forgotten = tokenKeys(this.#context.endpoint, this.details)
       .then(({ key }) => this.#context.fleet.forget(key, value))
       .catch(() => undefined); // the next flight makes the keys again, and tells what is wrong with them
+    return this.#forgotten;
   }
 
   #stored(): Observable<StoredToken | undefined> {

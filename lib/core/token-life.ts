@@ -14,7 +14,6 @@ import * as states from './token-state.js';
 
 /** The life of one token: one key of one client, from the first request through refreshes, failures and rejections. */
 export class TokenLife {
-  readonly client: string;
   readonly #context: FlightContext;
   readonly #key: SharedKey;
   #state = states.COLD;
@@ -23,9 +22,18 @@ export class TokenLife {
   #acceptedAt = Number.NEGATIVE_INFINITY;
 
   constructor(context: FlightContext, details: TokenRequestDetails) {
-    this.client = context.client;
     this.#context = context;
     this.#key = new SharedKey(context, details);
+  }
+
+  /** Whether it is one of that client's, or of that tenant's. */
+  isOf(context: FlightContext): boolean {
+    return this.#context === context;
+  }
+
+  /** Whether a flight is under way. */
+  get flying(): boolean {
+    return this.#state.refresh.kind === 'flying';
   }
 
   /** Whether a token was ever asked for. */
@@ -78,14 +86,14 @@ export class TokenLife {
   reject(rejected: AccessToken, sentAt = Number.POSITIVE_INFINITY): Rejection {
     const { held } = this.#state;
     if (held.kind === 'none' || !states.holds(this.#state, rejected)) return 'superseded';
-    const { client, clock, events$, fleet } = this.#context;
+    const { about: whom, clock, events$, fleet } = this.#context;
     const ageMs = elapsedMs(momentOf(clock), held.token.acquired);
     if ((held.standing === 'successor' || sentAt < this.#acceptedAt) && ageMs < LAG_MS) return 'lagging';
     const accepted = held.standing === 'accepted';
     const rejections = (this.#rejections ??= new RejectionLimit(clock));
     const limited = !rejections.allow(accepted);
     const unshared = accepted && rejections.repeated && !fleet.shared;
-    const about = { client, limited, unshared, expiresAt: rejected.expiresAt };
+    const about = { ...whom, limited, unshared, expiresAt: rejected.expiresAt };
     events$.next({ type: 'token_rejected', reason: 'rejected', ...about });
     if (limited) return 'limited';
     this.drop('rejected');
@@ -110,14 +118,27 @@ export class TokenLife {
    * unless all are `given_up`.
    */
   drop(why: 'rejected' | 'forced' | 'given_up', only?: AccessToken): void {
-    const { client, clock, events$ } = this.#context;
+    const { about, clock, events$ } = this.#context;
     const token = this.#state.held.kind === 'token' ? this.#state.held.token.token : undefined;
     if (only && token?.value !== only.value) return;
     const reason = why === 'rejected' ? why : 'forced';
     this.#apply({ type: 'dropped', because: reason });
-    this.#key.forget(token?.value);
-    events$.next({ type: 'token_invalidated', client, reason, ...(token && { expiresAt: token.expiresAt }) });
+    void this.#key.forget(token?.value);
+    events$.next({
+      type: 'token_invalidated',
+      ...about,
+      reason,
+      ...(token && { expiresAt: token.expiresAt }),
+    });
     if (why === 'given_up') this.#apply({ type: 'given_up', now: momentOf(clock) });
+  }
+
+  /** Gives up all there is; resolves once the store has none of it either, also not from the flight under way. */
+  async forget(): Promise<void> {
+    const flight = this.#underWay(momentOf(this.#context.clock));
+    this.drop('given_up');
+    await flight?.promise.catch(() => undefined); // its callers see the failure
+    await this.#key.forget(undefined);
   }
 
   status(): TokenStatus {
@@ -187,8 +208,8 @@ export class TokenLife {
   }
 
   #takeOff(reason: TokenRequestReason, now: Moment): Flight {
-    const { client, clock, events$ } = this.#context;
-    const about = () => ({ client, reason, durationMs: clock.monotonic() - now.monotonic });
+    const { about: whom, clock, events$ } = this.#context;
+    const about = () => ({ ...whom, reason, durationMs: clock.monotonic() - now.monotonic });
     const acquired$ = defer(() => acquireToken(this.#context, this.#plan(flight, reason)));
     const token$: Observable<AccessToken> = acquired$.pipe(
       map((acquired) => {
@@ -202,7 +223,7 @@ export class TokenLife {
         // The process slept, and another flight took this one's place: its callers get what that one brings.
         if (cause instanceof SleptError) return this.#next(false);
         const failure = cause instanceof FlightFailure ? cause : undefined;
-        const error = failure ? failure.error : asOAuthClientError(cause, client);
+        const error = failure ? failure.error : asOAuthClientError(cause, whom);
         this.#apply(failure ? { type: 'crashed', flight, failure } : { type: 'abandoned', flight });
         const held = states.unexpired(this.#state, momentOf(clock));
         const type = held ? 'token_refresh_failed' : 'token_request_failed';

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import type { OAuthClientName } from './client-names.js';
 import type { StoredToken } from './token-store.js';
 
 /**
@@ -19,9 +20,17 @@ export interface TokenRequest {
   subjectToken?: string | undefined;
   /** Replaces the present token even if it is fresh. */
   forceRefresh?: boolean | undefined;
+  /** The tenant whose options and tokens are used; for clients with `tenants`, and for no others. */
+  tenant?: string | undefined;
   /** Ends this caller's wait, and nobody else's; the wait rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
+
+/**
+ * The `oauth` member of an Axios request, or of fetch's `init`: what token this request needs, and of which client;
+ * `false` sends it without one.
+ */
+export type OAuthRequestConfig = (TokenRequest & { client?: OAuthClientName | undefined }) | false;
 
 /** The members of a {@link TokenRequest} that make it a different token. */
 export type TokenRequestDetails = Omit<TokenRequest, 'forceRefresh' | 'signal'>;
@@ -36,10 +45,11 @@ export function mergeTokenRequests(under: TokenRequest = {}, over: TokenRequest 
     resource: over.resource ?? under.resource,
     parameters: parameters ?? over.parameters ?? under.parameters,
     subjectToken: over.subjectToken ?? under.subjectToken,
+    tenant: over.tenant ?? under.tenant,
   });
 }
 
-/** Whether `request` asks for nothing that the client's own token would not be. */
+/** Whether `request` asks for nothing that the own token of the client, or of the tenant, would not be. */
 export function isPlain({ scope, audience, resource, parameters, subjectToken }: TokenRequest): boolean {
   return (scope ?? audience ?? resource ?? parameters ?? subjectToken) === undefined;
 }
@@ -70,6 +80,7 @@ export function tokenKey(identity: string, request: TokenRequestDetails): string
       .map(([name, value]) => [name, list(value)])
       .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
     request.subjectToken,
+    ...(request.tenant === undefined ? [] : [request.tenant]),
   ]);
   return hash('sha256', canonical);
 }
@@ -112,8 +123,9 @@ export interface TokenKeys {
 /** The keys of the token that `details` ask for. */
 export async function tokenKeys(endpoint: TokenEndpoint, details: TokenRequestDetails): Promise<TokenKeys> {
   const identity = await endpoint.identity();
+  const { tenant } = details;
   return {
     key: tokenKey(identity, details),
-    grantKey: endpoint.grant === undefined ? undefined : `${tokenKey(endpoint.grant, {})}.grant`,
+    grantKey: endpoint.grant === undefined ? undefined : `${tokenKey(endpoint.grant, { tenant })}.grant`,
   };
 }

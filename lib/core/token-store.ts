@@ -5,17 +5,17 @@ export type AccessTokenType = 'Bearer' | 'DPoP';
 export interface StoredToken {
   value: string;
   tokenType: AccessTokenType;
-  scope?: string;
+  scope?: string | undefined;
   /** Other members of the token response, without tokens. */
-  details?: Readonly<Record<string, unknown>>;
+  details?: Readonly<Record<string, unknown>> | undefined;
   /** Start of the token request, epoch milliseconds. */
   issuedAt: number;
   /** Epoch milliseconds. An entry is not used after it, unless it holds a `refreshToken`. */
   expiresAt: number;
   /** The refresh token the grant's next request needs, on an entry of its own; such an entry outlives `expiresAt`. */
-  refreshToken?: string;
+  refreshToken?: string | undefined;
   /** Set on entries that hold no token: until `expiresAt` nobody whom it concerns should ask the server again. */
-  failure?: StoredFailure;
+  failure?: StoredFailure | undefined;
 }
 
 /** What an instance learnt from the server that holds for the whole fleet, or for those with the same credentials. */
@@ -46,7 +46,7 @@ export type LockOutcome<T> =
  */
 export abstract class TokenStore {
   /** How many keys the instance keeps in memory, the store and the process alike. Default 10,000. */
-  readonly maxEntries?: number;
+  readonly maxEntries?: number | undefined;
 
   /** The entry of `key`, if there is one. Expired entries may be left out, unless they hold a refresh token. */
   abstract get(key: string): Promise<StoredToken | undefined>;

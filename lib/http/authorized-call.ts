@@ -1,14 +1,17 @@
+import type { CreateAxiosDefaults } from 'axios';
 import { defer, filter, firstValueFrom, merge, mergeMap, throwError, timer, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
 import type { Clock } from '../core/clock.js';
 import { OriginNotAllowedError } from '../core/errors.js';
 import type { OAuthClient } from '../core/oauth-client.js';
+import type { Tenants } from '../core/tenants.js';
 import type { TokenLife } from '../core/token-life.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { targetOf, type AllowedOrigins, type RequestTarget } from './allowed-origins.js';
 import { isReplayable, type Answer, type Refusals } from './refusals.js';
 import type { Routes } from './routes.js';
 import type { TokenHeader } from './sealing.js';
+import type { TlsMaterial } from './tls-agent.js';
 
 /** Makes DPoP proofs for API requests and keeps the APIs' nonces (RFC 9449). */
 export interface ProofMaker {
@@ -28,6 +31,14 @@ export interface ApiClient {
   readonly clock: Clock;
   /** Present the client's certificate (RFC 8705), if it has one. */
   readonly routes: Routes;
+  /** Each with a client of its own, if the client has tenants. */
+  readonly tenants: Tenants<ApiClient> | undefined;
+  /** What requests have unless they say otherwise. */
+  readonly defaults: CreateAxiosDefaults;
+  /** What fetch presents. */
+  readonly material: TlsMaterial | undefined;
+  /** Close its idle connections; requests under way go on. */
+  readonly closers: (() => void)[];
 }
 
 /** An API request, whatever sends it. */
@@ -92,6 +103,29 @@ export function sendAuthorized<R>(
   asked: TokenRequest | undefined,
 ): Promise<R> {
   return new AuthorizedCall(request, api, api.client.life(asked)).start(asked);
+}
+
+/**
+ * Does `work` with the client of the tenant that a request names; without tenants with `api` itself.
+ *
+ * @param isBare whether the request carries no token of ours, so that it may as well name no tenant
+ */
+export function forTenant<R>(
+  { cancelled$ }: Pick<OutgoingRequest<R>, 'cancelled$'>,
+  api: ApiClient,
+  asked: TokenRequest,
+  isBare: boolean,
+  work: (own: ApiClient) => Promise<R>,
+): Promise<R> {
+  const { tenants, client } = api;
+  if (tenants === undefined) return work(api);
+  let isKnown = false;
+  const begin = (own: ApiClient) => {
+    isKnown = true;
+    return work(own);
+  };
+  const given = () => tenants.use(client.tenantOf(asked), begin, isBare ? api : undefined);
+  return unlessCancelled(cancelled$.pipe(filter(() => !isKnown)), given);
 }
 
 /** The client whose allowed origin covers most of where `request` goes. */
@@ -242,7 +276,11 @@ class AuthorizedCall<R> {
 
   /** What `work` comes to; rejects with the reason as soon as the caller cancels, and starts nothing after that. */
   #unlessCancelled<T>(work: () => Observable<T> | Promise<T>): Promise<T> {
-    const cancelled$ = this.#request.cancelled$.pipe(mergeMap((reason) => throwError(() => reason)));
-    return firstValueFrom(merge(cancelled$, defer(work)));
+    return unlessCancelled(this.#request.cancelled$, work);
   }
+}
+
+function unlessCancelled<T>(reason$: Observable<unknown>, work: () => Observable<T> | Promise<T>) {
+  const cancelled$ = reason$.pipe(mergeMap((reason) => throwError(() => reason)));
+  return firstValueFrom(merge(cancelled$, defer(work)));
 }

@@ -6,16 +6,20 @@ import axios, {
   type AxiosAdapter,
   type AxiosInstance,
   type AxiosResponse,
+  type CreateAxiosDefaults,
   type InternalAxiosRequestConfig,
 } from 'axios';
 import { EMPTY, merge, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { checked } from '../core/request-snapshot.js';
-import { clientFor, sendAuthorized } from './authorized-call.js';
+import type { TokenRequest } from '../core/token-request.js';
+import { clientFor, forTenant, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
+import { withDefaultsOf } from './own-defaults.js';
 import { followRedirect } from './redirects.js';
 import { lowerCased, readable } from './refusals.js';
-import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
+import type { OAuthRequestConfig } from '../core/token-request.js';
+import { SealedTokenRequest } from './request-config.js';
 import {
   SealedProxy,
   copyToSend,
@@ -52,10 +56,16 @@ export interface ApiClients {
  *
  * @param client the client whose tokens they get; without a name, the one whose allowed origin fits best, and none
  * elsewhere
+ * @param isOwn whether it is that client's own instance, so that a tenant's defaults take the place of its own
  * @returns takes the interceptor off again
  * @throws {OAuthClientError} `unknown_client`
  */
-export function interceptTokens(instance: AxiosInstance, clients: ApiClients, client?: string): () => void {
+export function interceptTokens(
+  instance: AxiosInstance,
+  clients: ApiClients,
+  client?: string,
+  isOwn = false,
+): () => void {
   const own = client === undefined ? undefined : clients.get(client);
   const select = (config: Config, name: string | undefined): ApiClient | undefined =>
     name === undefined ? (own ?? clientFor(config, clients.all())) : clients.get(name);
@@ -67,7 +77,9 @@ export function interceptTokens(instance: AxiosInstance, clients: ApiClients, cl
     // A request that passes twice, as with retry libraries, has an adapter of ours already.
     const below = typeof given === 'function' && BELOW in given ? (given[BELOW] as Adapter) : given;
     const adapter = (sent: Config): Promise<AxiosResponse> =>
-      attached ? authorize(sent, below, asked, select) : sendAsItIs(sent, below);
+      attached
+        ? authorize(sent, below, asked, select, isOwn ? instance.defaults : undefined)
+        : sendAsItIs(sent, below);
     adapter[BELOW] = below;
     config.adapter = adapter;
     return config;
@@ -85,6 +97,7 @@ function authorize(
   below: Adapter,
   asked: OAuthRequestConfig | undefined,
   select: (config: Config, name: string | undefined) => ApiClient | undefined,
+  defaults: CreateAxiosDefaults | undefined,
 ): Promise<AxiosResponse> {
   try {
     config = withoutOurs(config);
@@ -94,16 +107,25 @@ function authorize(
     const api = select(config, snapshot ? snapshot.request.client : undefined);
     const oauth = snapshot && checked(api?.client.name, snapshot);
     if (api === undefined) return sendAsItIs(config, below);
-    const { name, ownName } = api.tokenHeader;
-    const given = AxiosHeaders.from(config.headers).get(name);
-    const own = ownName === undefined ? (config.auth ?? given) : given;
     const request = new AxiosRequest(config, below, api);
-    if (oauth !== false && own === undefined) return sendAuthorized(request, api, oauth);
-    if (!api.origins.allow(config)) return sendAsItIs(config, below, ownName);
-    return request.send().then((answer) => answer.surface());
+    if (api.tenants === undefined) return sendOf(request, oauth);
+    const isBare = oauth === false || request.hasOwnCredentials;
+    return forTenant(request, api, oauth || {}, isBare, async (own) => {
+      const present = { ...config, adapter: below ?? 'http' };
+      const { adapter, ...rest } = defaults ? await withDefaultsOf(present, defaults, own) : present;
+      return sendOf(new AxiosRequest(rest, adapter, own), oauth);
+    });
   } catch (error) {
     return Promise.reject(error);
   }
+}
+
+/** Sends a request of a client, with a token unless it is to get none. */
+function sendOf(request: AxiosRequest, oauth: TokenRequest | false | undefined): Promise<AxiosResponse> {
+  const { api, config, adapter } = request;
+  if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, api, oauth);
+  if (!api.origins.allow(config)) return sendAsItIs(config, adapter, api.tokenHeader.ownName);
+  return request.send().then((answer) => answer.surface());
 }
 
 /** Sends a request without a token of ours. */
@@ -135,14 +157,20 @@ function withoutOurs(config: Config): Config {
 /** An Axios request as it left all interceptors and transforms. */
 class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   readonly config: Config;
-  readonly #adapter: Adapter;
-  readonly #api: ApiClient;
+  readonly adapter: Adapter;
+  readonly api: ApiClient;
   #boundary: string | undefined;
 
   constructor(config: Config, adapter: Adapter, api: ApiClient) {
     this.config = config;
-    this.#adapter = adapter;
-    this.#api = api;
+    this.adapter = adapter;
+    this.api = api;
+  }
+
+  get hasOwnCredentials(): boolean {
+    const { name, ownName } = this.api.tokenHeader;
+    const given = AxiosHeaders.from(this.config.headers).get(name);
+    return (ownName === undefined ? (this.config.auth ?? given) : given) !== undefined;
   }
 
   get cancelled$(): Observable<unknown> {
@@ -154,7 +182,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   /** Without credentials it still presents the client's certificate. */
   send(credentials?: Credentials): Promise<ApiAnswer<AxiosResponse>> {
     const { config } = this;
-    const { name, ownName } = this.#api.tokenHeader;
+    const { name, ownName } = this.api.tokenHeader;
     const copy = this.#carrying(credentials);
     const answered = (response: AxiosResponse, error?: unknown) => {
       response.config = config;
@@ -172,7 +200,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       return answered(response, error);
     };
     try {
-      return resolve(this.#adapter, copy)(copy).then(answered, failed);
+      return resolve(this.adapter, copy)(copy).then(answered, failed);
     } catch (error) {
       return Promise.resolve(error).then(failed);
     }
@@ -181,7 +209,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   /** A copy to send, so that the credentials stand in no config that anybody else can see. */
   #carrying(credentials: Credentials | undefined): Config {
     const { config } = this;
-    const { origins, routes, tokenHeader } = this.#api;
+    const { origins, routes, tokenHeader } = this.api;
     const copy = copyToSend(config);
     const headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {
@@ -192,7 +220,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     if (config.data instanceof FormData) this.#fixBoundary(headers);
     copy.headers = headers;
     let outside = config.httpsAgent as Agent | undefined;
-    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.#adapter);
+    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.adapter);
     const reach = { origins, header: tokenHeader, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
       followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
@@ -204,7 +232,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
 
   /** A form is to be the same, byte by byte, when it is sent again; fetch adapters choose the boundary themselves. */
   #fixBoundary(headers: AxiosHeaders): void {
-    const adapter = this.#adapter;
+    const adapter = this.adapter;
     const mayChoose = adapter === undefined || adapter === 'http' || Array.isArray(adapter);
     if (!mayChoose || /boundary=/i.test(String(headers.getContentType()))) return;
     headers.setContentType(`multipart/form-data; boundary=${(this.#boundary ??= randomUUID())}`);

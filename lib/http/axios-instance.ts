@@ -4,8 +4,10 @@ import { OAuthClientError } from '../core/errors.js';
 /**
  * `axios.create`, whose default headers may also be functions, asked at each request that does not bring that header itself.
  * One that fails rejects the request with `credentials_unavailable`.
+ *
+ * @param asks false where they are asked later, when it is known which tenant's they are
  */
-export function createInstance(client: string, defaults: CreateAxiosDefaults): AxiosInstance {
+export function createInstance(client: string, defaults: CreateAxiosDefaults, asks = true): AxiosInstance {
   const headers = Object.entries<unknown>(defaults.headers ?? {});
   const asked = headers.filter(
     (header): header is [string, () => unknown] => typeof header[1] === 'function',
@@ -14,13 +16,15 @@ export function createInstance(client: string, defaults: CreateAxiosDefaults): A
   const plain = Object.fromEntries(headers.filter(([, value]) => typeof value !== 'function'));
   const instance = axios.create({ ...defaults, headers: plain as CreateAxiosDefaults['headers'] & object });
   instance.interceptors.request.use(async (config) => {
+    if (!asks) return config;
     for (const [name, ask] of asked) config.headers.set(name, await valueOf(client, name, ask), false);
     return config;
   });
   return instance;
 }
 
-async function valueOf(client: string, name: string, ask: () => unknown): Promise<string> {
+/** @throws {OAuthClientError} `credentials_unavailable` */
+export async function valueOf(client: string, name: string, ask: () => unknown): Promise<string> {
   const value = await new Promise((resolve) => resolve(ask())).catch(() => undefined);
   if (typeof value === 'string') return value;
   const message = `The function http.headers.${name} of OAuth client "${client}" failed, or returned no text: check it. What it threw is not shown, since it may hold credentials.`;

@@ -3,7 +3,7 @@ import { aborted$ } from '../core/aborted.js';
 import { OriginNotAllowedError } from '../core/errors.js';
 import { checked } from '../core/request-snapshot.js';
 import { targetOf, urlOf, type RequestTarget } from './allowed-origins.js';
-import { Credentials, sendAuthorized } from './authorized-call.js';
+import { Credentials, forTenant, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, OutgoingRequest } from './authorized-call.js';
 import type { FetchTransport } from './fetch-transport.js';
 import { nextHop, type Hop } from './redirects.js';
@@ -17,11 +17,9 @@ export type Fetch = typeof globalThis.fetch;
 /** What a client's fetch is made of. */
 export interface FetchParts {
   readonly api: ApiClient;
-  /** Relative URLs are below it. */
-  readonly baseURL: string | undefined;
-  /** Default headers as Axios takes them, also by method. */
-  readonly headers: object | undefined;
   readonly transport: FetchTransport;
+  /** The same of a tenant's client. */
+  readonly partsOf: (api: ApiClient) => Promise<FetchParts>;
   /** The fetch of another client, which `init.oauth` may name. */
   readonly other: (client: string) => Promise<Fetch>;
 }
@@ -34,27 +32,36 @@ export interface FetchParts {
  * origins
  */
 export function authorizedFetch(parts: FetchParts): Fetch {
-  const { api, baseURL, other } = parts;
+  const { api, other, partsOf } = parts;
   const { name } = api.client;
   return async (input, given) => {
     const snapshot = given?.oauth && SealedTokenRequest.open(given.oauth); // before anything that waits
-    const isPath = typeof input === 'string' && baseURL !== undefined;
     const written = isRequest(input) ? input.url : String(input);
-    const target = isPath ? { baseURL, url: written } : { url: written };
-    const url = urlOf(target) ?? written;
+    const targetFor = ({ defaults: { baseURL } }: ApiClient): RequestTarget =>
+      typeof input === 'string' && baseURL !== undefined ? { baseURL, url: written } : { url: written };
+    const common = api.tenants ? ANYWHERE : (urlOf(targetFor(api)) ?? written);
     const isPlain = !isRequest(input) && !(given instanceof Request) && !(given?.body instanceof FormData);
-    const init = isPlain ? plainInit(given ?? {}) : await wholeInit(url, input, given);
+    const init = isPlain ? plainInit(given ?? {}) : await wholeInit(common, input, given);
     const oauth = snapshot && checked(name, snapshot);
     if (oauth && oauth.client !== undefined && oauth.client !== name) {
       const { client, ...asked } = oauth;
-      return (await other(client))(new URL(url), { ...init, oauth: asked });
+      return (await other(client))(new URL(urlOf(targetFor(api)) ?? written), { ...init, oauth: asked });
     }
-    const request = new FetchRequest(parts, target, url, init);
-    if (oauth !== false && !request.hasOwnCredentials) return await sendAuthorized(request, api, oauth);
-    if (targetOf(target) === undefined) throw new OriginNotAllowedError(name);
-    return (await request.send()).surface();
+    const isBare = oauth === false || api.tokenHeader.name.toLowerCase() in init.headers;
+    const cancelled$ = init.signal ? aborted$(init.signal) : EMPTY;
+    return forTenant({ cancelled$ }, api, oauth || {}, isBare, async (own) => {
+      const target = targetFor(own);
+      const url = urlOf(target) ?? written;
+      const request = new FetchRequest(own === api ? parts : await partsOf(own), target, url, init);
+      if (oauth !== false && !request.hasOwnCredentials) return await sendAuthorized(request, own, oauth);
+      if (targetOf(target) === undefined) throw new OriginNotAllowedError(name);
+      return (await request.send()).surface();
+    });
   };
 }
+
+/** In place of a URL that depends on the tenant, where it does not matter. */
+const ANYWHERE = 'http://localhost';
 
 /** Headers as a record by lower-case names, which fetch reads faster than `Headers`. */
 type Init = Omit<RequestInit, 'headers'> & Pick<Hop, 'headers'>;
@@ -97,9 +104,8 @@ class FetchRequest implements OutgoingRequest<Response> {
 
   constructor(parts: FetchParts, target: RequestTarget, url: string, init: Init) {
     const { method = 'GET', body = null, redirect = 'follow' } = init;
-    const headers = parts.headers
-      ? { ...defaultHeaders(parts.headers, method), ...init.headers }
-      : init.headers;
+    const common = parts.api.defaults.headers;
+    const headers = common ? { ...defaultHeaders(common, method), ...init.headers } : init.headers;
     this.config = Object.assign(target, { method, data: body });
     this.#parts = parts;
     this.#follows = redirect === 'follow';

@@ -5,7 +5,11 @@ import type { TlsMaterial } from './tls-agent.js';
 import { proxyOf } from './tunnel.js';
 
 /** Sends one request of fetch, without looking at what it says. */
-export type FetchTransport = (url: string, init: RequestInit) => Promise<Response>;
+export interface FetchTransport {
+  (url: string, init: RequestInit): Promise<Response>;
+  /** Closes connections of its own, after the requests under way. */
+  close?: () => void;
+}
 
 /** What decides how a client's requests travel. */
 export interface FetchRoute {

@@ -26,11 +26,14 @@ const BOUNDS = {
 /**
  * The way of a client's protocol requests: over Axios, so that its proxy, agents and TLS hold for them too, but
  * without redirects, and within 1 MiB.
+ *
+ * @param remedyFor the remedy for what the network says
  */
 export function httpTransport(
   client: string,
   http: CreateAxiosDefaults,
   routes: Routes,
+  remedyFor: (said: string) => string,
 ): (request: AxiosRequestConfig<string>) => Promise<Response> {
   const instance = routedInstance(client, routes, {
     ...http,
@@ -52,7 +55,7 @@ export function httpTransport(
       // A refusal or an outage shows in its status, however its body ends.
       if (head && head.status >= 400) return toResponse(head);
       if (wasStale(error)) return send(request);
-      throw typed(client, error);
+      throw typed(client, error, remedyFor);
     }
   };
   return send;
@@ -97,7 +100,7 @@ function toResponse({ status, headers, data = '' }: Answer): Response {
 }
 
 /** Only what the network said goes on: an Axios error holds the request, and that holds the credentials. */
-function typed(client: string, { code, message }: AxiosError): Error {
+function typed(client: string, { code, message }: AxiosError, remedyFor: (said: string) => string): Error {
   if (message.startsWith('maxContentLength')) {
     return new TokenResponseError(
       `The authorization server of OAuth client "${client}" sent a response that is larger than 1 MiB.`,
@@ -105,8 +108,9 @@ function typed(client: string, { code, message }: AxiosError): Error {
     );
   }
   const why = code === PROXY_FAILED ? `: ${message}` : `${code === undefined ? '' : ` (${code})`}.`;
+  const cause = Object.assign(new Error(serverText(message)), { code });
   return new AuthorizationServerUnavailableError(
-    `The authorization server of OAuth client "${client}" could not be reached${why} Check its URL, the network and the proxy.`,
-    { client, cause: Object.assign(new Error(serverText(message)), { code }) },
+    `The authorization server of OAuth client "${client}" could not be reached${why}`,
+    { client, cause, remedy: remedyFor(`${code} ${message}`) },
   );
 }

@@ -11,7 +11,8 @@ export interface Answer {
 
 export interface RefusalOptions {
   readonly statuses: readonly number[];
-  readonly when?: (answer: { status: number; headers: Record<string, string>; data: unknown }) => boolean;
+  readonly when?:
+    ((answer: { status: number; headers: Record<string, string>; data: unknown }) => boolean) | undefined;
 }
 
 /** Which answers of an API mean that it does not accept a token. */

@@ -1,26 +1,20 @@
 import { inspect } from 'node:util';
-import type { OAuthClientName } from '../core/client-names.js';
 import { snapshotOf, type RequestSnapshot } from '../core/request-snapshot.js';
-import type { TokenRequest } from '../core/token-request.js';
+import type { OAuthRequestConfig } from '../core/token-request.js';
 
-/**
- * The `oauth` member of an Axios request, or of fetch's `init`: what token this request needs, and of which client;
- * `false` sends it without one.
- */
-export type OAuthRequestConfig = (TokenRequest & { client?: OAuthClientName }) | false;
 type Asked = Exclude<OAuthRequestConfig, false>;
 
 declare module 'axios' {
   export interface AxiosRequestConfig<D> {
     /** What token this request needs, and of which client; `false` sends it without one. */
-    oauth?: OAuthRequestConfig;
+    oauth?: OAuthRequestConfig | undefined;
   }
 }
 
 declare global {
   interface RequestInit {
     /** What token this request needs, and of which client; `false` sends it without one. Only a fetch of ours reads it. */
-    oauth?: OAuthRequestConfig;
+    oauth?: OAuthRequestConfig | undefined;
   }
 }
 

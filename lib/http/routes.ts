@@ -2,7 +2,7 @@ import { Agent, globalAgent } from 'node:https';
 import axios, { type AxiosRequestConfig } from 'axios';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { LruMap } from '../core/memory-token-store.js';
-import { TlsAgent, type Route, type TlsMaterial } from './tls-agent.js';
+import { TlsAgent, closeIdle, type Route, type TlsMaterial } from './tls-agent.js';
 import { environmentProxy, proxyOf } from './tunnel.js';
 
 /** How many agents are kept, with their idle connections, for proxies that change from request to request. */
@@ -25,6 +25,7 @@ export class Routes {
   /** Whether requests that name no proxy themselves have to be looked at. */
   readonly areNeeded: boolean;
   readonly #agents = new WeakMap<object, LruMap<TlsAgent>>();
+  #made: TlsAgent[] = [];
 
   constructor(client: string, material: TlsMaterial | undefined, rules: RouteRules) {
     this.#client = client;
@@ -59,13 +60,20 @@ export class Routes {
     return through ? this.#agent({ ...route, material: undefined }) : given;
   }
 
+  /** Closes idle connections; those in use are closed after their request. */
+  close(): void {
+    for (const agent of this.#made.splice(0)) closeIdle(Object.assign(agent, { keepAlive: false }));
+  }
+
   #agent(route: Route): TlsAgent {
     const { given = this, proxy, isFromEnvironment, material } = route;
     const agents = this.#agents.get(given) ?? new LruMap(MAX_AGENTS);
     this.#agents.set(given, agents);
     const key = JSON.stringify([proxy?.href, isFromEnvironment, material !== undefined]);
-    const agent = agents.get(key) ?? new TlsAgent(route);
+    const present = agents.get(key);
+    const agent = present ?? new TlsAgent(route);
     agents.set(key, agent);
+    if (!present) this.#made = [...this.#made.slice(1 - MAX_AGENTS), agent];
     return agent;
   }
 

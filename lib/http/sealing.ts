@@ -9,7 +9,8 @@ import axios, {
   type InternalAxiosRequestConfig,
 } from 'axios';
 import type { AccessToken } from '../core/access-token.js';
-import { SealedTokenRequest, type OAuthRequestConfig } from './request-config.js';
+import type { OAuthRequestConfig } from '../core/token-request.js';
+import { SealedTokenRequest } from './request-config.js';
 import { proxyError } from './tunnel.js';
 
 type Part = Record<PropertyKey, unknown>;
@@ -29,7 +30,7 @@ export class TokenHeader {
   readonly #scheme: string | undefined;
 
   /** @param scheme what precedes the token; by default its type in `Authorization`, and nothing elsewhere */
-  constructor({ name = 'Authorization', scheme }: { name?: string; scheme?: string } = {}) {
+  constructor({ name = 'Authorization', scheme }: { [part in 'name' | 'scheme']?: string | undefined } = {}) {
     this.name = name;
     this.ownName = /^authorization$/i.test(name) ? undefined : name;
     this.#scheme = scheme ?? (this.ownName === undefined ? undefined : '');

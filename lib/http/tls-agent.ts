@@ -58,3 +58,8 @@ export class TlsAgent extends Agent {
     return `${super.getName(options)}:${generation}`;
   }
 }
+
+/** Closes the connections of an agent that no request uses. */
+export function closeIdle({ freeSockets }: Pick<Agent, 'freeSockets'>): void {
+  for (const socket of Object.values(freeSockets).flat()) socket?.destroy();
+}

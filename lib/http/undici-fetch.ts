@@ -24,7 +24,7 @@ export function fetchByUndici(route: FetchRoute, proxy: URL | undefined): FetchT
     }
     return own;
   };
-  return async (target, init) => {
+  const transport = async (...[target, init]: Parameters<FetchTransport>): Promise<Response> => {
     const given: object = { ...init, headers: [...new Headers(init.headers)] };
     const answer = await fetch(target, { dispatcher: dispatcherFor(new URL(target)), ...given });
     const { url, status, statusText, headers, body } = answer;
@@ -36,4 +36,8 @@ export function fetchByUndici(route: FetchRoute, proxy: URL | undefined): FetchT
     });
     return Object.defineProperty(response, 'url', { value: url });
   };
+  const close = () => {
+    for (const dispatcher of [direct, foreign, own]) dispatcher.close().catch(() => undefined);
+  };
+  return Object.assign(transport, { close });
 }

@@ -5,6 +5,7 @@ import { Routes } from '../http/routes.js';
 import type { TlsMaterial } from '../http/tls-agent.js';
 import { OAuthTokenEndpoint } from '../oauth/oauth-token-endpoint.js';
 import type { ProtocolParts, ProtocolTransport } from '../oauth/protocol.js';
+import { remedyFor } from '../oauth/remedies.js';
 import { RequestedTokenEndpoint } from '../oauth/requested-token.js';
 import { isLoopback } from '../options/option-schema.js';
 import { ignoresAgents } from '../options/problems.js';
@@ -23,22 +24,25 @@ export interface ConnectionParts extends Pick<ProtocolParts, 'options' | 'clock'
   name: string;
   /** Called when tokens that are bound to the certificate before cannot be used any more (RFC 8705 §3). */
   onCertificateReplaced?: () => void;
+  /** Names an option as the user has written it. Default: by its path, as in code. */
+  label?: ProtocolParts['label'];
   /** Wraps the transport, to see requests and answers go by. */
   observe?: (transport: ProtocolTransport) => ProtocolTransport;
 }
 
 /** Connects the protocol to its transport. */
 export function connectClient(parts: ConnectionParts): ClientConnection {
-  const { name: client, options, onCertificateReplaced, observe } = parts;
+  const { name: client, options, onCertificateReplaced, observe, label = (path) => path } = parts;
   const material = options.tls && ({ options: {}, generation: 0 } satisfies TlsMaterial);
   const routes = new Routes(client, material, { staysHere: isLoopback, ignoresAgents });
-  const direct = httpTransport(client, options.http ?? {}, routes);
+  const remedy = (said: string) => remedyFor({ options, label }, { said });
+  const direct = httpTransport(client, options.http ?? {}, routes, remedy);
   const transport = observe?.(direct) ?? direct;
   const useCertificate: ProtocolParts['useCertificate'] = (replacement, isReplaced) => {
     if (material) Object.assign(material, { options: replacement, generation: material.generation + 1 });
     if (isReplaced) onCertificateReplaced?.();
   };
-  const protocol = { ...parts, client, transport, useCertificate };
+  const protocol = { ...parts, client, transport, useCertificate, label };
   const endpoint = options.requestToken
     ? new RequestedTokenEndpoint(protocol, (own) =>
         routedInstance(client, routes, { ...options.http, ...own }),

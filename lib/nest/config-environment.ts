@@ -21,6 +21,11 @@ export const environmentProvider: FactoryProvider<EnvironmentSource> = {
   inject: [{ token: ConfigService, optional: true }, UNBOUND_CONFIG],
   useFactory: (own: ConfigService | undefined, unbound: ConfigService) => ({
     get: (variable) => (own ?? unbound).get<unknown>(variable),
-    names: () => Object.keys(process.env),
+    names: () => namesIn((own ?? unbound)['internalConfig']),
   }),
 };
+
+/** Only its private part says what loaders and, one level down, a schema added to the environment. */
+function namesIn(loaded: Record<string, object | undefined> = {}): string[] {
+  return Object.keys({ ...process.env, ...loaded, ...loaded['_PROCESS_ENV_VALIDATED'] });
+}

@@ -3,6 +3,7 @@ import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
 import type { AxiosInstance, CreateAxiosDefaults } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
+import type { CommonJsAxiosInstance } from '../http/axios-commonjs.cjs';
 import { interceptTokens } from '../http/axios-binding.js';
 import { createInstance } from '../http/axios-instance.js';
 import { SealedProxy, sealAgent, sealedAtOnce } from '../http/sealing.js';
@@ -29,8 +30,11 @@ export class OAuthAxiosInterceptor {
    * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` when it sends another client's tokens already
    * @example const detach = interceptor.attach(this.http, 'buoy');
    */
-  attach(http: HttpService | AxiosInstance, client?: OAuthClientName): () => void {
-    const instance = http instanceof HttpService ? http.axiosRef : http;
+  attach(http: HttpService | AxiosInstance | CommonJsAxiosInstance, client?: OAuthClientName): () => void {
+    return this.#attach((http instanceof HttpService ? http.axiosRef : http) as AxiosInstance, client, false);
+  }
+
+  #attach(instance: AxiosInstance, client: OAuthClientName | undefined, isOwn: boolean): () => void {
     const present = this.#attached.get(instance);
     if (present !== undefined) {
       if (present.client === client) return present.detach;
@@ -50,7 +54,7 @@ export class OAuthAxiosInterceptor {
         client,
         `OAuthAxiosInterceptor.attach() was given an Axios instance whose httpsAgent accepts any server (rejectUnauthorized: false)${client === undefined ? '' : `, for client "${client}"`}; trust the server's authority with its ca instead.`,
       );
-    const off = interceptTokens(instance, this.#registry, client);
+    const off = interceptTokens(instance, this.#registry, client, isOwn);
     const detach = () => {
       if (this.#attached.delete(instance)) off();
     };
@@ -62,14 +66,14 @@ export class OAuthAxiosInterceptor {
   httpService(name: string): HttpService {
     const present = this.#httpServices.get(name);
     if (present !== undefined) return present;
-    const { http, baseURL } = this.#registry.get(name).options;
-    const defaults: CreateAxiosDefaults = { ...http, ...(baseURL !== undefined && { baseURL }) };
+    const api = this.#registry.get(name);
+    const defaults: CreateAxiosDefaults = { ...api.defaults };
     SealedProxy.seal(defaults);
     sealAgent(defaults.httpAgent);
     sealAgent(defaults.httpsAgent);
-    const service = new HttpService(createInstance(name, defaults));
+    const service = new HttpService(createInstance(name, defaults, api.tenants === undefined));
     service['makeObservable'] = sealedAtOnce(service['makeObservable']);
-    this.attach(service, name);
+    this.#attach(service.axiosRef, name, true);
     this.#httpServices.set(name, service);
     return service;
   }

@@ -1,27 +1,33 @@
-import { globalAgent } from 'node:https';
+import { globalAgent, type Agent } from 'node:https';
+import type { CreateAxiosDefaults } from 'axios';
 import type { ApiClient } from '../http/authorized-call.js';
 import { Refusals } from '../http/refusals.js';
 import { TokenHeader } from '../http/sealing.js';
-import type { TlsMaterial } from '../http/tls-agent.js';
+import { closeIdle } from '../http/tls-agent.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
-import { OAuthClient, TokenRuntime } from '../core/oauth-client.js';
+import { OAuthClient, TokenRuntime, type OAuthClientParts } from '../core/oauth-client.js';
+import { TENANT_IS_OPTIONAL, TenantCache, Tenants } from '../core/tenants.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { mergeClientOptions, withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
-import { connectClient } from './client-connection.js';
+import { connectClient, type ConnectionParts } from './client-connection.js';
 import { StandInEndpoint } from './stand-in-endpoint.js';
-import { clientsFromEnvironment, variableOf, type EnvironmentSource } from '../options/environment.js';
+import {
+  clientsFromEnvironment,
+  variableLabel,
+  variableOf,
+  type EnvironmentSource,
+} from '../options/environment.js';
 import { moduleProblemsOf, type OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
 import { isRecord, type TokenRequest } from '../core/token-request.js';
+import { flatten } from '../options/option-schema.js';
 import { problemsOf } from '../options/problems.js';
 
 /** A client with everything that belongs to it. */
 export interface RegisteredClient extends ApiClient {
   readonly options: ResolvedClientOptions;
-  /** What fetch presents. */
-  readonly material: TlsMaterial | undefined;
 }
 
 /** All clients of one module instance, built once from valid options, and what they share. */
@@ -30,6 +36,9 @@ export class OAuthClientRegistry {
   readonly runtime: TokenRuntime;
   readonly shutdownGraceMs: number;
   readonly #clients = new Map<string, RegisteredClient>();
+  readonly #tenants: TenantCache<RegisteredClient>;
+  /** Agents that tenants brought, and how many have each. */
+  readonly #agents = new Map<Agent, number>();
   readonly #connect: typeof connectClient;
 
   /**
@@ -46,8 +55,11 @@ export class OAuthClientRegistry {
     const clients = Object.entries(validClients(options, environment));
     this.runtime = new TokenRuntime(store, options.clock ?? systemClock);
     this.shutdownGraceMs = options.shutdownGraceMs ?? 5_000;
+    this.#tenants = new TenantCache(this.runtime, options.maxTenants ?? 1_000);
     this.logger.follow(this.runtime.events$);
-    for (const [name, own] of clients) this.#clients.set(name, this.#register(name, own));
+    const inCode = options.clients !== undefined;
+    for (const [name, own] of clients)
+      this.#clients.set(name, this.#register(name, own, inCode ? {} : { label: variableLabel(name) }));
   }
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */
@@ -81,10 +93,12 @@ export class OAuthClientRegistry {
     }
   }
 
-  #register(name: string, own: OAuthClientOptions): RegisteredClient {
-    const options = withDefaults(own);
-    const { clock } = this.runtime;
-    const warn = (message: string) => this.logger.warn(name, message);
+  #register(name: string, own: OAuthClientOptions, label: Pick<ConnectionParts, 'label'>): RegisteredClient {
+    const warned = new Set<string>();
+    const warn = (message: string) => {
+      if (!warned.has(message)) this.logger.warn(name, message);
+      warned.add(message);
+    };
     if (
       process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' ||
       globalAgent.options.rejectUnauthorized === false
@@ -92,20 +106,77 @@ export class OAuthClientRegistry {
       warn(
         `Client "${name}" accepts any server, so that its credentials and tokens can be read on the way: unset NODE_TLS_REJECT_UNAUTHORIZED and rejectUnauthorized, and trust the server's authority with tls.ca.`,
       );
+    const { tenants: ask, ...shared } = own;
+    const whose = { warn, sent: { tokenRequests: 0 } };
+    if (ask === undefined) return this.#build(name, own, { ...whose, ...label });
+    const make = (tenant: string, answer: unknown) => {
+      const options = validTenant(name, shared, answer);
+      const made = this.#build(name, options, { ...whose, tenant });
+      made.closers.push(this.#holdAgents(options, shared));
+      return made;
+    };
+    const otherwise = () => (TENANT_IS_OPTIONAL in ask ? this.get(name) : undefined);
+    const tenants = new Tenants({ name, ask, make, otherwise }, this.#tenants, this.runtime);
+    return this.#build(name, own, { ...whose, ...label, tenants });
+  }
+
+  /** Notes the agents that a tenant's options brought; returns what gives them up, with the last tenant that has them. */
+  #holdAgents(options: OAuthClientOptions, shared: OAuthClientOptions): () => void {
+    const agentsOf = ({ http }: OAuthClientOptions) => [http?.['httpAgent'], http?.['httpsAgent']] as Agent[];
+    const own = agentsOf(options).filter((agent) => agent?.freeSockets && !agentsOf(shared).includes(agent));
+    const count = (agent: Agent, more: number) => {
+      const uses = (this.#agents.get(agent) ?? 0) + more;
+      this.#agents.set(agent, uses);
+      if (uses === 0 && this.#agents.delete(agent)) closeIdle(agent);
+    };
+    for (const agent of own) count(agent, 1);
+    return () => own.forEach((agent) => count(agent, -1));
+  }
+
+  #build(name: string, own: OAuthClientOptions, { warn, tenants, label, ...whose }: Whose): RegisteredClient {
+    const options = withDefaults(own);
+    const { runtime } = this;
+    const { clock } = runtime;
     const { endpoint, ...connection } = this.#connect({
       name,
       options,
       clock,
       warn,
-      onCertificateReplaced: () => client.renew(),
+      ...(label && { label }),
+      // Those in hand are bound to the one before.
+      onCertificateReplaced: () => {
+        for (const life of client.lives()) life.drop('forced');
+      },
     });
-    const client = OAuthClient.create({ name, endpoint, options, runtime: this.runtime });
+    const client = OAuthClient.create({ name, endpoint, options, runtime, tenants, ...whose });
     const tokenHeader = new TokenHeader(options.tokenHeader);
     const distrusted = `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so that the answer counts as accepted. Have it return true or false.`;
     const refusals = new Refusals(options.unauthorized, () => warn(distrusted));
     const rules = { tokenHeader, refusals, unauthorizedRetry: options.unauthorized.retry };
-    return { client, ...rules, ...connection, clock, options };
+    const { http, baseURL } = options;
+    const defaults = { ...http, ...(baseURL !== undefined && { baseURL }) } as CreateAxiosDefaults;
+    const closers = [() => connection.routes.close()];
+    return { client, ...rules, ...connection, clock, options, tenants, defaults, closers };
   }
+}
+
+/** What makes a client one of a tenant, or one with tenants. */
+interface Whose extends Pick<OAuthClientParts, 'tenant' | 'sent'>, Pick<ConnectionParts, 'label'> {
+  readonly warn: (message: string) => void;
+  readonly tenants?: Tenants<RegisteredClient>;
+}
+
+/** A tenant's options over those that all have in common. @throws {OAuthConfigurationError} with every problem */
+function validTenant(name: string, shared: OAuthClientOptions, answer: unknown): OAuthClientOptions {
+  const { tenants: _, prefetch: __, ...own } = isRecord(answer) ? answer : {};
+  const merged = mergeClientOptions(shared, own);
+  const problems = isRecord(answer) ? problemsOf(name, merged, (path) => path, own) : [];
+  if (!isRecord(answer)) problems.push(`Client "${name}": the options of a tenant must be an object.`);
+  for (const path of ['tenants', 'prefetch', 'http.transformRequest', 'http.transformResponse'])
+    if (flatten(Object(answer)).has(path))
+      problems.push(`Client "${name}": ${path} is no option of a tenant; set it on the client.`);
+  if (problems.length > 0) throw new OAuthConfigurationError(problems, name);
+  return merged;
 }
 
 function validClients(

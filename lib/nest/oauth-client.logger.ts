@@ -2,10 +2,15 @@ import { inspect } from 'node:util';
 import { Logger } from '@nestjs/common';
 import type { Observable } from 'rxjs';
 import type { OAuthClientEvent } from '../core/events.js';
+import { OAuthClientError, ofTenant } from '../core/errors.js';
+import { LruMap } from '../core/memory-token-store.js';
 import type { PartnerFailure } from './partner-failure.js';
 
 type FailureEvent = Extract<OAuthClientEvent, { error: Error; client: string }>;
-type LogParts = Readonly<Record<string, string | number | undefined>>;
+type Whose = { client: string; tenant?: string | undefined };
+type LogParts = Readonly<Record<string, string | number | undefined>> & { tenant?: string | undefined };
+/** Of a client with many tenants each may be in trouble. */
+const MOST_REPORTED = 1_000;
 
 /** One line for people, its parts for machines: loggers that write JSON take the members, others the sentence. */
 export class LogEntry {
@@ -29,17 +34,20 @@ export class LogEntry {
 export class OAuthClientLogger {
   readonly #logger = new Logger('OAuthClient');
   /** The troubles already reported, until they are over. */
-  readonly #reported = new Set<string>();
+  readonly #reported = new LruMap<true>(MOST_REPORTED);
 
   follow(events$: Observable<OAuthClientEvent>): void {
     events$.subscribe((event) => this.#log(event));
   }
 
   /** A handler ended in `failure`: an error only if the client's own events did not report it. */
-  handlerFailed({ message, problem: { client = '', code, status } }: PartnerFailure, handler: string): void {
+  handlerFailed({ message, cause, problem }: PartnerFailure, handler: string): void {
+    const { client = '', code, status } = problem;
     const trouble = code === 'token_rejected' ? 'rejected' : code === 'closed' ? 'closed' : 'down';
-    const level = this.#isNews(client, trouble) ? 'error' : 'debug';
-    this.#write(level, `${handler} failed with ${status}: ${message}`, { client, code, status, handler });
+    const tenant = cause instanceof OAuthClientError ? cause.tenant : undefined;
+    const parts = { client, tenant, code, status, handler };
+    const level = this.#isNews(parts, trouble) ? 'error' : 'debug';
+    this.#write(level, `${handler} failed with ${status}: ${message}`, parts);
   }
 
   /** Something to be put right, that ends nothing. */
@@ -57,9 +65,9 @@ export class OAuthClientLogger {
       case 'token_rejected':
         return this.#rejected(event);
       case 'token_invalidated': {
-        const { client, reason } = event;
+        const { client, tenant, reason } = event;
         const line = `The token of client "${client}" was invalidated (${reason}).`;
-        return this.#write('debug', line, { client, reason });
+        return this.#write('debug', line, { client, tenant, reason });
       }
       case 'store_unavailable': {
         const line = `The token store is unavailable: each instance keeps its own tokens until it recovers. ${event.error.message}`;
@@ -71,47 +79,54 @@ export class OAuthClientLogger {
   }
 
   #acquired(event: Extract<OAuthClientEvent, { type: 'token_acquired' }>): void {
-    const { client, reason, source, scope } = event;
+    const { client, tenant, reason, source, scope } = event;
     const expiresAt = event.expiresAt.toISOString();
     const line = `Client "${client}" has a token from the ${source.replace('_', ' ')} (${reason}), valid until ${expiresAt}.`;
-    const recovered = [this.#isOver(client, 'down'), this.#isOver(client, 'degraded')].includes(true);
-    const parts = { client, reason, source, expiresAt, scope };
+    const recovered = [this.#isOver(event, 'down'), this.#isOver(event, 'degraded')].includes(true);
+    const parts = { client, tenant, reason, source, expiresAt, scope };
     this.#write(recovered ? 'log' : 'debug', recovered ? `${line} It recovered.` : line, parts);
     // Tokens that merely replace rejected ones are no sign that the API accepts them.
-    if (reason !== 'rejected') this.#isOver(client, 'rejected');
+    if (reason !== 'rejected') this.#isOver(event, 'rejected');
   }
 
-  #failed({ type, client, reason, expiresAt, error: { code, message } }: FailureEvent): void {
-    const parts = { client, code, reason };
+  #failed({ type, client, tenant, reason, expiresAt, error: { code, message } }: FailureEvent): void {
+    const parts = { client, tenant, code, reason };
     if (type === 'token_request_failed')
-      return this.#write(this.#isNews(client, 'down') ? 'error' : 'debug', message, parts);
-    const known = this.#reported.has(`down ${client}`) || !this.#isNews(client, 'degraded');
+      return this.#write(this.#isNews(parts, 'down') ? 'error' : 'debug', message, parts);
+    const known = this.#reported.get(keyOf(parts, 'down')) || !this.#isNews(parts, 'degraded');
     const line = `${message} The present token serves until ${expiresAt?.toISOString()}.`;
     this.#write(known ? 'debug' : 'warn', line, parts);
   }
 
   #rejected(event: Extract<OAuthClientEvent, { type: 'token_rejected' }>): void {
-    const { client, limited, unshared } = event;
-    const parts = { client, code: 'token_rejected' };
-    if (unshared && this.#isNews(client, 'unshared')) this.#write('warn', displaced(client), parts);
+    const { client, tenant, limited, unshared } = event;
+    const parts = { client, tenant, code: 'token_rejected' };
+    if (unshared && this.#isNews(parts, 'unshared')) this.#write('warn', displaced(client), parts);
     const replaced = `An API rejected the token of client "${client}" with 401; a new one is requested.`;
     if (!limited) return this.#write('warn', replaced, parts);
     const line = `An API keeps rejecting new tokens of client "${client}" with 401; they are replaced at a limited rate only. Check the token's audience and scope.`;
-    this.#write(this.#isNews(client, 'rejected') ? 'error' : 'debug', line, parts);
+    this.#write(this.#isNews(parts, 'rejected') ? 'error' : 'debug', line, parts);
   }
 
-  #write(level: 'debug' | 'log' | 'warn' | 'error', message: string, parts?: LogParts): void {
-    this.#logger[level](new LogEntry(message, parts));
+  #write(level: 'debug' | 'log' | 'warn' | 'error', message: string, parts: LogParts = {}): void {
+    const line = parts.tenant === undefined ? message : ofTenant(message, parts.tenant);
+    this.#logger[level](new LogEntry(line, parts));
   }
 
-  #isNews(client: string, trouble: string): boolean {
-    const key = `${trouble} ${client}`;
-    return !this.#reported.has(key) && this.#reported.add(key).size > 0;
+  #isNews(whose: Whose, trouble: string): boolean {
+    const key = keyOf(whose, trouble);
+    const isNews = this.#reported.get(key) === undefined;
+    this.#reported.set(key, true);
+    return isNews;
   }
 
-  #isOver(client: string, trouble: string): boolean {
-    return this.#reported.delete(`${trouble} ${client}`);
+  #isOver(whose: Whose, trouble: string): boolean {
+    return this.#reported.delete(keyOf(whose, trouble));
   }
+}
+
+function keyOf({ client, tenant }: Whose, trouble: string): string {
+  return JSON.stringify([trouble, client, tenant]);
 }
 
 function displaced(client: string): string {

@@ -1,7 +1,8 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { OAuthConfigurationError } from '../core/errors.js';
-import { authorizedFetch, type Fetch } from '../http/fetch-binding.js';
+import type { ApiClient } from '../http/authorized-call.js';
+import { authorizedFetch, type Fetch, type FetchParts } from '../http/fetch-binding.js';
 import { fetchTransport } from '../http/fetch-transport.js';
 import { isLoopback } from '../options/option-schema.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
@@ -12,6 +13,7 @@ export class OAuthFetches implements OnModuleInit {
   readonly #registry: OAuthClientRegistry;
   readonly #modules: ModulesContainer;
   readonly #fetches = new Map<string, Promise<Fetch>>();
+  readonly #ofTenants = new WeakMap<ApiClient, Promise<FetchParts>>();
   readonly #unusable = new Map<unknown, OAuthConfigurationError>();
 
   constructor(registry: OAuthClientRegistry, modules: ModulesContainer) {
@@ -33,19 +35,32 @@ export class OAuthFetches implements OnModuleInit {
   }
 
   async #make(name: string): Promise<Fetch> {
-    const api = this.#registry.get(name);
-    const { http = {}, baseURL } = api.options;
-    const { origins, material } = api;
     try {
-      const route = { client: name, http, baseURL, origins, material, staysHere: isLoopback };
-      const transport = await fetchTransport(route);
-      const other = (client: string) => this.fetch(client);
-      return authorizedFetch({ api, baseURL, headers: http['headers'], transport, other });
+      return authorizedFetch(await this.#partsOf(this.#registry.get(name)));
     } catch (error) {
       const unusable = () => Promise.reject(error);
       if (error instanceof OAuthConfigurationError) this.#unusable.set(unusable, error);
       return unusable;
     }
+  }
+
+  async #partsOf(api: ApiClient): Promise<FetchParts> {
+    const { client, origins, material, defaults, closers } = api;
+    const route = {
+      client: client.name,
+      http: { ...defaults },
+      baseURL: defaults.baseURL,
+      origins,
+      material,
+    };
+    const transport = await fetchTransport({ ...route, staysHere: isLoopback });
+    if (transport.close) closers.push(transport.close);
+    const partsOf = (own: ApiClient) => {
+      const parts = this.#ofTenants.get(own) ?? this.#partsOf(own);
+      this.#ofTenants.set(own, parts);
+      return parts;
+    };
+    return { api, transport, partsOf, other: (name) => this.fetch(name) };
   }
 
   /** What providers, controllers and the like are given. */

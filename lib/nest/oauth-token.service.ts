@@ -7,6 +7,7 @@ import {
 import { throwError, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
 import type { OAuthClientName } from '../core/client-names.js';
+import { OAuthConfigurationError } from '../core/errors.js';
 import type { OAuthClientEvent, OAuthClientStatus } from '../core/events.js';
 import type { OAuthClient } from '../core/oauth-client.js';
 import type { TokenRequest } from '../core/token-request.js';
@@ -52,6 +53,19 @@ export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap, 
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of the client. */
   invalidate(name: OAuthClientName, rejected?: AccessToken): void {
     this.client(name).invalidate(rejected);
+  }
+
+  /**
+   * Forgets the options and tokens of a client's tenant, or of all its tenants: the next request asks for the options
+   * again. Resolves once the tokens are gone from the store as well. What other instances have in memory stays there.
+   *
+   * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` for a client without `tenants`
+   */
+  async forgetTenant(name: OAuthClientName, tenant?: string): Promise<void> {
+    const { tenants } = this.#registry.get(name);
+    const problem = `Client "${name}" has no tenants to forget; set that option, or use invalidate().`;
+    if (tenants === undefined) throw new OAuthConfigurationError([problem], name);
+    await tenants.forget(tenant);
   }
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */

@@ -30,7 +30,7 @@ export class StandInEndpoint implements TokenEndpoint {
     try {
       return this.#stored(await this.#ask(details));
     } catch (reason) {
-      throw new FlightFailure(asOAuthClientError(reason, this.#client), momentOf(this.#clock), 0);
+      throw new FlightFailure(asOAuthClientError(reason, { client: this.#client }), momentOf(this.#clock), 0);
     }
   }
 

@@ -28,12 +28,15 @@ export function UseOAuthClient(
   );
 }
 
+/** Named, since its parameters have other types in Nest 11 than in Nest 12. */
+type Decorate = ReturnType<typeof createParamDecorator<OAuthClientName, AccessToken>>;
+
 /**
  * Handler parameter: the {@link AccessToken} that `@UseOAuthClient(name)` acquired.
  *
  * @example queries(@OAuthToken('buoy') token: AccessToken) {}
  */
-export const OAuthToken = createParamDecorator((name: OAuthClientName, context): AccessToken => {
+export const OAuthToken: Decorate = createParamDecorator((name: OAuthClientName, context): AccessToken => {
   const token = ambientToken(name, context.getHandler());
   if (token !== undefined) return token;
   throw new OAuthClientError(

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { TokenRequestError } from '../core/errors.js';
+import { refusesCredentials } from '../core/flight-failure.js';
 import type { TokenEndpoint, TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
 import { isHeaderValue, readQuery } from '../options/kinds.js';
@@ -39,13 +40,8 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
 
   constructor(parts: ProtocolParts) {
     const { issuer, metadataURL, tokenEndpoint, clientId, grant, dpop, tls } = parts.options;
-    const warned = new Set<string>();
-    const warn = (message: string) => {
-      if (!warned.has(message)) parts.warn(message);
-      warned.add(message);
-    };
-    this.#parts = { ...parts, warn };
-    this.#metadata = new ServerMetadataSource(this.#parts);
+    this.#parts = parts;
+    this.#metadata = new ServerMetadataSource(parts);
     this.#registration = [issuer ?? metadataURL, tokenEndpoint, clientId, identityOf(parts.client, grant)];
     this.grant = grant.type === 'refresh_token' ? JSON.stringify(this.#registration) : undefined;
     this.dpop = dpop ? new DpopKey(parts) : undefined;
@@ -140,14 +136,12 @@ function valuesOf(sent: Fields): string[] {
   return values.flatMap((value) => [value, value.replace(/^\w+ /, '')]);
 }
 
-/** Servers do not agree on how to say that authentication failed (RFC 6749 §5.2 asks for `invalid_client`). */
 function suspectsOf(error: unknown, { refreshToken }: PreparedRequest): Renewable[] {
   if (!(error instanceof TokenRequestError)) return [];
-  const { error: code, status } = error;
+  const { error: code } = error;
   const suspects: Renewable[] = [];
   if (code === 'use_dpop_nonce') suspects.push('nonce');
   if (code === 'invalid_grant' && refreshToken !== undefined) suspects.push('refreshToken');
-  if ([undefined, 'invalid_client'].includes(code) || [401, 403].includes(status))
-    suspects.push('credential');
+  if (refusesCredentials(error)) suspects.push('credential');
   return suspects;
 }

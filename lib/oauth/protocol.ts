@@ -22,6 +22,8 @@ export interface ProtocolParts {
   clock: Clock;
   /** Called with a sentence on each thing that a server leaves out or contradicts. */
   warn: (message: string) => void;
+  /** Names the option of a path as the user has written it: by its variable, or as in code. */
+  label: (path: string) => string;
   /** Takes over a certificate; `isReplaced` when tokens are bound to the one before (RFC 8705 §3). */
   useCertificate: (material: SecureContextOptions, isReplaced: boolean) => void;
 }

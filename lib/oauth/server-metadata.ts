@@ -117,9 +117,10 @@ export class ServerMetadataSource {
   }
 
   #unusable(what: string, retryable = false): TokenResponseError {
-    const { client, options } = this.#parts;
+    const { client, options, label } = this.#parts;
     const option = options.metadataURL === undefined ? 'issuer' : 'metadataURL';
-    const message = `What the ${option} of OAuth client "${client}" serves as its metadata ${what}. Check the ${option}, or set tokenEndpoint instead.`;
-    return new TokenResponseError(message, { client, retryable });
+    const remedy = `Check ${label(option)}, or set ${label('tokenEndpoint')} instead.`;
+    const message = `What the ${option} of OAuth client "${client}" serves as its metadata ${what}.`;
+    return new TokenResponseError(message, { client, retryable, remedy });
   }
 }

@@ -8,6 +8,7 @@ import { SCOPE_CHARACTERS, TOKEN_CHARACTERS, isRecord } from '../core/token-requ
 import type { AccessTokenType, StoredToken } from '../core/token-store.js';
 import { isEncodingSensitive } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
+import { remedyFor } from './remedies.js';
 import { detailsOf, failureText, memberNames, parseBody, parseRetryAfter, timeLeft, type Members } from './token-members.js'; // prettier-ignore
 
 /** The token request that is answered. */
@@ -74,11 +75,13 @@ function tokenIn(members: unknown): string {
 }
 
 /** A page or an empty answer may be a passing disturbance; a well-formed answer is what the server has to say. */
-function withoutToken({ client, options }: ProtocolParts, sent: SentForm, body: unknown): TokenResponseError {
+function withoutToken(parts: ProtocolParts, sent: SentForm, body: unknown): TokenResponseError {
+  const { client, options } = parts;
   const names = serverText(memberNames(body).join(', '), sent.secrets) ?? 'without usual names';
   const what = isRecord(body)
     ? `has no access_token; its members are ${names}`
     : 'is neither a JSON object nor a form';
+  if (isPage(body)) return invalid(client, what, true, remedyFor(parts, { status: 200, isPage: true }));
   const remedy = options.readTokenResponse
     ? 'readTokenResponse threw, or returned none'
     : 'if the token is there, say with readTokenResponse where';
@@ -170,31 +173,29 @@ function hint({ client, warn }: ProtocolParts, missing: string): void {
   warn(`OAuth client "${client}": its token response has ${missing}.`);
 }
 
-/** Whether such a refusal comes from something else at that URL. */
-export function isNoTokenEndpoint({ error, status }: Pick<TokenRequestError, 'error' | 'status'>): boolean {
-  return error === undefined && (status === 404 || status === 405);
-}
-
-function rejection({ client }: ProtocolParts, sent: SentForm, status: number, body: unknown): Error {
+function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: unknown): Error {
+  const { client } = parts;
   const error = serverText(memberOf(body, 'error'), sent.secrets);
   const others = error !== undefined && isRecord(body) ? { ...body, error: undefined } : body;
   const errorDescription = serverText(failureText(others), sent.secrets);
   const said = error && errorDescription ? `${error} (${errorDescription})` : error || errorDescription;
   const reason = said ? `: ${said.replace(/\.$/, '')}` : '';
-  const mayBeEncoding =
-    [undefined, 'invalid_client'].includes(error) && isEncodingSensitive(sent.authorization ?? '');
-  const encoding = mayBeEncoding ? ' and basicEncoding (id or secret has characters that it changes)' : '';
-  const remedy = isNoTokenEndpoint({ error, status })
-    ? 'its token endpoint'
-    : `its credentials${encoding}, grant, scope and audience`;
-  const message = `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}. Check ${remedy}.`;
-  return new TokenRequestError(message, { client, status, error, errorDescription });
+  const encodingMatters = isEncodingSensitive(sent.authorization ?? '');
+  const remedy = remedyFor(parts, {
+    status,
+    error,
+    said: errorDescription,
+    isPage: isPage(body),
+    encodingMatters,
+  });
+  const message = `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}.`;
+  return new TokenRequestError(message, { client, status, error, errorDescription, remedy });
 }
 
 /** The answer cannot be used; `retryable` when it looks like a passing disturbance, such as a proxy's page. */
-function invalid(client: string, what: string, retryable = true): TokenResponseError {
+function invalid(client: string, what: string, retryable = true, remedy?: string): TokenResponseError {
   const message = `The token response for OAuth client "${client}" ${what}.`;
-  return new TokenResponseError(message, { client, retryable });
+  return new TokenResponseError(message, { client, retryable, remedy });
 }
 
 /**
@@ -202,19 +203,20 @@ function invalid(client: string, what: string, retryable = true): TokenResponseE
  * place that decides by the status which failures are worth another try.
  */
 export function requireAnswer(
-  { client, clock }: ProtocolParts,
+  parts: ProtocolParts,
   sent: { url: string; secrets?: readonly string[] },
   { status, headers }: Pick<Response, 'status' | 'headers'>,
   { what = 'authorization server', said, isBusy }: AnswerContext = {},
 ): void {
+  const { client, clock } = parts;
   if (status >= 300 && status < 400) {
     const { url, secrets } = sent;
     const location = headers.get('location') ?? '';
     const target = URL.canParse(location, url)
       ? serverText(new URL(location, url).origin, secrets)
       : 'nowhere';
-    const message = `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow. Configure the final URL.`;
-    throw new TokenResponseError(message, { client });
+    const message = `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow.`;
+    throw new TokenResponseError(message, { client, remedy: remedyFor(parts, { status }) });
   }
   if (!isBusy && status !== 408 && status !== 429 && status < 500) return;
   const reason = said?.()?.replace(/\.$/, '');
@@ -230,4 +232,10 @@ export function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function isPage(body: unknown): boolean {
+  return (
+    typeof body === 'string' && /^\s*<(!doctype html|html|head|body|title|center|h\d|p|div)\b/i.test(body)
+  );
 }

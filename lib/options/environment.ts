@@ -1,5 +1,6 @@
+import { isRecord } from '../core/token-request.js';
 import type { OAuthClientOptions } from './client-options.js';
-import { splitList } from './kinds.js';
+import { splitList, type OptionKind } from './kinds.js';
 import { nearest } from './nearest.js';
 import { OPTION_SCHEMA, nest, takesFile } from './option-schema.js';
 import { PresetError } from './preset-parts.js';
@@ -29,20 +30,29 @@ function suffixOf(path: string): string {
 /** What a preset has beyond the options, and its name. */
 const SETTINGS = new Set(['partner', ...[...PRESETS.values()].flatMap(({ settings }) => settings)]);
 
-/** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read. */
-const SUFFIXES = new Map<string, { path: string; read: (text: string) => unknown }>();
-for (const [path, { read }] of Object.entries(OPTION_SCHEMA)) {
-  if (read) SUFFIXES.set(suffixOf(path), { path, read });
+/** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read; its kind, if it holds the value itself. */
+export const SUFFIXES = new Map<
+  string,
+  Partial<OptionKind> & { path: string; read: (text: string) => unknown }
+>();
+for (const [path, kind] of Object.entries(OPTION_SCHEMA)) {
+  if (kind.read) SUFFIXES.set(suffixOf(path), { path, ...kind, read: kind.read });
   if (takesFile(path)) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
 for (const path of SETTINGS) SUFFIXES.set(suffixOf(path), { path, read: String });
+
+/** Names an option of a client that comes from variables: by its variable, or as in code if it has none. */
+export function variableLabel(client: string): (path: string) => string {
+  return (path) => (SUFFIXES.has(suffixOf(path)) ? variableOf(client, path) : path);
+}
 
 /** Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent. `otherwise`: where else clients may come from. */
 export function clientsFromEnvironment(
   source: EnvironmentSource,
   otherwise = 'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global',
 ): { clients: Record<string, OAuthClientOptions>; problems: string[] } {
-  const names = [...new Set(splitList(textOf(source, 'OAUTH_CLIENTS') ?? ''))];
+  const listed = valueOf(source, 'OAUTH_CLIENTS', ',');
+  const names = [...new Set(splitList(typeof listed === 'string' ? listed : ''))];
   const none = `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`;
   const problems = names.length === 0 ? [none] : [];
   const owners = new Map(names.map((name) => [prefixOf(name), name]));
@@ -61,18 +71,20 @@ function readClient(name: string, prefixes: string[], source: EnvironmentSource,
   const isOwn = (variable: string) => ownerOf(variable, prefixes) === prefix;
   for (const variable of source.names().filter(isOwn)) {
     const suffix = variable.slice(prefix.length);
-    if (SUFFIXES.has(suffix) || textOf(source, variable) === undefined) continue;
+    if (SUFFIXES.has(suffix) || valueOf(source, variable, ',') === undefined) continue;
     const right = nearest(suffix, [...SUFFIXES.keys()]);
     problems.push(`${variable} is not a variable of client "${name}"; did you mean ${prefix}${right}?`);
   }
   const wrong = (suffix: string, what: string) =>
     problems.push(`Client "${name}": ${prefix}${suffix}${what}`);
   const given = new Map<string, unknown>();
-  for (const [suffix, { path, read }] of SUFFIXES) {
-    const text = isOwn(prefix + suffix) ? textOf(source, prefix + suffix) : undefined;
-    if (text === undefined) continue;
+  for (const [suffix, { path, read, accepts, says = 'must be a text', separator }] of SUFFIXES) {
+    const value = isOwn(prefix + suffix) ? valueOf(source, prefix + suffix, separator) : undefined;
+    if (value === undefined) continue;
     if (given.has(path)) wrong(suffixOf(path), ` and ${prefix}${suffix} exclude each other; keep one.`);
-    given.set(path, read(text));
+    if (typeof value === 'string') given.set(path, read(value));
+    else if (accepts?.(value)) given.set(path, value);
+    else wrong(suffix, ` ${typeof says === 'function' ? says(value) : says}.`);
   }
   return ofPartner(given, prefix, wrong);
 }
@@ -108,9 +120,23 @@ function ownerOf(variable: string, longestFirst: readonly string[]): string | un
   return fitting.find((prefix) => SUFFIXES.has(variable.slice(prefix.length))) ?? fitting[0];
 }
 
-function textOf(source: EnvironmentSource, variable: string): string | undefined {
+/** What a variable holds, undefined if that is nothing: a text, also of a list with a separator, or what a schema made of one. */
+function valueOf(source: EnvironmentSource, variable: string, separator: string | undefined): unknown {
   const value = source.get(variable);
-  // ConfigService hands on what a schema made of a variable.
-  const isText = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
-  return isText && value !== '' ? String(value) : undefined;
+  const given = [value]
+    .flat()
+    .map(textOf)
+    .filter((one) => (one ?? '') !== '');
+  if (!Array.isArray(value) || given.length === 0) return given[0];
+  const isText = (one: unknown) => typeof one === 'string' && !one.includes(',');
+  return separator !== undefined && given.every(isText) ? given.join(separator) : given;
+}
+
+/** URLs, numbers and booleans as texts. Dates, maps and the like are hidden: their members say nothing. */
+function textOf(value: unknown): unknown {
+  // A URL has a slash after its origin, also if the text had none; an issuer is compared as a text.
+  if (value instanceof URL) return value.href.replace(/^(\w+:\/\/[^/]+)\/$/, '$1');
+  const isExact = typeof value !== 'number' || Math.abs(value) <= Number.MAX_SAFE_INTEGER;
+  if (isExact && /^(number|boolean|bigint)$/.test(typeof value)) return String(value);
+  return isRecord(value) && Object.prototype.toString.call(value) !== '[object Object]' ? Symbol() : value;
 }

@@ -8,6 +8,8 @@ export interface OptionKind {
   says: string | ((value: unknown) => string);
   /** What the text of a variable means; left out where a variable cannot say it. */
   read?: (text: string) => unknown;
+  /** What separates the values of a list in that text. */
+  separator?: ',' | ' ';
   /** Whether the value may also come from a function, or from a file that a variable names. */
   secret?: boolean;
   /** Every value there is, if they can be listed. */
@@ -32,10 +34,10 @@ export const KINDS = {
   key: { accepts: (value) => isSecret(value) || isRecord(value), says: SECRET, read: readPem, secret: true },
   url: text('must be an absolute http(s) URL without user name and fragment', (url) => isUrl(url)),
   boolean: { accepts: (value) => typeof value === 'boolean', says: 'must be true or false', read: (value) => (/^(true|false)$/.test(value) ? value === 'true' : value) },
-  scope: text('must be scope values separated by single spaces (RFC 6749 §3.3)', (scope) => SCOPE_CHARACTERS.test(scope) && scope.split(' ').every(isText)),
-  list: { accepts: (value) => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)), says: `${TEXT}, or a list of them`, read: splitList },
-  uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList },
-  origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList },
+  scope: { ...text('must be scope values separated by single spaces (RFC 6749 §3.3)', (scope) => SCOPE_CHARACTERS.test(scope) && scope.split(' ').every(isText)), separator: ' ' },
+  list: { accepts: (value) => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)), says: `${TEXT}, or a list of them`, read: splitList, separator: ',' },
+  uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList, separator: ',' },
+  origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList, separator: ',' },
   parameters: entries('must be parameter names with texts, and may not replace the grant or the credentials', (name, value) => (name === 'client_id' || !isTaken(name)) && [value].flat().every((one) => typeof one === 'string')),
   sources: entries('must be parameter names with texts, or functions that return one, and may not replace grant_type or the client’s credentials', (name, value) => !isTaken(name, CLIENT_PARAMETERS) && isSecret(value)),
   headers: entries('must be header names with texts, or functions that return one, and may not set Content-Length, Transfer-Encoding or DPoP', (name, value) => HEADER.test(name) && !/^(content-length|transfer-encoding|dpop)$/i.test(name) && (typeof value === 'function' || isHeaderValue(value))),
@@ -48,7 +50,7 @@ export const KINDS = {
   function: { accepts: (value) => typeof value === 'function', says: 'must be a function' },
   header: text('must be the name of a header, and of none that HTTP or DPoP needs', (name) => HEADER.test(name) && !/^(dpop|host|cookie|connection|te|upgrade|content-.*|transfer-encoding)$/i.test(name)),
   scheme: { accepts: (value) => typeof value === 'string' && SCHEME.test(value), says: 'must be visible characters, or empty for the token alone', read: (value) => (value === 'none' ? '' : value) },
-  statuses: { accepts: (value) => Array.isArray(value) && value.length > 0 && value.every((one) => Number.isInteger(one) && one >= 300 && one <= 599), says: 'must be a list of HTTP statuses from 300 to 599', read: (value) => splitList(value).map((one) => (/^\d+$/.test(one) ? Number(one) : one)) },
+  statuses: { accepts: (value) => Array.isArray(value) && value.length > 0 && value.every((one) => Number.isInteger(one) && one >= 300 && one <= 599), separator: ',', says: 'must be a list of HTTP statuses from 300 to 599', read: (value) => splitList(value).map((one) => (/^\d+$/.test(one) ? Number(one) : one)) },
   count: number((value) => Number.isInteger(value) && value >= 1, 'must be a whole number of at least 1'),
   ratio: number((value) => value >= 0 && value <= 1, 'must be a number from 0 to 1'),
   pause: number((value) => value >= 0, 'must be a number of milliseconds, 0 or more'),

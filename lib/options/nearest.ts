@@ -1,7 +1,10 @@
 import { GRANT_TYPES } from './client-options.js';
 
-/** The candidate that `name` most resembles; one that contains it, if any does. */
+/** The candidate that `name` most resembles: one that it is another name of, or else one that contains it. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
+  const [, meant] = ALIASES.find(([other]) => other.test(plainName(name))) ?? [];
+  const known = candidates.find((candidate) => plainName(candidate) === meant);
+  if (known !== undefined) return known;
   const containing = candidates.filter((candidate) => candidate.includes(name));
   const likely = name.length > 2 && containing.length > 0 ? containing : candidates;
   return [...likely].sort((a, b) => editDistance(name, a) - editDistance(name, b))[0];
@@ -14,8 +17,16 @@ export function nearGrantType(type: string): string | undefined {
   return isKnown ? undefined : GRANT_TYPES.find((known) => editDistance(plainName(known), plain) <= 2);
 }
 
-/** What partners' pages call some values. */
+/** What partners' pages and other libraries call some values, and some options. */
 const ALIASES: readonly [RegExp, string][] = [
+  [/^(access)?token(host|path|server|ur[il])$|^(o?auth2?|authorization)(server)?ur[il]$/, 'tokenendpoint'],
+  [/^(auth(orization)?server|authority|issuerur[il]|realm)$/, 'issuer'],
+  [/^(discovery|wellknown|openidconfiguration)/, 'metadataurl'],
+  [/^(app(lication)?|consumer)?id$|^(app|client|consumer)key$|^(client|user)name$|^login$/, 'clientid'],
+  [/^((api|app|application|consumer)?secret|(client|user)?password|clientsecretkey)$/, 'clientsecret'],
+  [/^(client)?auth(entication)?(method|type)$/, 'tokenendpointauthmethod'],
+  [/^(api(base)?|base|resourceserver)?(endpoint|host|ur[il])$|^api(base)?$/, 'baseurl'],
+  [/^(max)?(retries|retrycount|attempts)$/, 'retryattempts'],
   [/^(request)?body$/, 'client_secret_post'],
   [/^(authorization)?header$/, 'client_secret_basic'],
   [/^(mtls|mutualtls)$/, 'tls_client_auth'],

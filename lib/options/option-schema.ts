@@ -22,7 +22,7 @@ const KIND_OF: Readonly<Record<string, keyof typeof KINDS | readonly string[]>> 
   'refreshAhead.ratio': 'ratio', 'refreshAhead.maxMs': 'pause', timeoutMs: 'duration',
   'retry.attempts': 'count', 'retry.minDelayMs': 'pause', 'retry.maxDelayMs': 'pause', 'retry.totalMs': 'duration',
   'unauthorized.statuses': 'statuses', 'unauthorized.when': 'function', 'unauthorized.retry': 'boolean',
-  prefetch: ['off', 'background', 'required'], http: 'object', 'http.headers': 'httpHeaders',
+  prefetch: ['off', 'background', 'required'], tenants: 'function', http: 'object', 'http.headers': 'httpHeaders',
 }; // prettier-ignore
 
 /** Every option of a client by its path: the one list behind validation, the environment and the documentation. */

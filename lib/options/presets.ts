@@ -7,7 +7,7 @@ import { fileSource, type Source } from './source.js';
 /** A partner's own settings; any other option given wins over the preset. */
 export interface PartnerOptions extends OAuthClientOptions {
   /** Default `production`. */
-  environment?: string;
+  environment?: string | undefined;
 }
 
 /** Settings of {@link smartBackend}. */
@@ -21,11 +21,11 @@ export interface EntraOptions extends OAuthClientOptions {
   /** ID or domain of the directory. */
   tenantId: string;
   /** Certificate of the private key, PEM or a function asked at each token request. */
-  certificate?: Source<string>;
+  certificate?: Source<string> | undefined;
   /** Path of a PEM file with it, read at each token request. */
-  certificateFile?: string;
+  certificateFile?: string | undefined;
   /** Path of a token that the platform projects, such as `AZURE_FEDERATED_TOKEN_FILE` names it; read at each token request. */
-  federatedTokenFile?: string;
+  federatedTokenFile?: string | undefined;
 }
 
 /** Settings of {@link googleServiceAccount}. */
@@ -33,7 +33,7 @@ export interface GoogleServiceAccountOptions extends OAuthClientOptions {
   /** Path of the JSON key file. Who the account is, is read at boot; the key, and its ID, at each token request. */
   keyFile: string;
   /** The Workspace user that the account acts for. */
-  subject?: string;
+  subject?: string | undefined;
 }
 
 /** Settings of {@link zoom}. */

@@ -66,8 +66,9 @@ const RULES: readonly Rule[] = [
   [PROTOCOL_OPTIONS, ({ has, isOwn }, _, path) => has('requestToken') && isOwn(path), 'is not used with {requestToken}; remove it'],
   [['tls.passphrase'], ({ has, isOwn }, _, path) => isOwn(path) && !has('tls.key'), 'is not used without {tls.key}; remove it'],
   [['retry.minDelayMs'], ({ options: { retry } }) => retry.minDelayMs > retry.maxDelayMs, 'may not exceed {retry.maxDelayMs}'],
-  [['assertion.audience', 'grant.audience'], ({ has }, audience) => audience === 'issuer' && !has('issuer'), 'needs {issuer}; or give the value itself'],
+  [['assertion.audience', 'grant.audience'], ({ has }, audience) => audience === 'issuer' && !has('issuer', 'tenants'), 'needs {issuer}; or give the value itself'],
   [['prefetch'], ({ options }, when) => when !== 'off' && isPerRequest(options.grant), 'needs a token that does not depend on the request; set it to off'],
+  [['prefetch'], ({ options, has }, when) => when !== 'off' && has('tenants') && !isPerRequest(options.grant), 'has no tenant to fetch a token for; set it to off'],
   [['parameters'], ({ options }, given) => ![undefined, options.clientId].includes((given as typeof options.parameters)?.['client_id'] as string | undefined), 'may not hold another client_id than {clientId}; remove it'],
   [['parameters'], ({ options: { grant } }, given) => 'parameters' in grant && Object.keys(given ?? {}).some((name) => isTaken(name, Object.keys(grant.parameters ?? {}))), 'may not replace what {grant.parameters} holds; keep one'],
   [['tokenRequestHeaders'], ({ method }, headers) => !['', 'none'].includes(method) && hasHeader(headers, 'authorization'), 'may not set Authorization beside {method} (RFC 6749 §2.3); remove it, or set {tokenEndpointAuthMethod} to none'],
@@ -121,7 +122,8 @@ function examine(all: OAuthClientOptions, own: OAuthClientOptions, unfit: Readon
   const { grant, ...others } = nest([...given].filter(([path]) => !unfit.has(path)));
   const options = withDefaults({ ...others, ...(grant?.type && { grant }) });
   // Empty if the client has no authentication, or one that does not exist, so that nobody knows what was meant.
-  const isUnknown = unfit.has('tokenEndpointAuthMethod') || has('requestToken');
+  const isOpen = has('tenants') && !has('tokenEndpointAuthMethod');
+  const isUnknown = isOpen || unfit.has('tokenEndpointAuthMethod') || has('requestToken');
   const method = isUnknown ? '' : withDefaults(all).tokenEndpointAuthMethod;
   const isReady = has('assertion.token', 'assertion.tokenFile');
   const signsGrant = options.grant.type === 'jwt_bearer' && has('grant.issuer');
@@ -143,7 +145,8 @@ function unknown(path: string): string {
 }
 
 function missing(path: string, isNeeded: (examined: Examined) => boolean, remedy: string): Rule {
-  return [[path], (examined) => !examined.has(path) && isNeeded(examined), `is missing; ${remedy}`];
+  // A client's tenants may bring it.
+  return [[path], (one) => !one.has(path, 'tenants') && isNeeded(one), `is missing; ${remedy}`];
 }
 
 function unused(paths: readonly string[], isUsed: (examined: Examined) => boolean, remedy: string): Rule {

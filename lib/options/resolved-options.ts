@@ -19,8 +19,11 @@ const DEFAULTS = {
 /** A client's options with every default in place. */
 export type ResolvedClientOptions = OAuthClientOptions &
   TokenLifeOptions &
-  Required<Pick<OAuthClientOptions, keyof typeof DEFAULTS | 'tokenEndpointAuthMethod'>> &
-  Record<'unauthorized', UnauthorizedOptions & Required<Pick<UnauthorizedOptions, 'statuses' | 'retry'>>>;
+  Given<OAuthClientOptions, keyof typeof DEFAULTS | 'tokenEndpointAuthMethod'> &
+  Record<'unauthorized', UnauthorizedOptions & Given<UnauthorizedOptions, 'statuses' | 'retry'>> & {
+    http?: { headers?: object };
+  };
+type Given<T, Name extends keyof T> = { [name in Name]-?: NonNullable<T[name]> };
 
 /** Groups of settings that merge member by member; the others replace what is below them. */
 const MERGED: readonly string[] = ['http', 'headers', 'tokenRequestHeaders', 'retry', 'refreshAhead', 'assertion', 'unauthorized']; // prettier-ignore

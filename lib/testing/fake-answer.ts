@@ -10,7 +10,7 @@ export interface RecordedRequest {
   /** The body byte by byte. */
   rawBody: Buffer;
   /** The body of an `application/x-www-form-urlencoded` request. */
-  form?: URLSearchParams;
+  form?: URLSearchParams | undefined;
   /** The body of a JSON request; absent when it does not parse. */
   json?: unknown;
   /** When the body was complete, epoch milliseconds. */
@@ -28,8 +28,8 @@ export type FakeFault =
 /** A whole response. An object as `body` is sent as JSON; without `body` it is empty. */
 export interface FakeResponse {
   status: number;
-  headers?: OutgoingHttpHeaders;
-  body?: string | object;
+  headers?: OutgoingHttpHeaders | undefined;
+  body?: string | object | undefined;
 }
 
 /**
@@ -41,7 +41,7 @@ export type FakeAnswer =
   | FakeFault
   | FakeResponse
   | { redirectTo: string }
-  | { delayMs: number; answer?: FakeAnswer }
+  | { delayMs: number; answer?: FakeAnswer | undefined }
   | FakeAnswerFunction
   | object;
 

@@ -9,37 +9,37 @@ export type DemandedTexts = Record<string, string | RegExp>;
 /** What a JWT in a token request must be, a client assertion or the assertion of a JWT bearer grant. */
 export interface DemandedAssertion {
   /** `alg`, or several to choose from. */
-  algorithm?: string | string[];
+  algorithm?: string | string[] | undefined;
   /** Further header members: `typ`, `kid`, `x5t#S256`. */
-  header?: DemandedTexts;
+  header?: DemandedTexts | undefined;
   /** `aud`; `token_endpoint` stands for the address of the fake's own. */
-  audience?: string;
+  audience?: string | undefined;
   /** Claims: `iss`, `sub`, `scope`. */
-  claims?: DemandedTexts;
+  claims?: DemandedTexts | undefined;
   /** The longest time from now to `exp`, in seconds. */
-  maxLifetime?: number;
+  maxLifetime?: number | undefined;
   /** Verifies the signature. Default: it is not looked at. */
-  key?: KeyObject;
+  key?: KeyObject | undefined;
 }
 
 /** What a strict partner demands. What is left out is not looked at; what is named has to be right, and alone. */
 export interface FakeDemands {
   /** HTTP method of the token request. Default `POST`. */
-  method?: string;
+  method?: string | undefined;
   /** The whole Content-Type of the token request; '' for a request without a body. */
-  contentType?: string;
+  contentType?: string | undefined;
   /** Where the credentials are, and nowhere else. With `clients`, they have to be right as well. */
-  authentication?: Extract<TokenEndpointAuthMethod, `client_secret_${string}` | 'private_key_jwt' | 'none'>;
+  authentication?: Exclude<TokenEndpointAuthMethod, `${string}tls_client_auth`> | undefined;
   /** Every parameter of the token request, of a form, a JSON object or a query, besides those that authenticate the client. */
-  parameters?: DemandedTexts;
+  parameters?: DemandedTexts | undefined;
   /** Headers of the token request. */
-  headers?: DemandedTexts;
+  headers?: DemandedTexts | undefined;
   /** The JWT in the token request. */
-  assertion?: DemandedAssertion;
+  assertion?: DemandedAssertion | undefined;
   /** Headers of API requests. */
-  apiHeaders?: DemandedTexts;
+  apiHeaders?: DemandedTexts | undefined;
   /** The header that carries the token to the API, and what precedes the token. Default `Authorization` and `Bearer`. */
-  tokenHeader?: { name: string; scheme: string };
+  tokenHeader?: { name: string; scheme: string } | undefined;
 }
 
 /**

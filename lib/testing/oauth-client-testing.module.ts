@@ -4,6 +4,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import axios, { AxiosError, AxiosHeaders } from 'axios';
 import type { AxiosAdapter, AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
+import { TENANT_IS_OPTIONAL } from '../core/tenants.js';
 import { TokenStore } from '../core/token-store.js';
 import type { TokenRequestDetails } from '../core/token-request.js';
 import { AllowedOrigins } from '../http/allowed-origins.js';
@@ -40,15 +41,15 @@ export interface FixedClient {
    * The access token, or a function that is asked whenever the application would request one. What it throws is the
    * failure; the next call asks again, without a pause. Default `test-token`.
    */
-  token?: string | ((request: TokenRequestDetails, client: string) => string | Promise<string>);
+  token?: (string | ((request: TokenRequestDetails, client: string) => string | Promise<string>)) | undefined;
   /**
    * Answers all API requests of the client: a function, or the answer itself. That is the data of a response with status
    * 200, or a whole response: an object of a numeric `status` and at most `headers` and `body`. Default: the requests
    * fail, and say what to do.
    */
-  answer?: FixedAnswer | FakeResponse | object | string;
+  answer?: FixedAnswer | FakeResponse | object | string | undefined;
   /** What relative URLs are below, and what an `attach` without a name finds the client by. Default `https://<name>.test`. */
-  baseURL?: string;
+  baseURL?: string | undefined;
 }
 
 type FixedClients = ReadonlyMap<string, FixedClient>;
@@ -104,12 +105,16 @@ function optionsOf(name: string, client: FixedClient): OAuthClientOptions {
   const { baseURL = `https://${name.replace(/[^a-z\d]+/gi, '-')}.test` } = client;
   // For fetch; Axios has an adapter for each request.
   const adapter = (config: InternalAxiosRequestConfig) => answerTo(config, name, client);
-  return { baseURL, http: { adapter }, requestToken: () => ({ accessToken: '' }) };
+  const tenants = Object.assign(() => ({}), { [TENANT_IS_OPTIONAL]: true });
+  return { baseURL, http: { adapter }, requestToken: () => ({ accessToken: '' }), tenants };
 }
 
 function connectTo({ token = 'test-token' }: FixedClient = {}, parts: ConnectionParts): ClientConnection {
   const { name, clock, options } = parts;
-  const ask = (request: TokenRequestDetails) => (typeof token === 'function' ? token(request, name) : token);
+  const ask = (request: TokenRequestDetails) => {
+    if (typeof token === 'function') return token(request, name);
+    return request.tenant === undefined ? token : `${token}-${encodeURIComponent(request.tenant)}`;
+  };
   const endpoint = new StandInEndpoint(name, clock, ask);
   return { ...connectClient(parts), endpoint, origins: new EveryOrigin(options.baseURL) };
 }

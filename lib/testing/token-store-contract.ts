@@ -11,7 +11,7 @@ export interface DisposableTokenStore {
 /** Options of {@link tokenStoreContract}. */
 export interface TokenStoreContractOptions {
   /** Also check that `withLock` keeps others out and that leases end, as a shared store must. Default false. */
-  exclusive?: boolean;
+  exclusive?: boolean | undefined;
 }
 
 /**

@@ -44,7 +44,8 @@ This page is generated from the option types.
 
 In code, each client is a member of \`clients\`. In the environment, \`OAUTH_CLIENTS\` lists the names, separated by commas, and each
 client \`x\` reads \`OAUTH_X_…\`. Characters that a variable cannot have become underscores: \`my-api\` reads \`OAUTH_MY_API_…\`. If the
-names of two clients begin alike, a variable belongs to the longest that fits.
+names of two clients begin alike, a variable belongs to the longest that fits. Options that are functions, such as \`tenants\`,
+have no variable: set them in code, for all clients in the module's \`defaults\`.
 
 Variables are read like this:
 
@@ -54,6 +55,9 @@ Variables are read like this:
 - Files are read without their trailing newline.
 - An empty variable counts as absent.
 - An unknown variable of a listed client fails the boot, and the error suggests the closest name.
+- A schema of ConfigModule (Zod, Joi, any Standard Schema) may turn variables into numbers, booleans, URLs and lists, and into
+  objects where JSON or a query string may stand. \`null\` counts as absent, and any other type fails the boot.
+- Pass an issuer that ends in a slash after its host as a text: a URL object always has one there, so it is taken off.
 
 The client's own options win over its preset, and the preset wins over the module's \`defaults\`.
 

@@ -25,7 +25,7 @@ const isKnown = (text: string): boolean =>
   );
 
 /** Names, numbers, addresses and what a server said: of a message, what differs from case to case. */
-const VARYING = /"[^"]*"|(?<=\d): [^:]*?\.(?= |$)|[;:] |\([^)]*\)|https?:\S+|\d+/;
+const VARYING = /"[^"]*"|(?<=\d): [^:]*?\.(?= |$)|[;:] |\. (?=[A-Z])|\([^)]*\)|https?:\S+|\d+/;
 
 it('docs/errors.md has the messages that the code has, each with its causes (UPDATE_DOCS=1 writes it)', () => {
   const written = readFileSync(page, 'utf8');

@@ -56,7 +56,7 @@ describe('What `http` says about the API', () => {
     expect(await api.failure()).toMatchObject({
       code: 'authorization_server_unavailable',
       message:
-        'The authorization server of OAuth client "api" could not be reached. Check its URL, the network and the proxy.',
+        'The authorization server of OAuth client "api" could not be reached. Check tokenEndpoint, the network and the proxy.',
       cause: { message: 'no way' },
     });
   });

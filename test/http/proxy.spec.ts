@@ -5,7 +5,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import axios from 'axios';
 import {
   MemoryTokenStore,
-  type HttpOptions,
   type OAuthClientOptions,
   type OAuthConfigurationError,
   type TlsOptions,
@@ -84,7 +83,7 @@ async function use(kind: ProxyKind): Promise<void> {
 
 /** A client with `tls` in place of an agent. */
 const mutual = (
-  http: HttpOptions,
+  http: Record<string, unknown>,
   tls: TlsOptions = { ...identity, ca: authority.ca },
 ): OAuthClientOptions => {
   const { http: _, ...options } = client({});
@@ -114,7 +113,7 @@ function expectNothingSeen(...more: string[]): void {
 }
 
 /** The proxy as an option, or from the environment. */
-const WAYS: [string, (proxy: ConnectProxy, credentials?: ProxyCredentials) => HttpOptions][] = [
+const WAYS: [string, (proxy: ConnectProxy, credentials?: ProxyCredentials) => Record<string, unknown>][] = [
   ['http.proxy', ({ address }, auth) => ({ proxy: { ...address, ...(auth && { auth }) } })],
   [
     'HTTPS_PROXY',
@@ -427,14 +426,16 @@ describe('83. what stands between', () => {
 });
 
 describe('83. plain http that stays on this machine', () => {
-  const ways: [string, (url: string) => HttpOptions][] = [
-    ...['HTTP_PROXY', 'http_proxy', 'ALL_PROXY'].map((name): [string, (url: string) => HttpOptions] => [
-      name,
-      (url) => {
-        process.env[name] = url;
-        return {};
-      },
-    ]),
+  const ways: [string, (url: string) => Record<string, unknown>][] = [
+    ...['HTTP_PROXY', 'http_proxy', 'ALL_PROXY'].map(
+      (name): [string, (url: string) => Record<string, unknown>] => [
+        name,
+        (url) => {
+          process.env[name] = url;
+          return {};
+        },
+      ],
+    ),
     ['http.proxy', () => ({ proxy: proxy.address })],
   ];
 

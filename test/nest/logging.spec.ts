@@ -194,7 +194,7 @@ describe('the log in the forms of Nest', () => {
   }
 
   const sentence =
-    'The authorization server rejected the token request of OAuth client "buoy" with status 401: invalid_client. Check its credentials, grant, scope and audience.';
+    'The authorization server rejected the token request of OAuth client "buoy" with status 401: invalid_client. Check clientId and clientSecret; if they are right, try client_secret_post as tokenEndpointAuthMethod.';
 
   it('text: one line with the sentence', async () => {
     const lines = await written({ colors: false, logLevels: ['error'] });

@@ -123,7 +123,7 @@ describe('82. What monitoring tools see', () => {
     const app = await start({
       http: { proxy: { ...proxy.address, auth } },
       tls: undefined,
-    } as unknown as OAuthClientOptions);
+    });
     const error = await app.failure(app.get('http://127.0.0.1:1/x', { oauth: false }));
     expect(proxy.requestLines).toContain('GET http://127.0.0.1:1/x');
     expect(axios.isAxiosError(error) && error.response?.status).toBe(502);

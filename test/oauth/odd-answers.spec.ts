@@ -290,7 +290,9 @@ describe('An answer without a token', () => {
     const api = await answering('html');
     expect(await api.failure()).toMatchObject({
       retryable: true,
-      message: expect.stringContaining('is neither a JSON object nor a form; if the token is there'),
+      message: expect.stringContaining(
+        'is neither a JSON object nor a form. Check tokenEndpoint: nothing there takes token requests.',
+      ),
     });
   });
 });
@@ -331,7 +333,7 @@ describe('A refusal without an error code', () => {
       errorDescription: said,
       status: 400,
     });
-    expect(error.message).toContain(`with status 400: ${said.replace(/\.$/, '')}. Check its credentials`);
+    expect(error.message).toContain(`with status 400: ${said.replace(/\.$/, '')}. ${error.remedy}`);
   });
 
   it.each<[string, string | object]>([

@@ -151,7 +151,7 @@ describe('presets', () => {
       ...credentials,
       scope: 'a',
       http: { timeout: 5 },
-      baseURL: undefined as unknown as string,
+      baseURL: undefined,
     });
     expect(options).toMatchObject({
       scope: 'a',

@@ -122,7 +122,7 @@ describe('68. headers of one’s own', () => {
     });
     const app = await Application.client({
       ...client({ tokenEndpointAuthMethod: 'none', tokenRequestHeaders: { Authorization: 'Basic c2VzYW1l-open', 'Content-Type': FORM } }),
-      clientSecret: undefined as unknown as string,
+      clientSecret: undefined,
     }); // prettier-ignore
     expect(await app.failure()).toMatchObject({
       errorDescription: `no ${FORM} from [redacted] or [redacted]`,

@@ -57,8 +57,10 @@ const checks = {
     ]);
   },
   'the tarball holds exactly the library': () => {
-    const modulesOfLib = listFiles(join(repository, 'lib')).map((file) => file.replace(/\.ts$/, ''));
-    const expected = modulesOfLib.flatMap((name) => [`dist/lib/${name}.js`, `dist/lib/${name}.d.ts`]);
+    const expected = listFiles(join(repository, 'lib')).flatMap((file) => [
+      `dist/lib/${file.replace(/ts$/, 'js')}`,
+      `dist/lib/${file.replace(/(c?)ts$/, 'd.$1ts')}`,
+    ]);
     expected.push('CHANGELOG.md', 'LICENSE', 'README.md', 'package.json');
     expectNone({
       'missing in the tarball': expected.filter((file) => !files.includes(file)),
@@ -199,7 +201,7 @@ function packagesReachedFrom(start) {
   return packages;
 }
 
-/** Static and dynamic imports, re-exports and import types; a declaration's `./x.js` is `./x.d.ts`. */
+/** Static and dynamic imports, re-exports and import types; a declaration's `./x.js` is `./x.d.ts`, and `./x.cjs` is `./x.d.cts`. */
 function importsOf(path) {
   const { importedFiles } = ts.preProcessFile(readFileSync(path, 'utf8'));
   const specifiers = importedFiles
@@ -209,7 +211,7 @@ function importsOf(path) {
   return {
     packages: specifiers.filter((specifier) => !specifier.startsWith('.')).map(packageOf),
     files: own.map((specifier) =>
-      resolve(dirname(path), path.endsWith('.d.ts') ? specifier.replace(/\.js$/, '.d.ts') : specifier),
+      resolve(dirname(path), /\.d\.c?ts$/.test(path) ? specifier.replace(/\.(c?)js$/, '.d.$1ts') : specifier),
     ),
   };
 }

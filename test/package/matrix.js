@@ -1,20 +1,19 @@
 // Installs the packed library in users' applications (test/package/consumer) and boots them: Nest 11 and 12, ESM and
 // CommonJS, Express and Fastify, with the lowest and the newest version of every peer, on every Node that `engines`
-// names. `--quick`: newest peers and this Node only, one ESM and one CommonJS application. Behaviour 45, and 60 on Nest 11.
-import { spawn } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+// names. Then type-checks (type-rows.js) and tests (runner-rows.js) what users write. `--quick`: newest peers and this
+// Node only, one ESM and one CommonJS application. `--only=Types`: the rows with that in their name.
+// Behaviour 45, and 60 on Nest 11.
+import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pack, repository, temporaryDirectory } from './pack.js';
+import { engines, forEach, install, manifest, packageType, peer, requiredPeers, run } from './projects.js';
+import { runnerRows } from './runner-rows.js';
+import { typeRows } from './type-rows.js';
 
 const quick = process.argv.includes('--quick');
-const manifest = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
-const { engines, peerDependencies, peerDependenciesMeta = {} } = manifest;
-const requiredPeers = Object.keys(peerDependencies).filter((name) => !peerDependenciesMeta[name]?.optional);
+const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice('--only='.length) ?? '';
 const directory = temporaryDirectory('matrix-');
 const runTimeoutMs = 60_000;
-
-/** The range of a peer that goes with a major version of Nest, which the alternatives of a range follow in order. */
-const peer = (name, nest) => peerDependencies[name].split(' || ').at(nest === 11 ? 0 : -1);
 const lowest = (range) => range.replace(/^(\^|>=)/, '');
 
 const applications = [
@@ -27,35 +26,18 @@ const applications = [
     { ...application, peers: 'newest' },
     { ...application, peers: 'lowest' },
   ])
-  .filter(({ adapter, peers }) => !quick || (adapter === 'express' && peers === 'newest'));
+  .filter(({ adapter, peers }) => !quick || (adapter === 'express' && peers === 'newest'))
+  .map((application) => ({ ...application, name: nameOf(application) }))
+  .filter(({ name }) => name.includes(only));
 
-/** Runs a command to its end; its output is the error if it fails or takes too long. */
-function run(command, parameters, options) {
-  return new Promise((resolve, reject) => {
-    let output = '';
-    const child = spawn(command, parameters, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
-    child.once('error', reject);
-    child.once('close', (code, signal) => {
-      if (code === 0) resolve(output);
-      else reject(new Error(`${command} ${parameters.join(' ')}: ${signal ?? `exit ${code}`}\n${output}`));
-    });
-  });
-}
-
-async function install(folder, content, options = ['--strict-peer-deps']) {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, ...content }));
-  const quiet = ['--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error'];
-  await run('npm', ['install', ...options, '--ignore-scripts', '--prefer-offline', ...quiet], {
-    cwd: folder,
-  });
+function nameOf({ nest, format, adapter, peers }) {
+  return `Nest ${nest}, ${format}, ${adapter}, ${peers} peers`;
 }
 
 /** Node's own binaries, as packages. @returns paths by version */
 async function installNodes() {
   const nodes = { [process.version.slice(1)]: process.execPath };
-  if (quick) return nodes;
+  if (quick || applications.length === 0) return nodes;
   const floors = engines.node.split(' || ').map(lowest);
   const wanted = [...floors, ...floors.slice(1).map((floor) => floor.split('.')[0])];
   const prefix = process.platform === 'darwin' && process.arch === 'arm64' ? 'node-bin' : 'node';
@@ -77,7 +59,7 @@ async function build({ nest, format, adapter, peers }, index, tarball) {
   const version = (name) => (isLowest ? lowest(peer(name, nest)) : peer(name, nest));
   const folder = join(directory, `application-${index}`);
   const content = {
-    ...(format === 'ESM' ? { type: 'module' } : {}),
+    ...packageType(format),
     dependencies: {
       ...Object.fromEntries(requiredPeers.map((name) => [name, version(name)])),
       [`@nestjs/platform-${adapter}`]: isLowest ? `~${version('@nestjs/core')}` : version('@nestjs/core'),
@@ -111,23 +93,14 @@ async function build({ nest, format, adapter, peers }, index, tarball) {
   return join(folder, `dist/${adapter}.js`);
 }
 
-/** Runs `work` on every item, as many at a time as there are cores to spare. */
-async function forEach(items, work) {
-  const queue = items.entries();
-  const worker = async () => {
-    for (const [index, item] of queue) await work(item, index);
-  };
-  await Promise.all(Array.from({ length: 2 }, worker));
-}
-
 const began = performance.now();
 const failures = [];
 const tarball = pack(directory);
 const nodes = Object.entries(await installNodes());
-const rows = applications.map(({ nest, format, adapter, peers }) => ({
-  name: `Nest ${nest}, ${format}, ${adapter}, ${peers} peers`,
-  cells: nodes.map(() => '-'),
-}));
+const rows = applications.map(({ name }) => ({ name, cells: nodes.map(() => '-') }));
+const others = (quick ? [] : [...typeRows(directory, tarball), ...runnerRows(directory, tarball)])
+  .filter(({ name }) => name.includes(only))
+  .map((row) => ({ ...row, cells: ['-'] }));
 
 /** Keeps what went wrong for the end, where it can be read. */
 async function attempt(name, work) {
@@ -152,19 +125,20 @@ await forEach(applications, async (application, row) => {
     cells[column] = passed ? 'ok' : 'FAIL';
   }
 });
+await forEach(others, async ({ name, cells, work }) => {
+  const passed = await attempt(name, async () => [await work()]);
+  cells[0] = passed ? 'ok' : 'FAIL';
+});
 
-const width = Math.max(...rows.map(({ name }) => name.length));
+const width = Math.max(...[...rows, ...others].map(({ name }) => name.length));
 const line = (head, cells) => [head.padEnd(width), ...cells.map((cell) => cell.padStart(9))].join(' ');
-console.log(
-  line(
-    'Node',
-    nodes.map(([version]) => version),
-  ),
-);
-for (const { name, cells } of rows) console.log(line(name, cells));
+const versions = nodes.map(([version]) => version);
+console.log(line('Node', versions));
+for (const { name, cells } of [...rows, ...others]) console.log(line(name, cells));
 for (const failure of failures) console.log(`\nFAIL ${failure}`);
-const total = rows.length * nodes.length;
-const green = rows.flatMap(({ cells }) => cells).filter((cell) => cell === 'ok').length;
+const cells = [...rows, ...others].flatMap((row) => row.cells);
+const total = cells.length;
+const green = cells.filter((cell) => cell === 'ok').length;
 console.log(
   `\n45. Works on the lowest and the highest Axios of the peer range: ${green} of ${total} combinations work, ${((performance.now() - began) / 1000).toFixed(0)} s`,
 );

@@ -67,7 +67,7 @@ describe('smartBackend', () => {
     const app = await Application.client(options);
     expect(await app.failure()).toMatchObject({
       code: 'token_response_invalid',
-      message: expect.stringContaining('Check the metadataURL, or set tokenEndpoint instead.'),
+      message: expect.stringContaining('Check metadataURL, or set tokenEndpoint instead.'),
     });
   });
 

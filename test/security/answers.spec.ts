@@ -48,14 +48,11 @@ describe('Answers are not trusted', () => {
     ['no text', () => 17],
     ['3,000 characters', (url: string) => `${url}?${'x'.repeat(3_000)}`],
   ])('84. Credentials go to no token endpoint in metadata that has %s', async (_, change) => {
-    const api = await Application.withServer(
-      ({ issuer }) =>
-        ({
-          tokenEndpoint: undefined,
-          issuer,
-          retry: { attempts: 1 },
-        }) as object,
-    );
+    const api = await Application.withServer(({ issuer }) => ({
+      tokenEndpoint: undefined,
+      issuer,
+      retry: { attempts: 1 },
+    }));
     api.server.metadata = { token_endpoint: change(api.server.tokenEndpoint) };
     expect(await api.failure()).toMatchObject({ code: 'token_response_invalid' });
     expect(api.posts).toBe(0);

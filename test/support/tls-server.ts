@@ -23,13 +23,19 @@ export class TlsServer {
   readonly requests: TlsRequest[] = [];
   /** How many connections were made. */
   connections = 0;
+  /** How many of them are open. */
+  openConnections = 0;
   readonly url: string;
   readonly #server: Server;
 
   private constructor(server: Server, answer: (request: TlsRequest) => Answer | Promise<Answer>) {
     this.#server = server;
     this.url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    server.on('secureConnection', () => this.connections++);
+    server.on('secureConnection', (socket) => {
+      this.connections++;
+      this.openConnections++;
+      socket.once('close', () => this.openConnections--);
+    });
     server.on('request', async (message, response) => {
       const chunks: Buffer[] = [];
       for await (const chunk of message) chunks.push(chunk as Buffer);

@@ -76,6 +76,7 @@ export const ANSWERS: readonly KnownMessage[] = [
   },
   {
     find: 'is not a metadata document…',
+    parts: ['Check …, or set … instead'],
     within: METADATA,
     causes: [
       'The issuer has a path that is missing here (`/realms/clinic`, `/oauth2/default`), or offers no metadata: set `tokenEndpoint`.',

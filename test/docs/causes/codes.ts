@@ -26,6 +26,10 @@ export const CODES: Readonly<Record<OAuthClientErrorCode, { when: string; remedy
     when: 'A function or file with a secret, key, certificate or assertion failed, or `requestToken` threw.',
     remedy: 'The message names the option.',
   },
+  tenant_required: {
+    when: 'A request to a client with `tenants` names none.',
+    remedy: 'Pass `tenant`, or return it in `@UseOAuthClient`.',
+  },
   origin_not_allowed: {
     when: 'A request would have carried the token to `origin`. It was not sent.',
     remedy: 'Add the origin to `allowedOrigins`, or send the request with `oauth: false`.',

@@ -15,6 +15,10 @@ export const ERRORS: Readonly<Record<string, readonly KnownMessage[]>> = {
   ],
   unknown_client: [
     {
+      find: 'has no such tenant',
+      causes: ['The `tenants` function returned `undefined` or `null` for that name.'],
+    },
+    {
       find: 'There is no OAuth client "',
       causes: [
         'The name is misspelt. [`OAuthClientNames`](fetch.md#names-that-the-compiler-checks) lets the compiler check names.',
@@ -32,7 +36,6 @@ export const ERRORS: Readonly<Record<string, readonly KnownMessage[]>> = {
   token_request_rejected: [
     {
       find: 'rejected the token request of OAuth client',
-      parts: ['and basicEncoding (id or secret', 'its token endpoint', ', grant, scope and audience', ': …'],
       causes: [
         '401 or `invalid_client`: the secret belongs to another environment, was rotated, or was copied with a quote or a blank.',
         "401 or `invalid_client` with the right secret: the server reads Basic credentials unencoded (`basicEncoding: 'raw'`), or only from the body (`tokenEndpointAuthMethod: 'client_secret_post'`).",
@@ -127,7 +130,28 @@ export const ERRORS: Readonly<Record<string, readonly KnownMessage[]>> = {
     },
   ],
   token_response_invalid: ANSWERS,
+  tenant_required: [
+    {
+      find: 'has tenants, and this request names none: pass tenant with it',
+      causes: [
+        'The function in `@UseOAuthClient` found no tenant, or the call is made outside a handler ([how](tenants.md)).',
+      ],
+    },
+  ],
   credentials_unavailable: [
+    {
+      find: 'The test gave OAuth client "lab" no token',
+      causes: [
+        'The `token` of `OAuthClientTestingModule`, or what overrides `OAuthTokenService`, returns nothing or a value with blanks.',
+      ],
+    },
+    {
+      find: 'check its tenants function. What it threw is not shown, since it may hold credentials',
+      parts: ["could not be told this tenant's options within"],
+      causes: [
+        'The database or the vault behind the `tenants` function failed, or took longer than four seconds.',
+      ],
+    },
     {
       find: 'could not be read…: check that the function',
       causes: [

@@ -3,6 +3,18 @@ import type { KnownMessage } from './known-message.js';
 /** Problems of `configuration_invalid` that are whole sentences. */
 export const PROBLEMS: readonly KnownMessage[] = [
   {
+    find: 'has no tenants: leave tenant out of its token requests, or set that option',
+    causes: ['A request names a tenant to a client without [`tenants`](tenants.md).'],
+  },
+  {
+    find: 'has no tenants to forget; set that option, or use invalidate()',
+    causes: ['`forgetTenant()` was called for a client without [`tenants`](tenants.md).'],
+  },
+  {
+    find: 'the options of a tenant must be an object',
+    causes: ['The `tenants` function returned something else, such as the text of a row.'],
+  },
+  {
     find: 'No OAuth client is configured',
     parts: ['or pass clients to OAuthClientModule.forRoot()'],
     causes: [
@@ -61,4 +73,8 @@ export const PROBLEMS: readonly KnownMessage[] = [
     causes: ['The variable with the key is empty, or the key is in hex or Base64 instead of base64url.'],
   },
   { find: 'MemoryTokenStore: maxEntries', causes: ['A number from the environment that is still a text.'] },
+  {
+    find: 'What overrides OAuthTokenService has no getToken',
+    causes: ['A test overrides `OAuthTokenService` with an object that has other methods only.'],
+  },
 ];

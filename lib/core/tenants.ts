@@ -1,0 +1,245 @@
+import { hash } from 'node:crypto';
+import { defer, firstValueFrom, race, timeout } from 'rxjs';
+import { OAuthClientError, type OAuthClientErrorCode } from './errors.js';
+import { refusesCredentials } from './flight-failure.js';
+import { closedError, type OAuthClient, type TenantClients, type TokenRuntime } from './oauth-client.js';
+
+/** A tenant's client with all that belongs to it. */
+export interface TenantClient {
+  readonly client: OAuthClient;
+  /** Close its idle connections; requests under way go on. */
+  readonly closers: (() => void)[];
+}
+
+/** A tenant's client, and what it was made of. */
+interface Kept<C> {
+  readonly own: C;
+  readonly name: string;
+  readonly tenant: string;
+  /** Hash of the answer, without functions and instances. */
+  readonly data: string;
+  /** When another answer with the same data may take its place, on the monotonic clock. */
+  readonly renewableAt: number;
+  /** Calls under way. */
+  uses: number;
+}
+
+/** Where the tenants of one client come from. */
+export interface TenantSource<C> {
+  readonly name: string;
+  readonly ask: (tenant: string) => unknown;
+  /** @throws {OAuthConfigurationError} with every problem of the answer */
+  readonly make: (tenant: string, answer: unknown) => C;
+  /** Serves requests that name no tenant, if those may be. */
+  readonly otherwise: () => C | undefined;
+}
+
+/** On a `tenants` function: requests may as well name no tenant, as in unit tests. */
+export const TENANT_IS_OPTIONAL = Symbol('optional');
+
+const ASK_LIMIT_MS = 4_000;
+/** Functions may hold new credentials or not: they are tried after the pause that a refusal makes. */
+const RENEW_PAUSE_MS = 5_000;
+const MOST_LOOKS = 20;
+
+/** The tenants of all clients: so many are kept, those used last, and all that are in use. */
+export class TenantCache<C extends TenantClient> {
+  readonly #runtime: TokenRuntime;
+  readonly #limit: number;
+  readonly #kept = new Map<string, Kept<C>>();
+
+  constructor(runtime: TokenRuntime, limit: number) {
+    this.#runtime = runtime;
+    this.#limit = limit;
+  }
+
+  get(key: string): Kept<C> | undefined {
+    const kept = this.#kept.get(key);
+    if (kept !== undefined) this.#kept.delete(key);
+    if (kept !== undefined) this.#kept.set(key, kept);
+    return kept;
+  }
+
+  set(key: string, kept: Kept<C>): void {
+    this.drop(key);
+    this.#kept.set(key, kept);
+  }
+
+  drop(key: string): void {
+    const kept = this.#kept.get(key);
+    if (kept === undefined) return;
+    this.#kept.delete(key);
+    const { tokens } = this.#runtime;
+    const lives = new Set(kept.own.client.lives());
+    if (lives.size > 1) for (const [name, life] of tokens.entries()) if (lives.has(life)) tokens.delete(name);
+    for (const close of kept.own.closers) close();
+  }
+
+  all(): Iterable<Kept<C>> {
+    return this.#kept.values();
+  }
+
+  /** Drops those used least recently beyond the limit. Few are looked at, since all may be in use. */
+  trim(): void {
+    let looks = 0;
+    for (const [key, { own, uses }] of this.#kept) {
+      if (this.#kept.size <= this.#limit || looks++ === MOST_LOOKS) return;
+      if (uses > 0 || [...own.client.lives()].some(({ flying }) => flying)) this.get(key);
+      else this.drop(key);
+    }
+  }
+}
+
+/** The tenants of one client. Their options are asked for when a request names them, once for all callers at once. */
+export class Tenants<C extends TenantClient> implements TenantClients {
+  readonly #source: TenantSource<C>;
+  readonly #cache: TenantCache<C>;
+  readonly #runtime: TokenRuntime;
+  readonly #asked = new Map<string, Promise<Kept<C>>>();
+  /** Those whose tokens are being removed from the store. */
+  readonly #leaving = new Map<string, Promise<unknown>>();
+
+  constructor(source: TenantSource<C>, cache: TenantCache<C>, runtime: TokenRuntime) {
+    this.#source = source;
+    this.#cache = cache;
+    this.#runtime = runtime;
+    runtime.events$.subscribe((event) => {
+      if ('tenant' in event) cache.trim();
+      if (event.type !== 'token_refresh_failed' || event.client !== source.name) return;
+      const kept = this.#cache.get(this.#keyOf(event.tenant ?? ''));
+      // No caller sees the refusal, or how the renewal ends: the valid token that remains may still be in the store.
+      if (kept && refusesCredentials(event.error)) this.#renew(kept).catch(() => undefined);
+    });
+  }
+
+  /**
+   * Does `work` with the tenant's client, and once more with what the tenant has by then if its credentials are refused.
+   *
+   * @param otherwise used where no tenant is named
+   * @throws {OAuthClientError} `tenant_required`, `unknown_client`, `credentials_unavailable`, `configuration_invalid`
+   */
+  async use<R>(
+    tenant: string | undefined,
+    work: (own: C) => Promise<R>,
+    otherwise = this.#source.otherwise(),
+  ): Promise<R> {
+    const { name } = this.#source;
+    if (this.#runtime.closed) throw closedError(name);
+    if (tenant === undefined || tenant.trim() === '') {
+      if (otherwise) return work(otherwise);
+      throw this.#error('tenant_required', 'has tenants, and this request names none: pass tenant with it, or return it in @UseOAuthClient'); // prettier-ignore
+    }
+    let kept = this.#cache.get(this.#keyOf(tenant)) ?? (await this.#ask(tenant));
+    for (let renewed = false; ; renewed = true) {
+      const used = kept;
+      used.uses++;
+      try {
+        return await work(used.own);
+      } catch (error) {
+        const isRefused = !renewed && refusesCredentials(error) && error.client === name;
+        const next = isRefused ? await this.#renew(kept) : kept;
+        if (next === kept) throw OAuthClientError.of(error, tenant);
+        kept = next;
+      } finally {
+        used.uses--;
+        this.#cache.trim();
+      }
+    }
+  }
+
+  /** Those that are kept. */
+  *clients(tenant?: string): Iterable<OAuthClient> {
+    for (const { own } of this.#kept(tenant)) yield own.client;
+  }
+
+  /** Drops the options and tokens of a tenant, or of all; resolves once the store has none of the tokens either. */
+  async forget(tenant?: string): Promise<void> {
+    for (const asked of tenant === undefined ? [...this.#asked.keys()] : [tenant]) this.#asked.delete(asked);
+    const leaving = [...this.#kept(tenant)].map(async (kept) => {
+      const left = Promise.all(Array.from(kept.own.client.lives(), (life) => life.forget()));
+      this.#leaving.set(kept.tenant, left);
+      this.#cache.drop(this.#keyOf(kept.tenant));
+      await left;
+      if (this.#leaving.get(kept.tenant) === left) this.#leaving.delete(kept.tenant);
+    });
+    await Promise.all(leaving);
+  }
+
+  *#kept(tenant?: string): Iterable<Kept<C>> {
+    for (const kept of this.#cache.all())
+      if (kept.name === this.#source.name && kept.tenant === (tenant ?? kept.tenant)) yield kept;
+  }
+
+  #keyOf(tenant: string): string {
+    return JSON.stringify(this.#source.name) + tenant;
+  }
+
+  /** What the tenant has by now; the same if nothing changed. Another call may have found out already. */
+  async #renew(kept: Kept<C>): Promise<Kept<C>> {
+    const present = this.#cache.get(this.#keyOf(kept.tenant)) ?? kept;
+    return present === kept ? this.#ask(kept.tenant, kept) : present;
+  }
+
+  #ask(tenant: string, before?: Kept<C>): Promise<Kept<C>> {
+    // Once the tenant was forgotten, an answer that is on its way may be out of date.
+    const isWanted = () => this.#asked.get(tenant) === asked;
+    const asked: Promise<Kept<C>> =
+      this.#asked.get(tenant) ??
+      this.#load(tenant, before)
+        .then((load) => (isWanted() ? load() : this.#ask(tenant)))
+        .finally(() => isWanted() && this.#asked.delete(tenant));
+    this.#asked.set(tenant, asked);
+    return asked;
+  }
+
+  async #load(tenant: string, before: Kept<C> | undefined): Promise<() => Kept<C>> {
+    await this.#leaving.get(tenant);
+    const { name, ask, make } = this.#source;
+    const { clock, closed$ } = this.#runtime;
+    const limit = { first: ASK_LIMIT_MS, scheduler: clock.scheduler };
+    const answer$ = race(closed$, defer(async () => ask(tenant)).pipe(timeout(limit)));
+    const answered = firstValueFrom(answer$).then((answer) => ({ answer, ...summaryOf(answer) }));
+    const { answer, data, hasCode } = await answered.catch(() => {
+      if (this.#runtime.closed) throw closedError(name);
+      throw this.#error('credentials_unavailable', `could not be told this tenant's options within ${ASK_LIMIT_MS} ms: check its tenants function. What it threw is not shown, since it may hold credentials`, tenant); // prettier-ignore
+    });
+    return () => {
+      const key = this.#keyOf(tenant);
+      if (answer === undefined || answer === null) this.#cache.drop(key);
+      if (answer === undefined || answer === null)
+        throw this.#error('unknown_client', 'has no such tenant', tenant);
+      const now = clock.monotonic();
+      if (before?.data === data && !(now >= before.renewableAt)) return before;
+      const renewableAt = hasCode ? now + (before ? RENEW_PAUSE_MS : 0) : Number.POSITIVE_INFINITY;
+      try {
+        const kept = { own: make(tenant, answer), name, tenant, data, renewableAt, uses: 0 };
+        this.#cache.set(key, kept);
+        return kept;
+      } catch (error) {
+        throw OAuthClientError.of(error, tenant);
+      }
+    };
+  }
+
+  #error(code: OAuthClientErrorCode, what: string, tenant?: string): OAuthClientError {
+    const { name: client } = this.#source;
+    const options = { client, retryable: code === 'credentials_unavailable' };
+    return OAuthClientError.of(
+      new OAuthClientError(code, ['OAuth client "', client, '" ', what, '.'].join(''), options),
+      tenant,
+    );
+  }
+}
+
+/** What tells one answer from another. Functions and instances, such as agents, may say the same or not. */
+function summaryOf(answer: unknown): { data: string; hasCode: boolean } {
+  let hasCode = false;
+  const text = JSON.stringify(answer, (_, value: unknown) => {
+    const prototype: unknown = typeof value === 'object' && value ? Object.getPrototypeOf(value) : null;
+    const isPlain = [null, Object.prototype, Array.prototype].some((plain) => plain === prototype);
+    if (isPlain && typeof value !== 'function') return value;
+    hasCode = true;
+    return '';
+  });
+  return { data: hash('sha256', text ?? ''), hasCode };
+}

@@ -1,0 +1,49 @@
+import { isDeepStrictEqual } from 'node:util';
+import { AxiosHeaders, type CreateAxiosDefaults, type InternalAxiosRequestConfig } from 'axios';
+import type { ApiClient } from './authorized-call.js';
+import { valueOf } from './axios-instance.js';
+import { SealedProxy } from './sealing.js';
+
+/**
+ * A request as its client's own defaults make it, where it has those of its instance: what callers set themselves stays.
+ * What Axios has used by then, its transforms, is the instance's.
+ */
+export async function withDefaultsOf<C extends InternalAxiosRequestConfig>(
+  config: C,
+  instance: CreateAxiosDefaults,
+  { client, defaults }: Pick<ApiClient, 'client' | 'defaults'>,
+): Promise<C> {
+  const { headers, ...own } = defaults;
+  const copy = { ...overlaid(config, instance, own), headers: new AxiosHeaders(config.headers) } as C;
+  SealedProxy.seal(copy);
+  const { method = 'get' } = config;
+  const common = new AxiosHeaders(
+    Object.fromEntries(headersFor(method, instance.headers)) as Record<string, string>,
+  );
+  for (const [name, value] of headersFor(method, headers)) {
+    const present = copy.headers.get(name) ?? undefined;
+    if (present !== undefined && present !== common.get(name)) continue;
+    const said = typeof value === 'function' ? await valueOf(client.name, name, value) : value;
+    copy.headers.set(name, said);
+  }
+  return copy;
+}
+
+function overlaid(given: object, instance: object, own: object): object {
+  const result: Record<string, unknown> = { ...given };
+  for (const [name, value] of Object.entries(own)) {
+    const [present, common]: unknown[] = [result[name], Reflect.get(instance, name)];
+    const isPlain = Array.isArray(present) || Object.getPrototypeOf(present ?? []) === Object.prototype;
+    if (present === common || (isPlain && isDeepStrictEqual(present, common))) result[name] = value;
+    else if (name === 'params' && isPlain)
+      result[name] = overlaid(present as object, common ?? {}, value as object);
+  }
+  return result;
+}
+
+/** Those for one method among the defaults that Axios takes. */
+function headersFor(method: string, given: object = {}): [string, string | (() => unknown)][] {
+  const { common, [method.toLowerCase()]: own, ...rest } = given as Record<string, object>;
+  const all = Object.entries({ ...common, ...rest, ...own });
+  return all.filter(([, value]) => typeof value !== 'object') as ReturnType<typeof headersFor>;
+}
