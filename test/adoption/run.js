@@ -5,10 +5,11 @@ import { cpSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSyn
 import { dirname, join } from 'node:path';
 import { pack, repository, run, temporaryDirectory } from '../package/pack.js';
 
-/** The shapes, and what each application depends on besides the required peers. */
+/** The four shapes, and what each application depends on besides the required peers. */
 const applications = [
   { name: 'token-service', format: 'CommonJS', dependencies: ['@nestjs/platform-express'] },
   { name: 'user-instances', format: 'ESM', dependencies: ['@nestjs/platform-fastify', 'axios-retry'] },
+  { name: 'organisations', format: 'ESM', dependencies: ['@nestjs/platform-express'] },
   { name: 'static-fetch', format: 'ESM', dependencies: ['@nestjs/platform-fastify', 'openapi-fetch'] },
 ];
 const compilerOptions = {

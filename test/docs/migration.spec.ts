@@ -9,6 +9,7 @@ const page = readFileSync(join(root, 'docs/migration.md'), 'utf8');
 const SHAPES = [
   ['From a token service of your own', 'token-service'],
   ['From Axios instances per user', 'user-instances'],
+  ['From credentials per organisation', 'organisations'],
   ['From fetch with a static token', 'static-fetch'],
 ] as const;
 

@@ -11,20 +11,17 @@ import { ConfigModule, registerAs } from '@nestjs/config';
 import { OAuthClientModule, UseOAuthClient, type OAuthClientModuleOptions } from 'nestjs-oauth-client';
 import { RecordsService } from './records.js';
 
-export const recordsConfig = registerAs('records', (): OAuthClientModuleOptions => {
-  const { RECORDS_TOKEN_URL = '', RECORDS_API_URL = '', RECORDS_ID = '', RECORDS_SECRET = '' } = process.env;
-  return {
-    clients: {
-      records: {
-        tokenEndpoint: RECORDS_TOKEN_URL,
-        baseURL: RECORDS_API_URL,
-        clientId: RECORDS_ID,
-        clientSecret: RECORDS_SECRET,
-        grant: { type: 'token_exchange' },
-      },
+export const recordsConfig = registerAs('records', (): OAuthClientModuleOptions => ({
+  clients: {
+    records: {
+      tokenEndpoint: process.env['RECORDS_TOKEN_URL'],
+      baseURL: process.env['RECORDS_API_URL'],
+      clientId: process.env['RECORDS_ID'],
+      clientSecret: process.env['RECORDS_SECRET'],
+      grant: { type: 'token_exchange' },
     },
-  };
-});
+  },
+}));
 
 /** Whose records these are: the token of the user who calls us. */
 function subjectOf(context: ExecutionContext) {

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { OAuthTokenService } from 'nestjs-oauth-client';
+import { OAuthTokenService, type OAuthConfigurationError } from 'nestjs-oauth-client';
 import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
@@ -90,6 +90,20 @@ describe('The application on Fastify', () => {
       status = (await call('user-a')).status;
     }
     assert.equal(status, 200);
+  });
+
+  it('does not start without its variables, and names what each of them set', async () => {
+    const { RECORDS_ID, RECORDS_TOKEN_URL } = process.env;
+    delete process.env['RECORDS_ID'];
+    delete process.env['RECORDS_TOKEN_URL'];
+    const starting = NestFactory.createApplicationContext(AppModule, { logger: false, abortOnError: false });
+    await assert.rejects(starting, (error: OAuthConfigurationError) => {
+      assert.equal(error.problems.length, 2);
+      assert.match(error.message, /clientId/);
+      assert.match(error.message, /tokenEndpoint/);
+      return true;
+    });
+    Object.assign(process.env, { RECORDS_ID, RECORDS_TOKEN_URL });
   });
 
   it('ends the call under way at shutdown, and requests no token after that', async () => {
