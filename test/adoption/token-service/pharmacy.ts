@@ -1,7 +1,8 @@
 import { HttpService } from '@nestjs/axios';
 import { Injectable } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
-import { InjectOAuthClient, InjectOAuthHttp, OAuthClient } from 'nestjs-oauth-client';
+import axios from 'axios';
+import { InjectOAuthClient, InjectOAuthHttp, OAuthClient, OAuthClientError } from 'nestjs-oauth-client';
 import { firstValueFrom } from 'rxjs';
 
 /** Kept for the callers that set the header themselves. */
@@ -38,4 +39,10 @@ export class LabelsService {
     const headers = { Authorization: `Bearer ${await this.tokens.getToken()}` };
     return (await firstValueFrom(this.http.get<unknown>(url, { headers }))).data;
   }
+}
+
+/** For a job: whether the same call can succeed later. */
+export function isWorthARetry(error: unknown): boolean {
+  if (error instanceof OAuthClientError) return error.retryable;
+  return axios.isAxiosError(error) && (error.response?.status ?? 500) >= 500;
 }
