@@ -86,6 +86,7 @@ declare global {
       };
     };
   }
+  function accountOf(tenant: string): Promise<Lib.OAuthClientOptions | undefined>;
 
   /** Members that a block may reach through `this`. */
   interface DocumentedClass {

@@ -174,8 +174,8 @@ describe('Query parameters and other Axios defaults', () => {
     });
     clinics.table.set('north', {
       ...clinics.table.get('north'),
-      clientId: undefined as never,
-      clientSecret: undefined as never,
+      clientId: undefined,
+      clientSecret: undefined,
     });
     const app = await start({
       tokenEndpoint: undefined as never,

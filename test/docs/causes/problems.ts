@@ -15,6 +15,16 @@ export const PROBLEMS: readonly KnownMessage[] = [
     causes: ['The `tenants` function returned something else, such as the text of a row.'],
   },
   {
+    find: 'is no option of a tenant; set it on the client',
+    causes: [
+      'The `tenants` function returned `tenants`, `prefetch` or an Axios transform, which hold for all tenants alike.',
+    ],
+  },
+  {
+    find: 'the defaults function must return an object, not a promise',
+    causes: ['The function in `defaults` is `async`. Load what it needs first, in `forRootAsync`.'],
+  },
+  {
     find: 'No OAuth client is configured',
     parts: ['or pass clients to OAuthClientModule.forRoot()'],
     causes: [
