@@ -2,8 +2,10 @@ import { ConfigModule } from '@nestjs/config';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { OAuthConfigurationError } from 'nestjs-oauth-client';
+import { ImagingAccounts } from './imaging/imaging-accounts.js';
 import { LiveModule } from './live/live.module.js';
 import { servePage } from './live/serve-page.js';
+import { CLINIC_ROUTES } from './partners/partner-routes.js';
 import { startSandboxes, type Sandboxes } from './partners/start-sandboxes.js';
 
 /** The running clinic. */
@@ -39,6 +41,8 @@ export async function startClinic(): Promise<Clinic> {
       forceCloseConnections: true,
       logger: ['warn', 'error', 'fatal'],
     });
+    const accounts = app.get(ImagingAccounts);
+    for (const { clinic } of CLINIC_ROUTES) accounts.add(clinic, sandboxes.imaging.openAccount(clinic));
     app.enableShutdownHooks();
     servePage(app);
     await app.listen(port, '127.0.0.1');

@@ -140,13 +140,16 @@ function askForToken(context: FlightContext, plan: FlightPlan, turn: Turn, onSen
     if (leftMs() <= 0) throw flightIsLate();
     return flight$.pipe(whileAwake(leftMs(), clock, flightIsLate));
   });
-  let heard = false;
+  let ailing = true; // unless it hears from the server before another instance has a token
   const heard$ = inTime$.pipe(
     tap({
-      next: () => (heard = true),
-      error: (reason: unknown) => (heard = isAnswer(reason) || reason instanceof TokenRequestError),
+      next: () => (ailing = false),
+      error: (reason: unknown) => {
+        const heard = isAnswer(reason) || reason instanceof TokenRequestError;
+        ailing = reason instanceof SleptError ? context.ailing : !heard; // a sleep says nothing of the way to the server
+      },
     }),
-    finalize(() => (context.ailing = !heard)),
+    finalize(() => (context.ailing = ailing)),
   );
   return race(closed$, heard$); // the closing first, so that nothing is sent once the module is closed
 }

@@ -190,14 +190,17 @@ function validClients(
   const inCode = options.clients !== undefined;
   const read = inCode ? { clients: options.clients, problems: [] } : clientsFromEnvironment(environment);
   const problems = [...moduleProblemsOf(options), ...read.problems];
-  const defaults = isRecord(options.defaults) ? options.defaults : {};
+  const { defaults } = options;
   const valid: Record<string, OAuthClientOptions> = {};
   for (const [name, own] of Object.entries<unknown>(isRecord(read.clients) ? read.clients : {})) {
     if (!isRecord(own)) {
       problems.push(`Client "${name}": its options must be an object.`);
       continue;
     }
-    valid[name] = mergeClientOptions(defaults, own);
+    const under: unknown = typeof defaults === 'function' ? (defaults(name) ?? {}) : defaults;
+    if (typeof defaults === 'function' && (!isRecord(under) || 'then' in under))
+      problems.push(`Client "${name}": the defaults function must return an object, not a promise.`);
+    valid[name] = mergeClientOptions(isRecord(under) ? under : {}, own);
     const label = inCode ? (path: string) => path : (path: string) => variableOf(name, path);
     problems.push(...problemsOf(name, valid[name], label, own));
   }

@@ -28,20 +28,18 @@ export function UseOAuthClient(
   );
 }
 
-/** Named, since its parameters have other types in Nest 11 than in Nest 12. */
-type Decorate = ReturnType<typeof createParamDecorator<OAuthClientName, AccessToken>>;
-
 /**
  * Handler parameter: the {@link AccessToken} that `@UseOAuthClient(name)` acquired.
  *
  * @example queries(@OAuthToken('buoy') token: AccessToken) {}
  */
-export const OAuthToken: Decorate = createParamDecorator((name: OAuthClientName, context): AccessToken => {
-  const token = ambientToken(name, context.getHandler());
-  if (token !== undefined) return token;
-  throw new OAuthClientError(
-    'unknown_client',
-    `@OAuthToken("${name}") finds no token: put @UseOAuthClient("${name}") on the handler or its controller.`,
-    { client: name },
-  );
-});
+export const OAuthToken: ReturnType<typeof createParamDecorator<OAuthClientName, AccessToken>> =
+  createParamDecorator((name: OAuthClientName, context): AccessToken => {
+    const token = ambientToken(name, context.getHandler());
+    if (token !== undefined) return token;
+    throw new OAuthClientError(
+      'unknown_client',
+      `@OAuthToken("${name}") finds no token: put @UseOAuthClient("${name}") on the handler or its controller.`,
+      { client: name },
+    );
+  });

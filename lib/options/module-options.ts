@@ -8,8 +8,8 @@ import { nearest } from './nearest.js';
 export interface OAuthClientModuleOptions {
   /** The clients by name. Default: those that the `OAUTH_*` variables describe. */
   clients?: Record<string, OAuthClientOptions> | undefined;
-  /** Options under each client's own; `http` with its headers, `tokenRequestHeaders`, `retry`, `refreshAhead`, `assertion` and `unauthorized` merge one level deep. */
-  defaults?: OAuthClientOptions | undefined;
+  /** Options under each client's own; `http` with its headers, `tokenRequestHeaders`, `retry`, `refreshAhead`, `assertion` and `unauthorized` merge one level deep. Or a function that gets a client's name and returns them. */
+  defaults?: OAuthClientOptions | ((client: string) => OAuthClientOptions | undefined) | undefined;
   /** Where tokens are kept. Default: a `MemoryTokenStore`. */
   store?: TokenStore | undefined;
   /** How long a shutdown waits for token requests under way, in milliseconds. Default 5,000. */
@@ -34,7 +34,8 @@ const STORE_METHODS = ['get', 'set', 'delete', 'withLock'];
 export function moduleProblemsOf(options: OAuthClientModuleOptions): string[] {
   const others = Object.keys(options).filter((name) => !KNOWN.includes(name));
   const problems = others.map((one) => `${one} is not a module option; did you mean ${nearest(one, KNOWN)}?`);
-  const { clients, defaults, store, shutdownGraceMs = 0, maxTenants = 1 } = options;
+  const { clients, store, shutdownGraceMs = 0, maxTenants = 1 } = options;
+  const defaults = typeof options.defaults === 'function' ? undefined : options.defaults;
   for (const [name, value] of Object.entries({ clients, defaults, store }))
     if (value !== undefined && !isRecord(value)) problems.push(`${name} must be an object.`);
   if (isRecord(store) && STORE_METHODS.some((method) => typeof store[method] !== 'function'))

@@ -11,7 +11,7 @@ import {
 } from '@nestjs/common';
 import { OAuthTokenService } from 'nestjs-oauth-client';
 import type { PartnerSandbox } from '../partners/partner-sandbox.js';
-import type { ClientName } from '../partners/partner-routes.js';
+import { PARTNER_ROUTES, type ClientName } from '../partners/partner-routes.js';
 import type { Sandboxes } from '../partners/start-sandboxes.js';
 import { PartnerCalls, type CallCount } from './partner-calls.js';
 import { SANDBOXES } from './sandboxes.token.js';
@@ -28,7 +28,7 @@ const OUTAGE_MS = 20_000;
 /** Its refresh falls due after 18 to 19 s, within the outage, which it outlives. */
 const OUTAGE_LIFETIME_MS = 25_000;
 
-/** The page's buttons. They work on sandboxes only. */
+/** The buttons of the partners with one account. They work on sandboxes only. */
 @Controller('demo/:client')
 export class DemoController {
   readonly #documentedMs: ReadonlyMap<string, number>;
@@ -52,7 +52,7 @@ export class DemoController {
     if (this.#isUp(client)) this.tokens.invalidate(client);
     const { tokenRequests } = sandbox;
     const startedAt = performance.now();
-    const count = await this.calls.make(client, BURST);
+    const count = await this.calls.make(pathOf(client), BURST);
     return {
       ...count,
       tokenRequests: sandbox.tokenRequests - tokenRequests,
@@ -112,8 +112,12 @@ export class DemoController {
   }
 
   #sandbox(client: ClientName): PartnerSandbox {
-    const sandbox = Object.hasOwn(this.sandboxes, client) ? this.sandboxes[client] : undefined;
-    if (sandbox === undefined) throw new NotFoundException('There is no sandbox of that name.');
+    const sandbox = PARTNER_ROUTES.some((route) => route.client === client) && this.sandboxes[client];
+    if (!sandbox) throw new NotFoundException('There is no sandbox of that name.');
     return sandbox;
   }
+}
+
+function pathOf(client: ClientName): string {
+  return PARTNER_ROUTES.find((route) => route.client === client)!.path;
 }

@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import type { ServerResponse } from 'node:http';
-import { PARTNER_ROUTES, type ClientName } from '../partners/partner-routes.js';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 
 /** How calls went: `failed` are those that the back end answered with a 5xx, or not at all. */
 export interface CallCount {
@@ -9,34 +8,49 @@ export interface CallCount {
   failed: number;
 }
 
+type Middleware = (request: IncomingMessage, response: ServerResponse, next: () => void) => void;
+
 /** Makes and counts calls through the back end's own routes to the partners. */
 @Injectable()
 export class PartnerCalls {
-  readonly #counts = new Map<ClientName, CallCount>();
+  readonly #counts = new Map<string, CallCount>();
+  readonly #underWay = new Map<Promise<void>, string>();
 
   constructor(private readonly host: HttpAdapterHost) {}
 
-  /** All calls so far, by visitors and by the demo. */
-  count(client: ClientName): CallCount {
-    return this.#counts.get(client) ?? { served: 0, failed: 0 };
+  /** All calls so far, by visitors and by the demo. `whose`: a client's name, or a clinic's. */
+  count(whose: string): CallCount {
+    return this.#counts.get(whose) ?? { served: 0, failed: 0 };
   }
 
-  /** Middleware for the routes that call this partner. */
-  counter(client: ClientName): (request: unknown, response: ServerResponse, next: () => void) => void {
-    return (_request, response, next) => {
+  /** Middleware for the routes that call a partner; `whoseOf` gets the request's URL. */
+  counter(whoseOf: (url: string) => string | undefined): Middleware {
+    return (request, response, next) => {
+      // Nest mounts the middleware below the route, which shortens `url`
+      const { originalUrl = '' } = request as IncomingMessage & { originalUrl?: string };
+      const whose = whoseOf(originalUrl);
+      if (whose === undefined) return next();
+      const ended = new Promise<void>((resolve) => response.once('close', resolve));
+      this.#underWay.set(ended, whose);
+      void ended.then(() => this.#underWay.delete(ended));
       response.once('finish', () => {
-        const { served, failed } = this.count(client);
+        const { served, failed } = this.count(whose);
         const ok = response.statusCode < 500;
-        this.#counts.set(client, { served: served + Number(ok), failed: failed + Number(!ok) });
+        this.#counts.set(whose, { served: served + Number(ok), failed: failed + Number(!ok) });
       });
       next();
     };
   }
 
-  /** Makes so many calls at the same moment. */
-  async make(client: ClientName, howMany: number): Promise<CallCount> {
+  /** Resolves once the calls that are under way now have ended. */
+  async ended(whose: string): Promise<void> {
+    const theirs = [...this.#underWay].filter(([, owner]) => owner === whose);
+    await Promise.all(theirs.map(([ended]) => ended));
+  }
+
+  /** Makes so many calls of a route at the same moment. */
+  async make(path: string, howMany: number): Promise<CallCount> {
     const { port } = this.host.httpAdapter.getHttpServer().address();
-    const { path } = PARTNER_ROUTES.find((route) => route.client === client)!;
     const answers = await Promise.all(
       Array.from({ length: howMany }, async () => {
         const response = await fetch(`http://127.0.0.1:${port}${path}`);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { PartnerSandbox, hasMediaType, sendJson } from './partner-sandbox.js';
+import { PartnerSandbox, basicCredentials, hasMediaType, sendJson } from './partner-sandbox.js';
 
 /** By patient. The partner's public documentation names `medication_request`, `id` and `refills_left`; the rest is made up. */
 const PRESCRIPTIONS = new Map([
@@ -70,11 +70,4 @@ export class HoneybeeSandbox extends PartnerSandbox {
     }
     sendJson(response, 200, { ...this.issueToken(), created_at: Math.floor(Date.now() / 1000) }, headers);
   }
-}
-
-function basicCredentials(request: IncomingMessage): [id: string, secret: string] | undefined {
-  const encoded = /^Basic (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
-  if (encoded === undefined) return undefined;
-  const [id = '', secret = ''] = Buffer.from(encoded, 'base64').toString().split(':');
-  return [decodeURIComponent(id), decodeURIComponent(secret)];
 }

@@ -22,11 +22,17 @@ export abstract class PartnerSandbox {
 
   readonly #server = createServer((request, response) => this.#receive(request, response));
   #tokenRequests = 0;
+  #refusedCalls = 0;
   #downUntil = 0;
 
   /** Token requests received, refused ones included. */
   get tokenRequests(): number {
     return this.#tokenRequests;
+  }
+
+  /** Calls of the API that got a 401 since the last revocation. */
+  get refusedCalls(): number {
+    return this.#refusedCalls;
   }
 
   get url(): string {
@@ -52,6 +58,7 @@ export abstract class PartnerSandbox {
   /** From now on the API refuses every token issued so far. */
   revokeAll(): void {
     this.issued.clear();
+    this.#refusedCalls = 0;
   }
 
   /** The authorization server answers 503 for so many milliseconds. The API stays up and honours its tokens. */
@@ -84,6 +91,9 @@ export abstract class PartnerSandbox {
   #receive(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '/', this.url);
     if (request.method === 'POST' && url.pathname === this.tokenPath) this.#tokenRequests++;
+    response.once('finish', () => {
+      if (response.statusCode === 401 && url.pathname.startsWith(this.apiPath)) this.#refusedCalls++;
+    });
     const { downForMs } = this;
     if (downForMs > 0 && !url.pathname.startsWith(this.apiPath)) {
       const retryAfter = String(Math.ceil(downForMs / 1000));
@@ -96,6 +106,14 @@ export abstract class PartnerSandbox {
 /** The token of an `Authorization: Bearer …` header (RFC 6750 §2.1). */
 export function bearerToken(request: IncomingMessage): string | undefined {
   return /^Bearer (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
+}
+
+/** Client id and secret of an `Authorization: Basic …` header (RFC 6749 §2.3.1). */
+export function basicCredentials(request: IncomingMessage): [id: string, secret: string] | undefined {
+  const encoded = /^Basic (\S+)$/.exec(request.headers.authorization ?? '')?.[1];
+  if (encoded === undefined) return undefined;
+  const [id = '', secret = ''] = Buffer.from(encoded, 'base64').toString().split(':');
+  return [decodeURIComponent(id), decodeURIComponent(secret)];
 }
 
 /** Whether the request's body is of this media type, parameters aside. */

@@ -11,6 +11,8 @@ import { findChromium } from './chromium.js';
 
 const CLIENTS = ['buoy', 'honeybee', 'lab'] as const;
 type Client = (typeof CLIENTS)[number];
+const CLINICS = ['north', 'south'] as const;
+type ClinicName = (typeof CLINICS)[number];
 
 const executablePath = findChromium();
 const required = process.env['CI'] === 'true';
@@ -78,18 +80,23 @@ describePage('the live page', () => {
     await page.close();
   });
 
-  const card = (client: Client): Locator => page.locator(`[data-client="${client}"]`);
-  const button = (client: Client, name: string): Locator => card(client).getByRole('button', { name });
-  const figure = (client: Client, name: string): Promise<string> =>
+  /** The card of a partner or of a clinic. */
+  const card = (whose: Client | ClinicName): Locator =>
+    page.locator(`[data-client="${whose}"], [data-clinic="${whose}"]`);
+  const button = (client: Client | ClinicName, name: string): Locator =>
+    card(client).getByRole('button', { name });
+  const figure = (client: Client | ClinicName, name: string): Promise<string> =>
     card(client).locator(`[data-figure="${name}"]`).innerText();
-  const count = async (client: Client, name: string): Promise<number> =>
+  const count = async (client: Client | ClinicName, name: string): Promise<number> =>
     Number((await figure(client, name)).replaceAll(',', ''));
-  const state = (client: Client, text: string): Promise<void> =>
+  const story = (client: Client | ClinicName, text: string): Promise<void> =>
+    card(client).locator('.story').getByText(text, { exact: true }).waitFor();
+  const state = (client: Client | ClinicName, text: string): Promise<void> =>
     card(client).locator('.state').getByText(text, { exact: true }).waitFor();
   const tokenRequests = (client: Client): number => clinic.sandboxes[client]!.tokenRequests;
 
   /** Until the page shows a figure of at least `least`. */
-  async function reach(client: Client, name: string, least: number): Promise<void> {
+  async function reach(client: Client | ClinicName, name: string, least: number): Promise<void> {
     const deadline = Date.now() + 30_000;
     while ((await count(client, name)) < least) {
       if (Date.now() > deadline) throw new Error(`${client} ${name} stays below ${least}`);
@@ -98,7 +105,7 @@ describePage('the live page', () => {
   }
 
   /** Calls go on, and none of them fails. */
-  async function expectService(client: Client): Promise<void> {
+  async function expectService(client: Client | ClinicName): Promise<void> {
     await reach(client, 'served', (await count(client, 'served')) + 4);
     expect([client, await figure(client, 'failed')]).toEqual([client, '0']);
   }
@@ -115,8 +122,12 @@ describePage('the live page', () => {
       /^23\sh 5\d\smin left of 24\sh, refresh in 23\sh 5\d\smin$/,
     );
     expect(await page.locator('#events li').allInnerTexts()).toEqual(
-      CLIENTS.map(() => expect.stringMatching(/New token\s+cold\s+\d+ ms$/)),
+      [...CLIENTS, ...CLINICS].map(() => expect.stringMatching(/New token\s+cold\s+\d+ ms$/)),
     );
+    for (const each of [...CLIENTS, ...CLINICS])
+      await story(each, 'The first call requested a token. All calls share it.');
+    await card('honeybee').getByText('Sandbox on this machine, called with HttpService').waitFor();
+    await card('lab').getByText('Sandbox on this machine, called with fetch').waitFor();
     await page.getByRole('img', { name: /^Calls in each second: [1-9]/ }).waitFor();
   });
 
@@ -127,6 +138,7 @@ describePage('the live page', () => {
     await reach(client, 'served', before.served + 200);
     expect(await count(client, 'tokenRequests')).toBe(before.tokenRequests + 1);
     expect(tokenRequests(client)).toBe(before.tokenRequests + 1);
+    await story(client, 'Token dropped: one request got a new one for all calls.');
     await expectService(client);
   });
 
@@ -140,6 +152,51 @@ describePage('the live page', () => {
     expect(tokenRequests(client)).toBe(before + 1);
     expect(await figure(client, 'lastRefresh')).toMatch(/^rejected, /);
     await state(client, 'Fresh');
+    await story(client, '401 received: replaced the token and replayed 1 call.');
+  });
+
+  it('78. a revoked token of one clinic is replaced, and the other clinic keeps its own', async () => {
+    for (const clinic of CLINICS) await expectService(clinic);
+    const before = await count('north', 'tokenRequests');
+    const untouched = await count('south', 'tokenRequests');
+    await button('north', 'Revoke token').press('Enter');
+    await story('north', '401 received: replaced the token and replayed 1 call.');
+    await card('north')
+      .getByText(/^Token 2: /)
+      .waitFor();
+    for (const clinic of CLINICS) await expectService(clinic);
+    expect(await count('north', 'tokenRequests')).toBe(before + 1);
+    expect(await count('south', 'tokenRequests')).toBe(untouched);
+    await card('south')
+      .getByText(/^Token 1: /)
+      .waitFor();
+    await story('south', 'The first call requested a token. All calls share it.');
+    await page.locator('#announcement').getByText('North clinic: 401 received').waitFor();
+    await page.locator('#events li').getByText('Imaging archive, North clinic').first().waitFor();
+  });
+
+  it('78. a clinic is removed and added while the application runs, and the other one notices nothing', async () => {
+    const before = await count('south', 'tokenRequests');
+    const untouched = await count('north', 'tokenRequests');
+    await button('south', 'Remove clinic').press('Enter');
+    await state('south', 'Removed');
+    await story('south', 'Removed: the app has neither its credentials nor a token.');
+    await card('south').getByText('No token', { exact: true }).waitFor();
+    expect(await button('south', 'Revoke token').getAttribute('aria-disabled')).toBe('true');
+    expect(await violations()).toEqual([]);
+    const served = await count('south', 'served');
+    await expectService('north');
+    expect(await count('south', 'served')).toBe(served);
+    expect(await figure('south', 'failed')).toBe('0');
+
+    // the same button, which kept the focus
+    expect(await page.locator(':focus').innerText()).toBe('Add clinic');
+    await page.keyboard.press('Enter');
+    await state('south', 'Fresh');
+    await story('south', 'The first call requested a token. All calls share it.');
+    for (const clinic of CLINICS) await expectService(clinic);
+    expect(await count('south', 'tokenRequests')).toBe(before + 1);
+    expect(await count('north', 'tokenRequests')).toBe(untouched);
   });
 
   it('an outage with a valid token: degraded, no failed call, then fresh', async () => {
@@ -148,6 +205,7 @@ describePage('the live page', () => {
     for (const client of CLIENTS) {
       await state(client, 'Degraded');
       await card(client).getByText('Authorization server down').waitFor();
+      await story(client, 'The token request failed: calls go on with the token at hand.');
       expect(await figure(client, 'lastFailure')).toMatch(/^authorization_server_unavailable, /);
       await expectService(client);
       await state(client, 'Degraded');
@@ -173,6 +231,7 @@ describePage('the live page', () => {
         .getByText(/left of 5\ss/)
         .waitFor();
       await reach(client, 'tokenRequests', before.get(client)! + 4);
+      await story(client, 'Refreshed the token in the background. No call waited.');
       await expectService(client);
     }
     await page
@@ -196,6 +255,7 @@ describePage('the live page', () => {
     await button('buoy', 'Revoke token').click();
     await state('buoy', 'Down');
     await reach('buoy', 'failed', 2);
+    await story('buoy', 'No token to be had: calls fail until the server is back.');
     expect(await violations()).toEqual([]);
     await state('buoy', 'Fresh');
   }, 90_000);
@@ -228,6 +288,8 @@ describePage('the live page', () => {
       expect(seen).not.toContain(clinic.sandboxes[each]!.clientSecret);
       expect(seen).not.toContain((await tokens.getToken(each)).value);
     }
+    for (const tenant of CLINICS)
+      expect(seen).not.toContain((await tokens.getToken('imaging', { tenant })).value);
   });
 
   describe.each([360, 1280])('at %i px', (width) => {
@@ -251,6 +313,13 @@ describePage('the live page', () => {
         expect(await focused.innerText()).toBe(name);
         expect(await page.locator(`[data-client="${client}"] :focus`).count()).toBe(1);
         expect(await page.evaluate('getComputedStyle(document.activeElement).outlineWidth')).toBe('3px');
+      }
+    }
+    for (const clinic of CLINICS) {
+      for (const name of ['Revoke token', 'Remove clinic']) {
+        await page.keyboard.press('Tab');
+        expect(await focused.innerText()).toBe(name);
+        expect(await page.locator(`[data-clinic="${clinic}"] :focus`).count()).toBe(1);
       }
     }
     await page.keyboard.press('Tab');

@@ -323,6 +323,19 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('store' as const), up: fc.boolean() }) },
 );
 
+/** A flight that slept must not have the next one ask beside it. */
+const AFTER_A_SLEEP: Step[] = [
+  { do: 'call', scope: 'a', how: 'promise' },
+  { do: 'suspend', ms: 239_950 },
+  { do: 'call', scope: 'a', how: 'abort' },
+  { do: 'call', scope: 'b', how: 'promise' },
+  { do: 'call', scope: 'a', how: 'abort' },
+  { do: 'invalidate' },
+  { do: 'call', scope: 'a', how: 'abort' },
+  { do: 'call', scope: 'b', how: 'promise' },
+  { do: 'call', scope: 'a', how: 'promise' },
+];
+
 describe("Whatever happens in a token's life", () => {
   it('single flights, no expired or rejected token, no needless wait, every caller settles', async () => {
     const deadline = performance.now() + PLAY_MS;
@@ -340,7 +353,7 @@ describe("Whatever happens in a token's life", () => {
           expect(await new World(seed).play(life)).toEqual([]);
         },
       ),
-      { numRuns: 200 },
+      { numRuns: 200, examples: [[0, 'setBack', AFTER_A_SLEEP]] },
     );
   });
 

@@ -45,7 +45,7 @@ This page is generated from the option types.
 In code, each client is a member of \`clients\`. In the environment, \`OAUTH_CLIENTS\` lists the names, separated by commas, and each
 client \`x\` reads \`OAUTH_X_…\`. Characters that a variable cannot have become underscores: \`my-api\` reads \`OAUTH_MY_API_…\`. If the
 names of two clients begin alike, a variable belongs to the longest that fits. Options that are functions, such as \`tenants\`,
-have no variable: set them in code, for all clients in the module's \`defaults\`.
+have no variable: set them in code, in the module's \`defaults\`, for all clients or by name.
 
 Variables are read like this:
 

@@ -68,6 +68,25 @@ declare global {
   };
   function fetchToken(): Promise<string>;
   function tenantOf(context: ExecutionContext): string;
+  function organisationOf(context: ExecutionContext): string;
+  function toHttpException(error: unknown): unknown;
+  class AccountsModule {}
+  class LabAccounts {
+    findOne(
+      organisation: string,
+    ): Promise<{ clientId: string; clientSecret: string; apiURL: string } | undefined>;
+  }
+  /** Of a client that is generated from an OpenAPI document. */
+  interface paths {
+    '/notes/{id}': {
+      put: {
+        parameters: { path: { id: string } };
+        requestBody: { content: { 'application/json': { text: string } } };
+        responses: { 200: { content: { 'application/json': { method: string; body: { text: string } } } } };
+      };
+    };
+  }
+  function accountOf(tenant: string): Promise<Lib.OAuthClientOptions | undefined>;
 
   /** Members that a block may reach through `this`. */
   interface DocumentedClass {

@@ -34,7 +34,10 @@ async function problems(
 }
 
 /** The options that clients get from these variables, on top of what every client needs. */
-async function resolved(variables: Record<string, string>, defaults = {}) {
+async function resolved(
+  variables: Record<string, string>,
+  defaults: NonNullable<OAuthClientModuleOptions['defaults']> = {},
+) {
   Object.assign(process.env, variables);
   const imports = [OAuthClientModule.forRoot({ defaults })];
   const { app, tokens } = await Application.start({ imports });
@@ -318,6 +321,28 @@ describe('61. misconfiguration → boot fails with every problem of every client
       unauthorized: { retry: false },
     });
   });
+
+  it('61. defaults may be a function of the name, also of clients that come from variables', async () => {
+    const { buoy, lab } = await resolved(
+      { OAUTH_CLIENTS: 'buoy,lab', ...complete('buoy'), ...complete('lab'), OAUTH_LAB_TIMEOUT_MS: '3000' },
+      (client) => (client === 'lab' ? { timeoutMs: 1_000, scope: 'of the lab' } : undefined),
+    );
+    expect(buoy).toMatchObject({ timeoutMs: 5_000 });
+    expect(buoy).not.toHaveProperty('scope');
+    expect(lab).toMatchObject({ timeoutMs: 3_000, scope: 'of the lab' });
+  });
+
+  it.each([null, 'text', [], Promise.resolve({ scope: 'x' })])(
+    '61. a defaults function that returns %p is a problem, but for null, which is none',
+    async (answer) => {
+      const defaults = (() => answer) as unknown as () => object;
+      const found = await problems({ OAUTH_CLIENTS: 'a', OAUTH_A_TIMEOUT_MS: '-1' }, { defaults });
+      const isMentioned = found.includes(
+        'Client "a": the defaults function must return an object, not a promise.',
+      );
+      expect(isMentioned).toBe(answer !== null);
+    },
+  );
 
   it('61. the variables of nested options', async () => {
     const { buoy } = await resolved({

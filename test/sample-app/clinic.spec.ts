@@ -26,7 +26,9 @@ describe('the running clinic', () => {
   afterEach(() => clinic.close());
 
   const call = (path: string): Promise<Response> => fetch(clinic.url + path);
-  const tokenRequests = () => Object.values(clinic.sandboxes).map((sandbox) => sandbox.tokenRequests);
+  const images = (clinic: string): string => `/clinics/${clinic}/patients/p-1001/images`;
+  const tokenRequests = () =>
+    Object.keys(routes).map((client) => clinic.sandboxes[client as keyof typeof routes]?.tokenRequests);
 
   it('calls each partner through its controller, with one token request each however often it is called', async () => {
     const suggestions = { text: 'hip pain', suggestions: expect.arrayContaining(['hip pain at night']) };
@@ -51,6 +53,7 @@ describe('the running clinic', () => {
       expect.stringMatching(/buoy +1 token request +200 .*hip pain/),
       expect.stringMatching(/honeybee +1 token request +200 .*Atorvastatin/),
       expect.stringMatching(/lab +1 token request +200 .*LDL cholesterol/),
+      expect.stringMatching(/imaging +2 token requests +200 .*"south".*X-ray/),
     ]);
     for (const sandbox of Object.values(clinic.sandboxes)) {
       expect(described).toContain(sandbox.url);
@@ -60,9 +63,10 @@ describe('the running clinic', () => {
 
   it('shows how each OAuth client fares', async () => {
     await firstCalls(clinic);
-    await expect((await call('/status')).json()).resolves.toMatchObject(
-      Object.keys(routes).map((client) => ({ client, state: 'fresh', tokenRequests: 1 })),
-    );
+    await expect((await call('/status')).json()).resolves.toMatchObject([
+      ...Object.keys(routes).map((client) => ({ client, state: 'fresh', tokenRequests: 1 })),
+      { client: 'imaging', tokenRequests: 2, tenants: { known: 2, degraded: 0, down: 0 } },
+    ]);
   });
 
   it('shows its partners to operators, under /health and /metrics', async () => {
@@ -104,9 +108,69 @@ describe('the running clinic', () => {
     expect((await call(routes.honeybee)).status).toBe(200);
   });
 
+  it('78. calls the imaging archive for each clinic with a token and at a URL of its own', async () => {
+    for (let round = 0; round < 3; round++) {
+      for (const clinic of ['north', 'south']) {
+        const answer = await call(images(clinic));
+        const studies = ['X-ray, left hip', 'MRI, lumbar spine'].map((study) => ({ clinic, study }));
+        expect([answer.status, await answer.json()]).toEqual([200, studies]);
+      }
+    }
+    expect(clinic.sandboxes.imaging.tokenRequests).toBe(2);
+  });
+
+  it('78. replaces the token of the clinic whose tokens were revoked, and leaves the other one its own', async () => {
+    await firstCalls(clinic);
+    const { imaging } = clinic.sandboxes;
+    imaging.revoke('north');
+    for (const each of ['north', 'south']) expect((await call(images(each))).status).toBe(200);
+    expect(imaging.countsOf('north')).toEqual({ tokenRequests: 2, refusedCalls: 1 });
+    expect(imaging.countsOf('south')).toEqual({ tokenRequests: 1, refusedCalls: 0 });
+  });
+
+  it('78. a clinic is removed and added while it runs, and the other one notices nothing', async () => {
+    await firstCalls(clinic);
+    const { imaging } = clinic.sandboxes;
+    const demo = (method: string): Promise<Response> => fetch(`${clinic.url}/demo/clinics/north`, { method });
+    expect((await demo('DELETE')).status).toBe(204);
+    expect((await call(images('north'))).status).toBe(404);
+    expect((await call(images('south'))).status).toBe(200);
+    expect(imaging.countsOf('north').tokenRequests).toBe(1);
+
+    expect((await demo('PUT')).status).toBe(204);
+    expect((await demo('PUT')).status).toBe(204);
+    expect((await call(images('north'))).status).toBe(200);
+    expect(imaging.countsOf('north')).toEqual({ tokenRequests: 2, refusedCalls: 0 });
+    expect(imaging.countsOf('south')).toEqual({ tokenRequests: 1, refusedCalls: 0 });
+  });
+
+  it('78. calls under way are served when their clinic is removed', async () => {
+    for (let round = 0; round < 10; round++) {
+      const calls = Array.from({ length: 20 }, () => call(images('north')));
+      await calls[0];
+      const removed = fetch(`${clinic.url}/demo/clinics/north`, { method: 'DELETE' });
+      const statuses = (await Promise.all(calls)).map(({ status }) => status);
+      expect(statuses.filter((status) => ![200, 404].includes(status))).toEqual([]);
+      expect((await removed).status).toBe(204);
+      await fetch(`${clinic.url}/demo/clinics/north`, { method: 'PUT' });
+    }
+  });
+
+  it.each(['nobody', 'constructor', '__proto__'])('78. there is no clinic %s', async (name) => {
+    expect((await call(images(name))).status).toBe(404);
+    for (const [path, method] of [
+      ['', 'PUT'],
+      ['', 'DELETE'],
+      ['/revocation', 'POST'],
+    ] as const)
+      expect((await fetch(`${clinic.url}/demo/clinics/${name}${path}`, { method })).status).toBe(404);
+    expect(clinic.sandboxes.imaging.tokenRequests).toBe(0);
+  });
+
   it('answers 404 for a patient whom the partner does not know', async () => {
     expect((await call('/patients/p-9999/prescriptions')).status).toBe(404);
     expect((await call('/patients/p-9999/lab-results')).status).toBe(404);
+    expect((await call('/clinics/north/patients/p-9999/images')).status).toBe(404);
     expect((await call('/patients/..%2Fp-1001/prescriptions')).status).toBe(404);
   });
 });
@@ -166,11 +230,14 @@ describe('the environment', () => {
     const env: NodeJS.ProcessEnv = { ...given, OAUTH_HONEYBEE_CLIENT_ID: '', OAUTH_LAB_CLIENT_ID: '' };
     const sandboxes = await startSandboxes(env);
     await Promise.all(Object.values(sandboxes).map((sandbox) => sandbox.close()));
-    expect(Object.keys(sandboxes)).toEqual(['honeybee', 'lab']);
+    expect(Object.keys(sandboxes)).toEqual(['honeybee', 'lab', 'imaging']);
     expect(Object.entries(env).filter(([name]) => name.startsWith('OAUTH_BUOY_'))).toEqual(
       Object.entries(given),
     );
-    expect(env).toMatchObject({ OAUTH_CLIENTS: 'buoy,honeybee,lab', OAUTH_HONEYBEE_CLIENT_ID: 'clinic' });
+    expect(env).toMatchObject({
+      OAUTH_CLIENTS: 'buoy,honeybee,lab,imaging',
+      OAUTH_HONEYBEE_CLIENT_ID: 'clinic',
+    });
   });
 
   it('is documented in .env.example: a comment over each variable, and no secret', () => {
@@ -180,7 +247,7 @@ describe('the environment', () => {
       expect(variable).toMatch(/^[A-Z_]+=/);
       expect(lines[lines.indexOf(variable) - 1]).toMatch(/^# /);
     }
-    expect(variables).toContain('OAUTH_CLIENTS=buoy,honeybee,lab');
+    expect(variables).toContain('OAUTH_CLIENTS=buoy,honeybee,lab,imaging');
     expect(variables.filter((line) => /(_ID|_SECRET)=./.test(line))).toEqual([]);
   });
 });

@@ -53,7 +53,8 @@ describe('what the page gets', () => {
     const told = await toldUntil(/"served":(?!1\b)\d+,/);
     expect(told.indexOf('event: partners')).toBeLessThan(told.indexOf('event: token'));
     expect(told).toContain('"type":"token_acquired","client":"lab","reason":"cold"');
-    expect(told.match(/event: token/g)).toHaveLength(3);
+    expect(told).toContain('"type":"token_acquired","client":"imaging","tenant":"south","reason":"cold"');
+    expect(told.match(/event: token/g)).toHaveLength(5);
     for (const sandbox of Object.values(clinic.sandboxes)) expect(told).not.toContain(sandbox.clientSecret);
     await ask('/live');
   });
@@ -85,6 +86,11 @@ describe('the demonstrations', () => {
     expect(lab!.tokenLifetimeMs).toBe(5_000);
     await ask('/demo/lab/short-tokens', 'DELETE');
     expect(lab!.tokenLifetimeMs).toBe(600_000);
+  });
+
+  it('there is none for a partner whose accounts are the clinics’', async () => {
+    for (const path of ['calls', 'revocation', 'outage'])
+      expect((await ask(`/demo/imaging/${path}`, 'POST')).status).toBe(404);
   });
 
   it.each(['nobody', 'constructor', '__proto__'])('there is none for %s', async (client) => {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as pause } from 'node:timers/promises';
 import { BuoySandbox } from '../../sample-app/partners/buoy-sandbox.js';
 import { HoneybeeSandbox } from '../../sample-app/partners/honeybee-sandbox.js';
+import { ImagingSandbox } from '../../sample-app/partners/imaging-sandbox.js';
 import { LabSandbox } from '../../sample-app/partners/lab-sandbox.js';
 import type { PartnerSandbox } from '../../sample-app/partners/partner-sandbox.js';
 
@@ -307,5 +308,59 @@ describe('the lab sandbox', () => {
     await expect(results(body['access_token'])).resolves.toMatchObject({ status: 200 });
     lab.goDown(0);
     await expect(requestToken()).resolves.toMatchObject({ status: 200 });
+  });
+});
+
+describe('the imaging sandbox', () => {
+  let imaging: ImagingSandbox;
+  beforeEach(async () => {
+    imaging = await new ImagingSandbox().start();
+  });
+  afterEach(() => imaging.close());
+
+  const requestToken = (account: { clientId: string; clientSecret: string }, fields = {}): Promise<Answer> =>
+    postForm(
+      `${imaging.url}/token`,
+      { grant_type: 'client_credentials', ...fields },
+      {
+        authorization: `Basic ${Buffer.from(`${account.clientId}:${account.clientSecret}`).toString('base64')}`,
+      },
+    );
+  const images = (clinic: string, token: unknown, patient = 'p-1001'): Promise<Answer> =>
+    ask(`${imaging.url}/clinics/${clinic}/patients/${patient}/images`, {
+      headers: { authorization: `Bearer ${String(token)}` },
+    });
+
+  it('honours a token at the URL of its own clinic only', async () => {
+    const north = imaging.openAccount('north');
+    imaging.openAccount('south');
+    const { body } = await requestToken(north);
+    await expect(images('north', body['access_token'])).resolves.toMatchObject({ status: 200 });
+    await expect(images('north', body['access_token'], 'p-9')).resolves.toMatchObject({ status: 404 });
+    await expect(images('south', body['access_token'])).resolves.toMatchObject({ status: 401 });
+    await expect(images('nobody', body['access_token'])).resolves.toMatchObject({ status: 401 });
+  });
+
+  it('honours nothing of a closed account, and new credentials alone once it is open again', async () => {
+    const former = imaging.openAccount('north');
+    const { body } = await requestToken(former);
+    imaging.closeAccount('north');
+    await expect(requestToken(former)).resolves.toMatchObject({ status: 401 });
+    const present = imaging.openAccount('north');
+    await expect(requestToken(former)).resolves.toMatchObject({ status: 401 });
+    await expect(images('north', body['access_token'])).resolves.toMatchObject({ status: 401 });
+    await expect(requestToken(present)).resolves.toMatchObject({ status: 200 });
+    await expect(requestToken(present, { grant_type: 'password' })).resolves.toMatchObject({ status: 400 });
+  });
+
+  it('revokes the tokens of one clinic, and counts what came of it', async () => {
+    const accounts = { north: imaging.openAccount('north'), south: imaging.openAccount('south') };
+    const north = (await requestToken(accounts.north)).body['access_token'];
+    const south = (await requestToken(accounts.south)).body['access_token'];
+    imaging.revoke('north');
+    await expect(images('north', north)).resolves.toMatchObject({ status: 401 });
+    await expect(images('south', south)).resolves.toMatchObject({ status: 200 });
+    expect(imaging.countsOf('north')).toEqual({ tokenRequests: 1, refusedCalls: 1 });
+    expect(imaging.countsOf('south')).toEqual({ tokenRequests: 1, refusedCalls: 0 });
   });
 });

@@ -15,6 +15,16 @@ export const PROBLEMS: readonly KnownMessage[] = [
     causes: ['The `tenants` function returned something else, such as the text of a row.'],
   },
   {
+    find: 'is no option of a tenant; set it on the client',
+    causes: [
+      'The `tenants` function returned `tenants`, `prefetch` or an Axios transform, which hold for all tenants alike.',
+    ],
+  },
+  {
+    find: 'the defaults function must return an object, not a promise',
+    causes: ['The function in `defaults` is `async`. Load what it needs first, in `forRootAsync`.'],
+  },
+  {
     find: 'No OAuth client is configured',
     parts: ['or pass clients to OAuthClientModule.forRoot()'],
     causes: [
@@ -76,5 +86,9 @@ export const PROBLEMS: readonly KnownMessage[] = [
   {
     find: 'What overrides OAuthTokenService has no getToken',
     causes: ['A test overrides `OAuthTokenService` with an object that has other methods only.'],
+  },
+  {
+    find: 'is no option of a tenant; set it on the client',
+    causes: ['`tenants` returns a whole client; it may return only what differs between tenants.'],
   },
 ];
