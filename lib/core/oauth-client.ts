@@ -73,7 +73,7 @@ export class OAuthClient {
   getToken(request?: TokenRequest): Promise<AccessToken> {
     if (this.#runtime.closed) return Promise.reject(closedError(this.name));
     if (request === undefined && this.#tenants === undefined) return this.life().get(false);
-    const snapshot = snapshotOf(request ?? {});
+    const snapshot = snapshotOf(request === undefined ? {} : request);
     const { request: asked, problems } = snapshot;
     if (asked.signal || problems.length > 0) return firstValueFrom(this.#token$(snapshot));
     if (this.#tenants || asked.tenant !== undefined) return this.#ofTenant(asked);
