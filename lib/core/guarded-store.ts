@@ -19,6 +19,8 @@ const MEMBERS: Readonly<Record<string, RegExp>> = {
 };
 /** How many writes are caught up on. */
 const MISSED = 1_000;
+/** How many grants are kept against a store that loses its entries. */
+const MOST_GRANTS = 10_000;
 
 /** A store that failed is no outcome here: the work is done without it. */
 type GuardedOutcome<T> = Exclude<LockOutcome<T>, { outcome: 'error' }>;
@@ -35,8 +37,8 @@ export class GuardedStore {
   readonly #onChange: (failure: Error | undefined) => void;
   /** The last one to ask for the lock of each key. */
   readonly #turns = new Map<string, Promise<void>>();
-  /** The newest entries with a refresh token that came this way, one for each grant. */
-  readonly #grants = new Map<string, StoredToken>();
+  /** The newest entries with a refresh token that came this way, one for each grant; those used last. */
+  readonly #grants = new LruMap<StoredToken>(MOST_GRANTS);
   /** What the store missed while it was down, in that order: the last entry of a key, and the values that were removed. */
   readonly #missed = new LruMap<Missed>(MISSED);
   /** Those of the parts of the store that are down. */
@@ -199,7 +201,8 @@ export class GuardedStore {
 
   /** The store may hold predecessors of the refresh tokens that are kept here, which are spent. */
   #restore(): void {
-    for (const [key, token] of this.#grants) void this.set(key, token);
+    const grants = [...this.#grants.entries()]; // each write moves its own
+    for (const [key, token] of grants) void this.set(key, token);
   }
 }
 

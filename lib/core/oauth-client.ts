@@ -1,5 +1,5 @@
 import { Observable, ReplaySubject, Subject, defer, firstValueFrom, merge } from 'rxjs';
-import { mergeMap, take, throwError } from 'rxjs';
+import { map, mergeMap, take, throwError } from 'rxjs';
 import { aborted$ } from './aborted.js';
 import type { AccessToken } from './access-token.js';
 import { AmbientRequests } from './ambient-requests.js';
@@ -18,7 +18,7 @@ import type { TokenStore } from './token-store.js';
 
 /** @internal The tenants of a client, each with a client of its own. */
 export interface TenantClients {
-  use<R>(tenant: string | undefined, work: (own: { client: OAuthClient }) => Promise<R>): Promise<R>;
+  use<R>(asked: TokenRequest, work: (own: { client: OAuthClient }) => Promise<R>): Promise<R>;
   clients(): Iterable<OAuthClient>;
 }
 
@@ -100,12 +100,13 @@ export class OAuthClient {
 
   async #ofTenant(asked: TokenRequest): Promise<AccessToken> {
     const work = ({ client }: { client: OAuthClient }) => client.life(asked).get(asked.forceRefresh === true);
-    return this.#tenants ? this.#tenants.use(this.tenantOf(asked), work) : work({ client: this });
+    return this.#tenants ? this.#tenants.use(asked, work) : work({ client: this });
   }
 
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of this client. */
   invalidate(rejected?: AccessToken): void {
-    for (const own of this.#tenants?.clients() ?? []) own.invalidate(rejected);
+    const present = [...(this.#tenants?.clients() ?? [])]; // the event of each may move the others
+    for (const own of present) own.invalidate(rejected);
     for (const life of this.lives()) {
       if (rejected === undefined) life.drop('given_up');
       else life.drop('rejected', rejected);
@@ -145,7 +146,9 @@ export class OAuthClient {
   life(request?: TokenRequest): TokenLife {
     const ambient = this.#runtime.ambientRequest(this.name);
     if (ambient === undefined && request === undefined) return this.#default;
-    const asked = mergeTokenRequests(ambient, request);
+    // What a handler asks for on behalf of its tenant, a user's token among it, is no other tenant's.
+    const isOurs = ambient?.tenant === this.#details.tenant;
+    const asked = mergeTokenRequests(isOurs ? ambient : undefined, request);
     if (asked.tenant !== this.#details.tenant) {
       const problem = `Client "${this.name}" has no tenants: leave tenant out of its token requests, or set that option.`;
       throw new OAuthConfigurationError([problem], this.name);
@@ -161,11 +164,6 @@ export class OAuthClient {
       this.#runtime.tokens.set(key, life);
     }
     return (this.#recent = life);
-  }
-
-  /** @internal The tenant that `request`, a snapshot, names on top of the ambient one. */
-  tenantOf(request: TokenRequest): string | undefined {
-    return request.tenant ?? this.#runtime.ambientRequest(this.name)?.tenant;
   }
 
   /** @internal Those of all its tokens, without those of its tenants. */
@@ -186,7 +184,13 @@ export class TokenRuntime {
   readonly tokens: LruMap<TokenLife>;
   readonly tracers: AroundTokenRequest[] = [];
   readonly events$ = new Subject<OAuthClientEvent>();
-  readonly closed$ = new ReplaySubject<never>(1);
+  readonly #ending = new ReplaySubject<void>(1);
+  /** Fails for each subscriber with an error of its own, since each may name another tenant. */
+  readonly closed$: Observable<never> = this.#ending.pipe(
+    map(() => {
+      throw closedError();
+    }),
+  );
   #ambient: AmbientRequests | undefined;
   #closed = false;
 
@@ -216,7 +220,7 @@ export class TokenRuntime {
     if (this.#closed) return;
     this.#closed = true;
     await this.fleet.settled(graceMs);
-    this.closed$.error(closedError());
+    this.#ending.next();
     await this.fleet.settled(STORE_GRACE_MS);
     await this.fleet.close();
     this.events$.complete();

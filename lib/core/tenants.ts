@@ -1,7 +1,8 @@
-import { hash } from 'node:crypto';
 import { defer, firstValueFrom, race, timeout } from 'rxjs';
 import { OAuthClientError, type OAuthClientErrorCode } from './errors.js';
 import { refusesCredentials } from './flight-failure.js';
+import { answerOf, summaryOf } from './tenant-answer.js';
+import type { TokenRequest } from './token-request.js';
 import { closedError, type OAuthClient, type TenantClients, type TokenRuntime } from './oauth-client.js';
 
 /** A tenant's client with all that belongs to it. */
@@ -22,6 +23,7 @@ interface Kept<C> {
   readonly renewableAt: number;
   /** Calls under way. */
   uses: number;
+  isDropped?: true;
 }
 
 /** Where the tenants of one client come from. */
@@ -72,7 +74,15 @@ export class TenantCache<C extends TenantClient> {
     const { tokens } = this.#runtime;
     const lives = new Set(kept.own.client.lives());
     if (lives.size > 1) for (const [name, life] of tokens.entries()) if (lives.has(life)) tokens.delete(name);
-    for (const close of kept.own.closers) close();
+    kept.isDropped = true;
+    this.#close(kept);
+  }
+
+  /** Counts a call as over. */
+  release(kept: Kept<C>): void {
+    kept.uses--;
+    this.#close(kept);
+    this.trim();
   }
 
   all(): Iterable<Kept<C>> {
@@ -87,6 +97,11 @@ export class TenantCache<C extends TenantClient> {
       if (uses > 0 || [...own.client.lives()].some(({ flying }) => flying)) this.get(key);
       else this.drop(key);
     }
+  }
+
+  /** Not while calls are under way, which may need a connection yet. */
+  #close({ own, uses, isDropped }: Kept<C>): void {
+    if (isDropped && uses === 0) for (const close of own.closers.splice(0)) close();
   }
 }
 
@@ -119,12 +134,13 @@ export class Tenants<C extends TenantClient> implements TenantClients {
    * @throws {OAuthClientError} `tenant_required`, `unknown_client`, `credentials_unavailable`, `configuration_invalid`
    */
   async use<R>(
-    tenant: string | undefined,
+    asked: TokenRequest,
     work: (own: C) => Promise<R>,
     otherwise = this.#source.otherwise(),
   ): Promise<R> {
     const { name } = this.#source;
     if (this.#runtime.closed) throw closedError(name);
+    const tenant = asked.tenant ?? this.#runtime.ambientRequest(name)?.tenant;
     if (tenant === undefined || tenant.trim() === '') {
       if (otherwise) return work(otherwise);
       throw this.#error('tenant_required', 'has tenants, and this request names none: pass tenant with it, or return it in @UseOAuthClient'); // prettier-ignore
@@ -141,8 +157,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
         if (next === kept) throw OAuthClientError.of(error, tenant);
         kept = next;
       } finally {
-        used.uses--;
-        this.#cache.trim();
+        this.#cache.release(used);
       }
     }
   }
@@ -197,7 +212,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     const { name, ask, make } = this.#source;
     const { clock, closed$ } = this.#runtime;
     const limit = { first: ASK_LIMIT_MS, scheduler: clock.scheduler };
-    const answer$ = race(closed$, defer(async () => ask(tenant)).pipe(timeout(limit)));
+    const answer$ = race(closed$, defer(() => answerOf(ask, tenant)).pipe(timeout(limit)));
     const answered = firstValueFrom(answer$).then((answer) => ({ answer, ...summaryOf(answer) }));
     const { answer, data, hasCode } = await answered.catch(() => {
       if (this.#runtime.closed) throw closedError(name);
@@ -229,17 +244,4 @@ export class Tenants<C extends TenantClient> implements TenantClients {
       tenant,
     );
   }
-}
-
-/** What tells one answer from another. Functions and instances, such as agents, may say the same or not. */
-function summaryOf(answer: unknown): { data: string; hasCode: boolean } {
-  let hasCode = false;
-  const text = JSON.stringify(answer, (_, value: unknown) => {
-    const prototype: unknown = typeof value === 'object' && value ? Object.getPrototypeOf(value) : null;
-    const isPlain = [null, Object.prototype, Array.prototype].some((plain) => plain === prototype);
-    if (isPlain && typeof value !== 'function') return value;
-    hasCode = true;
-    return '';
-  });
-  return { data: hash('sha256', text ?? ''), hasCode };
 }

@@ -117,14 +117,14 @@ export function forTenant<R>(
   isBare: boolean,
   work: (own: ApiClient) => Promise<R>,
 ): Promise<R> {
-  const { tenants, client } = api;
+  const { tenants } = api;
   if (tenants === undefined) return work(api);
   let isKnown = false;
   const begin = (own: ApiClient) => {
     isKnown = true;
     return work(own);
   };
-  const given = () => tenants.use(client.tenantOf(asked), begin, isBare ? api : undefined);
+  const given = () => tenants.use(asked, begin, isBare ? api : undefined);
   return unlessCancelled(cancelled$.pipe(filter(() => !isKnown)), given);
 }
 

@@ -112,8 +112,12 @@ function authorize(
     const isBare = oauth === false || request.hasOwnCredentials;
     return forTenant(request, api, oauth || {}, isBare, async (own) => {
       const present = { ...config, adapter: below ?? 'http' };
-      const { adapter, ...rest } = defaults ? await withDefaultsOf(present, defaults, own) : present;
-      return sendOf(new AxiosRequest(rest, adapter, own), oauth);
+      // Those of another client's tenant have no place on this instance.
+      const isOwn = defaults !== undefined && select(config, undefined) === api;
+      const given = isOwn ? await withDefaultsOf(present, defaults, own) : present;
+      const { adapter } = given;
+      // Ours stays, with what the caller gave: the request may be sent again.
+      return sendOf(new AxiosRequest(Object.assign(given, { adapter: config.adapter }), adapter, own), oauth);
     });
   } catch (error) {
     return Promise.reject(error);

@@ -6,6 +6,7 @@ import { targetOf, urlOf, type RequestTarget } from './allowed-origins.js';
 import { Credentials, forTenant, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, OutgoingRequest } from './authorized-call.js';
 import type { FetchTransport } from './fetch-transport.js';
+import { withHeadersOf } from './own-defaults.js';
 import { nextHop, type Hop } from './redirects.js';
 import { readable } from './refusals.js';
 import { SealedTokenRequest } from './request-config.js';
@@ -52,7 +53,10 @@ export function authorizedFetch(parts: FetchParts): Fetch {
     return forTenant({ cancelled$ }, api, oauth || {}, isBare, async (own) => {
       const target = targetFor(own);
       const url = urlOf(target) ?? written;
-      const request = new FetchRequest(own === api ? parts : await partsOf(own), target, url, init);
+      const present = own === api ? parts : await partsOf(own);
+      const sent = api.tenants ? { ...init } : init; // a tenant's replaced credentials send it once more
+      if (own.defaults.headers) sent.headers = await withHeadersOf(init.headers, init.method ?? 'GET', own);
+      const request = new FetchRequest(present, target, url, sent);
       if (oauth !== false && !request.hasOwnCredentials) return await sendAuthorized(request, own, oauth);
       if (targetOf(target) === undefined) throw new OriginNotAllowedError(name);
       return (await request.send()).surface();
@@ -64,7 +68,7 @@ export function authorizedFetch(parts: FetchParts): Fetch {
 const ANYWHERE = 'http://localhost';
 
 /** Headers as a record by lower-case names, which fetch reads faster than `Headers`. */
-type Init = Omit<RequestInit, 'headers'> & Pick<Hop, 'headers'>;
+type Init = Omit<RequestInit, 'headers'> & { headers: Hop['headers'] };
 
 /** A copy, since the caller may change its own. Fetch reads the result of a spread more slowly. */
 function plainInit(given: RequestInit = {}): Init {
@@ -103,9 +107,7 @@ class FetchRequest implements OutgoingRequest<Response> {
   readonly #start: Hop;
 
   constructor(parts: FetchParts, target: RequestTarget, url: string, init: Init) {
-    const { method = 'GET', body = null, redirect = 'follow' } = init;
-    const common = parts.api.defaults.headers;
-    const headers = common ? { ...defaultHeaders(common, method), ...init.headers } : init.headers;
+    const { method = 'GET', headers, body = null, redirect = 'follow' } = init;
     this.config = Object.assign(target, { method, data: body });
     this.#parts = parts;
     this.#follows = redirect === 'follow';
@@ -180,11 +182,4 @@ async function textOf(response: Response): Promise<string | undefined> {
 /** Frees the connection of an answer that nobody will read. */
 function discard({ body }: Response): void {
   body?.cancel().catch(() => undefined); // it broke off by itself already
-}
-
-/** The headers for one method among the defaults that Axios takes. */
-function defaultHeaders(given: object, method: string): Record<string, string> {
-  const { common, [method.toLowerCase()]: own, ...rest } = given as Record<string, object>;
-  const all = Object.entries<unknown>({ ...common, ...rest, ...own });
-  return recordOf(all.filter((header): header is [string, string] => typeof header[1] !== 'object'));
 }

@@ -29,6 +29,23 @@ export async function withDefaultsOf<C extends InternalAxiosRequestConfig>(
   return copy;
 }
 
+/** The common headers of a client under those of a request of fetch, by lower-case names. */
+export async function withHeadersOf(
+  own: Record<string, string>,
+  method: string,
+  { client, defaults }: Pick<ApiClient, 'client' | 'defaults'>,
+): Promise<Record<string, string>> {
+  const common = headersFor(method, defaults.headers).map(
+    (header) => [header[0].toLowerCase(), header] as const,
+  );
+  const headers: Record<string, string> = {};
+  for (const [lower, [name, value]] of new Map(common)) {
+    if (Object.hasOwn(own, lower)) continue;
+    headers[lower] = typeof value === 'function' ? await valueOf(client.name, name, value) : value;
+  }
+  return { ...headers, ...own };
+}
+
 function overlaid(given: object, instance: object, own: object): object {
   const result: Record<string, unknown> = { ...given };
   for (const [name, value] of Object.entries(own)) {
@@ -44,6 +61,6 @@ function overlaid(given: object, instance: object, own: object): object {
 /** Those for one method among the defaults that Axios takes. */
 function headersFor(method: string, given: object = {}): [string, string | (() => unknown)][] {
   const { common, [method.toLowerCase()]: own, ...rest } = given as Record<string, object>;
-  const all = Object.entries({ ...common, ...rest, ...own });
+  const all = Object.entries({ ...common, ...own, ...rest });
   return all.filter(([, value]) => typeof value !== 'object') as ReturnType<typeof headersFor>;
 }

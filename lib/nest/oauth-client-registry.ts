@@ -40,6 +40,8 @@ export class OAuthClientRegistry {
   /** Agents that tenants brought, and how many have each. */
   readonly #agents = new Map<Agent, number>();
   readonly #connect: typeof connectClient;
+  /** Where tests get the tokens of a client from. */
+  #standIn: ((name: string) => StandInEndpoint) | undefined;
 
   /**
    * @param connect how clients reach the world
@@ -87,10 +89,9 @@ export class OAuthClientRegistry {
         'What overrides OAuthTokenService has no getToken(name, request): give it one, or override the providers of getOAuthHttpToken(name), getOAuthFetchToken(name) and getOAuthClientToken(name) instead.',
       ]);
     }
-    for (const { client } of this.all()) {
-      const ask = (request: TokenRequest) => source.getToken?.(client.name, request);
-      client.askInstead(new StandInEndpoint(client.name, this.runtime.clock, ask));
-    }
+    this.#standIn = (name) =>
+      new StandInEndpoint(name, this.runtime.clock, (request) => source.getToken?.(name, request));
+    for (const { client } of this.all()) client.askInstead(this.#standIn(client.name));
   }
 
   #register(name: string, own: OAuthClientOptions, label: Pick<ConnectionParts, 'label'>): RegisteredClient {
@@ -149,6 +150,7 @@ export class OAuthClientRegistry {
       },
     });
     const client = OAuthClient.create({ name, endpoint, options, runtime, tenants, ...whose });
+    if (this.#standIn) client.askInstead(this.#standIn(name));
     const tokenHeader = new TokenHeader(options.tokenHeader);
     const distrusted = `OAuth client "${name}": its unauthorized.when threw, or returned no boolean, so that the answer counts as accepted. Have it return true or false.`;
     const refusals = new Refusals(options.unauthorized, () => warn(distrusted));

@@ -284,6 +284,30 @@ describe('The guard around a store', () => {
     expect(steps).toEqual(['begin a', 'end a', 'begin b', 'end b', 'begin c', 'end c']);
   });
 
+  it('78. Keeps the refresh tokens used last against a store that loses them, and not all there ever were', async () => {
+    const [store, clock] = [new MemoryTokenStore({ maxEntries: 1 }), new VirtualClock()];
+    const guarded = new GuardedStore(store, clock, () => undefined);
+    const grant = { value: 't', tokenType: 'Bearer', issuedAt: 1, expiresAt: 2, refreshToken: 'r' } as const;
+    for (let tenant = 0; tenant <= 10_000; tenant++) await guarded.set(`${tenant}.grant`, grant);
+    expect(await guarded.get('0.grant')).toBeUndefined();
+    expect(await guarded.get('1.grant')).toEqual(grant);
+    expect(await guarded.get('10000.grant')).toEqual(grant);
+  });
+
+  it('57. Gives the refresh tokens back to a store that comes back without them', async () => {
+    const [store, clock] = [new MemoryTokenStore(), new VirtualClock()];
+    let restore = (): void => undefined;
+    store.open = async (onRestore) => void (restore = onRestore);
+    const guarded = new GuardedStore(store, clock, () => undefined);
+    await guarded.open();
+    const grant = { value: 't', tokenType: 'Bearer', issuedAt: 1, expiresAt: 2, refreshToken: 'r' } as const;
+    for (const tenant of ['north', 'south']) await guarded.set(tenant, grant);
+    await store.delete('north');
+    restore();
+    await settle();
+    expect(await store.get('north')).toEqual(grant);
+  });
+
   it('57. A failure of the work is not taken for one of the store', async () => {
     const clock = new VirtualClock();
     const changes: unknown[] = [];

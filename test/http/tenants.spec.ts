@@ -3,6 +3,9 @@ import { createServer, Agent as HttpAgent, type Server } from 'node:http';
 import { Agent } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { once } from 'node:events';
+import axios, { AxiosError } from 'axios';
+import axiosRetry from 'axios-retry';
+import { decodeProtectedHeader } from 'jose';
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
 import { Application } from '../support/application.js';
 import { Authority, fingerprintOf } from '../support/certificates.js';
@@ -129,6 +132,19 @@ describe.each(Object.keys(ways) as Way[])('78. A request of a tenant by %s', (wa
     expect(app.events.filter(({ type }) => type === 'token_rejected')).toMatchObject([{ tenant: 'north' }]);
   });
 
+  it('78. goes on with new credentials after a 401, as it was, when the old ones are refused by then', async () => {
+    const app = await start();
+    const token = await app.token({ tenant: 'north' });
+    clinics.revoke(token);
+    clinics.rotate('north');
+    clinics.server.respondToApiWith(
+      { status: 401, body: {} },
+      { status: 307, headers: { location: `${clinics.server.apiURL}/moved` }, body: '' },
+    );
+    expect(await send(app, '/x', { tenant: 'north' })).toEqual({ owner: 'id-of-north' });
+    expect(clinics.server.apiRequests.map(({ url }) => url)).toEqual(['/api/x', '/api/x', '/api/moved']);
+  });
+
   it('78. names its tenant in the error, and sends nothing, when there is no token', async () => {
     clinics.secrets.delete('id-of-north');
     const app = await start();
@@ -138,24 +154,155 @@ describe.each(Object.keys(ways) as Way[])('78. A request of a tenant by %s', (wa
   });
 });
 
-describe('Headers that are functions', () => {
+describe.each(Object.keys(ways) as Way[])('Headers that are functions, by %s', (way) => {
+  const send = ways[way];
+  const asked: string[] = [];
+  const header = (name: string) => async () => {
+    asked.push(name);
+    return name;
+  };
+
   it('78. are asked at each request of their tenant, and common ones only where the tenant has no other', async () => {
     const { url } = await ownApi();
-    const asked: string[] = [];
-    const header = (name: string) => () => {
-      asked.push(name);
-      return name;
-    };
     clinics.add('north', { baseURL: url, http: { headers: { 'x-key': header('north') } } });
     clinics.add('south', { baseURL: url });
     const app = await start({ http: { headers: { 'x-key': header('common') } } });
     await app.token({ tenant: 'north' });
     await app.token({ tenant: 'south' });
     asked.length = 0;
-    const get = (tenant: string) => ways.HttpService(app, '/x', { tenant });
+    const get = (tenant: string, init = {}) => send(app, '/x', { tenant }, init);
     expect(await get('north')).toMatchObject({ headers: { 'x-key': 'north' } });
     expect(await get('south')).toMatchObject({ headers: { 'x-key': 'common' } });
+    const own = { headers: { 'X-Key': 'of the caller' } };
+    expect(await get('south', own)).toMatchObject({ headers: { 'x-key': 'of the caller' } });
     expect(asked).toEqual(['north', 'common']);
+  });
+
+  it('68. are asked at each request without tenants as well, and one that fails is a typed error', async () => {
+    const { url } = await ownApi();
+    const headers = {
+      'x-key': header('common'),
+      'X-Case': 'common',
+      get: { 'x-case': 'of get', 'x-get': 'yes' },
+      'x-bad': () => 'well' as string | undefined,
+    };
+    const options = { ...clinics.client(), ...clinics.table.get('north'), tenants: undefined, baseURL: url };
+    const app = await Application.client({ ...options, http: { headers } });
+    expect(await send(app, '/x', {})).toMatchObject({
+      headers: { 'x-key': 'common', 'x-case': 'common', 'x-get': 'yes' },
+    });
+    headers['x-bad'] = () => undefined;
+    const another = await Application.client({ ...options, http: { headers } });
+    expect(await app.failure(send(another, '/x', {}))).toMatchObject({ code: 'credentials_unavailable' });
+  });
+
+  it('78. take the place of a common one whatever its case', async () => {
+    const { url } = await ownApi();
+    clinics.add('north', { baseURL: url, http: { headers: { 'x-key': 'of north' } } });
+    const app = await start({ http: { headers: { 'X-Key': 'common' } } });
+    expect(await send(app, '/x', { tenant: 'north' })).toMatchObject({ headers: { 'x-key': 'of north' } });
+  });
+});
+
+describe('A request that another client of its HttpService sends', () => {
+  it('78. has the defaults of the HttpService, and not those of the other client’s tenant', async () => {
+    const { url } = await ownApi();
+    clinics.add('north', { allowedOrigins: [url], http: { headers: { 'x-key': 'of north' } } });
+    const plain = { ...clinics.client(), ...clinics.table.get('south'), tenants: undefined };
+    const app = await Application.start({
+      oauth: {
+        clients: {
+          plain: { ...plain, baseURL: url, http: { headers: { 'x-own': 'plain' } } },
+          lab: clinics.client(),
+        },
+      },
+      secrets: [/my secret/],
+    });
+    const { headers } = (await app.get('/x', { oauth: { client: 'lab', tenant: 'north' } })).data as {
+      headers: object;
+    };
+    expect(headers).toMatchObject({
+      authorization: expect.stringContaining('id-of-north'),
+      'x-own': 'plain',
+    });
+    expect(headers).not.toHaveProperty('x-key');
+  });
+});
+
+describe.each(Object.keys(ways) as Way[])('Options of one tenant alone, by %s', (way) => {
+  const send = ways[way];
+
+  it('78. its tokenHeader, its DPoP key and what counts as a 401 hold for its requests alone', async () => {
+    clinics.add('north', { tokenHeader: { name: 'x-token' }, unauthorized: { statuses: [403] } });
+    clinics.add('south', { dpop: true });
+    clinics.add('east', { dpop: true });
+    const app = await start();
+    const answers = new Map<string, number>();
+    clinics.server.onApiRequest = ({ url }) => {
+      const seen = (answers.get(url) ?? 0) + 1;
+      answers.set(url, seen);
+      return { status: url === '/api/north' && seen === 1 ? 403 : 200, body: {} };
+    };
+    clinics.server.alwaysRespond(({ form }) => {
+      const id = form?.get('client_id') ?? '';
+      return clinics.server.nextToken({
+        access_token: `access-token-${id}-${clinics.server.tokenRequests.length}`,
+        token_type: id === 'id-of-north' ? 'Bearer' : 'DPoP',
+      });
+    });
+    for (const tenant of ['north', 'south', 'east']) await send(app, `/${tenant}`, { tenant });
+    const [first, replay, south, east] = clinics.server.apiRequests.map(({ headers }) => headers);
+    expect(first).toMatchObject({ 'x-token': expect.stringMatching(/^access-token-id-of-north-/) });
+    expect(replay?.['x-token']).not.toBe(first?.['x-token']);
+    for (const headers of [first, replay]) expect(headers).not.toHaveProperty('authorization');
+    const keys = [south, east].map((headers) => decodeProtectedHeader(String(headers?.['dpop'])).jwk?.x);
+    expect(new Set(keys).size).toBe(2);
+    for (const [at, headers] of [south, east].entries()) {
+      expect(headers).not.toHaveProperty('x-token');
+      expect(headers?.authorization).toMatch(
+        at === 0 ? /^DPoP access-token-id-of-south-/ : /^DPoP access-token-id-of-east-/,
+      );
+    }
+    expect(clinics.server.apiRequests).toHaveLength(4);
+  });
+});
+
+describe('An instance that carries the tokens of all clients', () => {
+  it('78. sends a request with the token of the client and tenant that it names, within their origins', async () => {
+    const { url } = await ownApi();
+    clinics.add('north', { baseURL: url });
+    const app = await start();
+    const instance = axios.create();
+    app.interceptor.attach(instance);
+    axiosRetry(instance, { retries: 1, retryCondition: () => true });
+    const get = (to: string, tenant: string) =>
+      instance.get<unknown>(to, { oauth: { client: 'lab', tenant } });
+    const authorization = expect.stringContaining('id-of-north');
+    expect((await get(`${url}/x`, 'north')).data).toMatchObject({ headers: { authorization } });
+    clinics.server.respondToApiWith({ status: 503, body: {} });
+    expect((await get(`${clinics.server.apiURL}/x`, 'south')).data).toEqual({ owner: 'id-of-south' });
+    expect(await app.failure(get(`${url}/x`, 'south'))).toMatchObject({
+      code: 'origin_not_allowed',
+      tenant: 'south',
+    });
+    expect(await app.failure(instance.get(`${clinics.server.apiURL}/x`))).toMatchObject({
+      code: 'tenant_required',
+    });
+    expect(clinics.server.apiRequests).toHaveLength(2);
+  });
+});
+
+describe('A request that failed and is sent again', () => {
+  it('78. has the adapter that its caller gave it', async () => {
+    const app = await start();
+    let sent = 0;
+    const adapter = async (config: InternalConfig) => {
+      if (sent++ === 0) throw new AxiosError('lost', 'ECONNRESET', config);
+      return { data: { sent }, status: 200, statusText: 'OK', headers: {}, config };
+    };
+    const error = await app.failure(app.axios.get('/x', { oauth: { tenant: 'north' }, adapter }));
+    const again = await app.axios.request((error as AxiosError).config as InternalConfig);
+    expect(again.data).toEqual({ sent: 2 });
   });
 });
 
@@ -178,8 +325,8 @@ describe('Query parameters and other Axios defaults', () => {
       clientSecret: undefined,
     });
     const app = await start({
-      tokenEndpoint: undefined as never,
-      tokenEndpointAuthMethod: undefined as never,
+      tokenEndpoint: undefined,
+      tokenEndpointAuthMethod: undefined,
       http: { params: { key: 'common', v: '2' }, timeout: 99 },
     });
     await app.get('/x', { oauth: { tenant: 'north' }, params: { page: 3 } });
@@ -239,6 +386,25 @@ describe('Certificates of tenants', () => {
       expect(certificate).toBe(fingerprintOf(identities[tenant as keyof typeof identities]));
     }
     expect(api.requests).toHaveLength(10);
+  });
+
+  it('78. serve the requests that wait for a token while their tenant is forgotten', async () => {
+    clinics.table.set('north', {
+      clientId: 'north',
+      tls: { ...authority.client('north'), ca: authority.ca },
+    });
+    const common = { tokenEndpoint: `${api.url}/token`, tokenEndpointAuthMethod: 'tls_client_auth' as const };
+    const app = await start({ ...common, baseURL: api.url });
+    const before = api.openConnections;
+    const ask = () =>
+      (Object.keys(ways) as Way[]).map((way) => ways[way](app, '/x', { tenant: 'north', scope: 'other' }));
+    await Promise.all(ask());
+    app.tokens.invalidate('lab');
+    const asked = ask();
+    await new Promise(setImmediate);
+    await app.tokens.forgetTenant('lab', 'north');
+    for (const answer of await Promise.all(asked)) expect(answer).toHaveProperty('authorization');
+    await eventually(() => api.openConnections === before);
   });
 
   it('78. and their connections are given up when their tenant is forgotten or falls out', async () => {

@@ -1,0 +1,33 @@
+import { hash } from 'node:crypto';
+import { isRecord } from './token-request.js';
+
+/** What a `tenants` function answers. A copy, since it may change that for the next tenant: made at once unless it is a promise. */
+export async function answerOf(ask: (tenant: string) => unknown, tenant: string): Promise<unknown> {
+  const copy = (answer: unknown) => copyOf(isRecord(answer) ? { ...answer } : answer);
+  const answer = ask(tenant);
+  return 'then' in Object(answer) ? copy(await answer) : copy(answer);
+}
+
+function copyOf(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copyOf);
+  if (!isPlain(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, copyOf(member)]));
+}
+
+/** Whether a value is no instance, such as an agent. */
+function isPlain(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false;
+  return [null, Object.prototype, Array.prototype].includes(Object.getPrototypeOf(value) as null);
+}
+
+/** What tells one answer from another. Functions and instances, such as agents, may say the same or not. */
+export function summaryOf(answer: unknown): { data: string; hasCode: boolean } {
+  let hasCode = false;
+  const text = JSON.stringify(answer, (_, value: unknown) => {
+    const isCode = typeof value === 'function' || (typeof value === 'object' && value && !isPlain(value));
+    if (!isCode) return value;
+    hasCode = true;
+    return '';
+  });
+  return { data: hash('sha256', text ?? ''), hasCode };
+}
