@@ -16,7 +16,7 @@ import { isPlain, mergeTokenRequests, tokenKey } from './token-request.js';
 import type { TokenEndpoint, TokenRequest, TokenRequestDetails } from './token-request.js';
 import type { TokenStore } from './token-store.js';
 
-/** @internal The tenants of a client, each with a client of its own. */
+/** The tenants of a client, each with a client of its own. */
 export interface TenantClients {
   use<R>(asked: TokenRequest, work: (own: { client: OAuthClient }) => Promise<R>): Promise<R>;
   clients(): Iterable<OAuthClient>;
