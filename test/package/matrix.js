@@ -6,7 +6,17 @@
 import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pack, repository, temporaryDirectory } from './pack.js';
-import { engines, forEach, install, manifest, packageType, peer, requiredPeers, run } from './projects.js';
+import {
+  compilerOptions,
+  engines,
+  forEach,
+  install,
+  manifest,
+  packageType,
+  peer,
+  requiredPeers,
+  run,
+} from './projects.js';
 import { runnerRows } from './runner-rows.js';
 import { typeRows } from './type-rows.js';
 
@@ -72,22 +82,16 @@ async function build({ nest, format, adapter, peers }, index, tarball) {
   for (const file of ['main.ts', `${adapter}.ts`]) {
     cpSync(join(repository, 'test/package/consumer', file), join(folder, file));
   }
-  const compilerOptions = {
-    module: 'nodenext',
-    target: 'es2022',
-    strict: true,
-    experimentalDecorators: true,
-    emitDecoratorMetadata: true,
-    skipLibCheck: true,
+  const settings = {
+    ...compilerOptions,
     rootDir: '.',
     outDir: 'dist',
-    types: ['node'],
     // Its first releases declare no types that a modern resolution finds.
     ...(isLowest ? { paths: { rxjs: ['./node_modules/rxjs/dist/types/index.d.ts'] } } : {}),
   };
   writeFileSync(
     join(folder, 'tsconfig.json'),
-    JSON.stringify({ compilerOptions, files: ['main.ts', `${adapter}.ts`] }),
+    JSON.stringify({ compilerOptions: settings, files: ['main.ts', `${adapter}.ts`] }),
   );
   await run(process.execPath, [join(repository, 'node_modules/typescript/bin/tsc'), '-p', folder], {});
   return join(folder, `dist/${adapter}.js`);

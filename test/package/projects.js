@@ -15,6 +15,17 @@ export const peer = (name, nest) => peerDependencies[name].split(' || ').at(nest
 
 export const packageType = (format) => (format === 'ESM' ? { type: 'module' } : {});
 
+/** How users' projects are compiled. */
+export const compilerOptions = {
+  module: 'nodenext',
+  target: 'es2022',
+  strict: true,
+  experimentalDecorators: true,
+  emitDecoratorMetadata: true,
+  skipLibCheck: true,
+  types: ['node'],
+};
+
 /** Runs a command to its end; its output is the error if it fails or takes too long. */
 export function run(command, parameters, options) {
   return new Promise((resolve, reject) => {

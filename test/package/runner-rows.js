@@ -3,7 +3,16 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { repository } from './pack.js';
-import { install, manifest, packageType, peer, requiredPeers, run, writeJson } from './projects.js';
+import {
+  compilerOptions,
+  install,
+  manifest,
+  packageType,
+  peer,
+  requiredPeers,
+  run,
+  writeJson,
+} from './projects.js';
 
 // ts-jest leaves the `import.meta` of Nest 12 in what it makes of it, which CommonJS cannot run.
 const rows = [
@@ -54,15 +63,6 @@ async function prepare(folder, { nest, format }, tarball) {
     },
   });
   cpSync(join(repository, 'test/package/consumer/results.spec.ts'), join(folder, 'results.spec.ts'));
-  const compilerOptions = {
-    module: 'nodenext',
-    target: 'es2022',
-    strict: true,
-    experimentalDecorators: true,
-    emitDecoratorMetadata: true,
-    skipLibCheck: true,
-    types: ['node'],
-  };
   writeJson(join(folder, 'tsconfig.json'), { compilerOptions, files: ['results.spec.ts'] });
   return folder;
 }
