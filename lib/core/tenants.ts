@@ -57,8 +57,9 @@ export class TenantCache<C extends TenantClient> {
 
   get(key: string): Kept<C> | undefined {
     const kept = this.#kept.get(key);
-    if (kept !== undefined) this.#kept.delete(key);
-    if (kept !== undefined) this.#kept.set(key, kept);
+    if (kept === undefined) return undefined;
+    this.#kept.delete(key);
+    this.#kept.set(key, kept);
     return kept;
   }
 
@@ -220,9 +221,10 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     });
     return () => {
       const key = this.#keyOf(tenant);
-      if (answer === undefined || answer === null) this.#cache.drop(key);
-      if (answer === undefined || answer === null)
+      if (answer === undefined || answer === null) {
+        this.#cache.drop(key);
         throw this.#error('unknown_client', 'has no such tenant', tenant);
+      }
       const now = clock.monotonic();
       if (before?.data === data && !(now >= before.renewableAt)) return before;
       const renewableAt = hasCode ? now + (before ? RENEW_PAUSE_MS : 0) : Number.POSITIVE_INFINITY;
