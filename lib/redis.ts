@@ -182,7 +182,7 @@ export class RedisTokenStore extends TokenStore {
   async #acquire(name: string, owner: string, ttlMs: number): Promise<boolean> {
     const answer = this.#client.set(name, owner, 'PX', ttlMs, 'NX');
     const [acquired, leftMs] = await Promise.all([answer, this.#client.pttl(name)]);
-    // Whoever left a lock that never ends, it ends with the lease of the first to meet it.
+    // A lock without an end gets the lease of the first instance that meets it.
     if (acquired === null && leftMs === -1) await this.#client.pexpire(name, ttlMs);
     return acquired !== null;
   }

@@ -495,7 +495,7 @@ describe('A lock that somebody else holds', () => {
     expect(scenario.clock.elapsed).toBeLessThanOrEqual(16_200);
   });
 
-  it('55. Who waits looks less often when looking takes long', async () => {
+  it('55. A waiting instance looks less often when looking takes long', async () => {
     const clock = new VirtualClock();
     class Busy extends ContendedStore {
       override async get(key: string): Promise<StoredToken | undefined> {

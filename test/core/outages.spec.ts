@@ -220,7 +220,7 @@ describe('Failures of the authorization server', () => {
     expect(scenario.endpoint.requests.map(({ at }) => at)).toEqual([0, 2_050]);
   });
 
-  it('28. `Retry-After` that outlasts the flight ends it; nobody asks earlier, and who asks is told how long', async () => {
+  it('28. `Retry-After` that outlasts the flight ends it; no instance asks earlier, and a caller learns how long', async () => {
     const scenario = new Scenario();
     const { clock, endpoint } = scenario;
     endpoint.next(unavailable({ retryAfterMs: 20_000 }));

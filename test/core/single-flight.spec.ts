@@ -69,7 +69,7 @@ describe('Single flight', () => {
     expect((await scenario.token()).value).toBe('t2');
   });
 
-  it('13. Who asks again right in the error callback does not break the next single flight', async () => {
+  it('13. A caller that asks again right in the error callback does not break the next single flight', async () => {
     const scenario = new Scenario({ retry: { attempts: 1 } });
     scenario.clock.random = () => 0; // a cool-down that is as short as can be
     scenario.endpoint.next(unavailable());
@@ -197,7 +197,7 @@ describe('Single flight', () => {
     expect((await scenario.token()).value).toBe('t3');
   });
 
-  it('16. Nobody ever resolves with undefined: who asks again in the callback gets the token as well', async () => {
+  it('16. No call ever resolves with undefined: a caller that asks again in the callback gets the token as well', async () => {
     const scenario = new Scenario();
     const nested: unknown[] = [];
     const token$ = scenario.client.token$();
