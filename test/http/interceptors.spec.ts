@@ -219,6 +219,39 @@ describe('A token that is taken right before the request is sent', () => {
     expect(api.authorizations.at(-1)).not.toBe('Bearer access-token-2');
     expect(expired).toEqual([]);
   });
+
+  it('81. After a pause for an API that may lag, in which the token expired: a new one', async () => {
+    const api = await Application.withServer();
+    await api.warmUp();
+    api.server.expiresIn = 1;
+    await api.token({ forceRefresh: true });
+    const expired = watchExpired(api);
+    api.server.respondToApiWith(async () => {
+      await sleep(800);
+      return { status: 401 };
+    });
+    expect((await api.get('/x')).status).toBe(200);
+    expect(api.authorizations.slice(1)).toEqual(['Bearer access-token-2', 'Bearer access-token-3']);
+    expect(expired).toEqual([]);
+  });
+
+  it('81. After a wait for the nonce of an API, in which the token expired: a new one', async () => {
+    const api = await Application.withServer({ dpop: true });
+    let issued = 0;
+    api.server.alwaysRespond(() =>
+      api.server.nextToken({ access_token: `access-token-${++issued}`, token_type: 'DPoP' }),
+    );
+    api.server.expiresIn = 1;
+    const expired = watchExpired(api);
+    api.server.respondToApiWith(async () => {
+      await sleep(1_200);
+      const challenge = { 'dpop-nonce': 'n1', 'www-authenticate': 'DPoP error="use_dpop_nonce"' };
+      return { status: 401, headers: challenge };
+    });
+    expect((await api.get('/x')).status).toBe(200);
+    expect(api.authorizations).toEqual(['DPoP access-token-1', 'DPoP access-token-2']);
+    expect(expired).toEqual([]);
+  });
 });
 
 describe('Interceptors of responses', () => {
