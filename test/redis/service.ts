@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import type { HttpService } from '@nestjs/axios';
 import { Agent } from 'node:http';
-import { connect, type TcpNetConnectOpts } from 'node:net';
+import { connect } from 'node:net';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { firstValueFrom } from 'rxjs';
@@ -58,8 +58,9 @@ const store = redisUrl ? new RedisTokenStore(redisUrl, { encryptionKeys, timeout
 const UNDER_WAY_MS = 1;
 
 class DivertingAgent extends Agent {
-  override createConnection({ port, host = '' }: TcpNetConnectOpts) {
-    const asked = Number(port); // Axios gives it as a text
+  /** Axios gives the port as a text, whatever the types say. */
+  override createConnection({ port, host = '' }: { port: number | string; host?: string }) {
+    const asked = Number(port);
     const socket = connect({ port: asked === divert?.from ? divert.to : asked, host });
     if (asked === blocked?.port) socket.once('connect', () => setTimeout(block, UNDER_WAY_MS, blocked.forMs));
     return socket;
