@@ -92,6 +92,7 @@ export class TenantCache<C extends TenantClient> {
 
   /** Drops those used least recently beyond the limit. Few are looked at, since all may be in use. */
   trim(): void {
+    if (this.#kept.size <= this.#limit) return; // an iterator would step over all that was moved to the end
     let looks = 0;
     for (const [key, { own, uses }] of this.#kept) {
       if (this.#kept.size <= this.#limit || looks++ === MOST_LOOKS) return;
@@ -111,12 +112,14 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   readonly #source: TenantSource<C>;
   readonly #cache: TenantCache<C>;
   readonly #runtime: TokenRuntime;
+  readonly #prefix: string;
   readonly #asked = new Map<string, Promise<Kept<C>>>();
   /** Those whose tokens are being removed from the store. */
   readonly #leaving = new Map<string, Promise<unknown>>();
 
   constructor(source: TenantSource<C>, cache: TenantCache<C>, runtime: TokenRuntime) {
     this.#source = source;
+    this.#prefix = JSON.stringify(source.name);
     this.#cache = cache;
     this.#runtime = runtime;
     runtime.events$.subscribe((event) => {
@@ -187,7 +190,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   }
 
   #keyOf(tenant: string): string {
-    return JSON.stringify(this.#source.name) + tenant;
+    return this.#prefix + tenant;
   }
 
   /** What the tenant has by now; the same if nothing changed. Another call may have found out already. */
