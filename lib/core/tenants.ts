@@ -112,14 +112,15 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   readonly #source: TenantSource<C>;
   readonly #cache: TenantCache<C>;
   readonly #runtime: TokenRuntime;
-  readonly #prefix: string;
+  readonly #keyOf: (tenant: string) => string;
   readonly #asked = new Map<string, Promise<Kept<C>>>();
   /** Those whose tokens are being removed from the store. */
   readonly #leaving = new Map<string, Promise<unknown>>();
 
   constructor(source: TenantSource<C>, cache: TenantCache<C>, runtime: TokenRuntime) {
     this.#source = source;
-    this.#prefix = JSON.stringify(source.name);
+    const prefix = JSON.stringify(source.name);
+    this.#keyOf = (tenant) => prefix + tenant;
     this.#cache = cache;
     this.#runtime = runtime;
     runtime.events$.subscribe((event) => {
@@ -187,10 +188,6 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   *#kept(tenant?: string): Iterable<Kept<C>> {
     for (const kept of this.#cache.all())
       if (kept.name === this.#source.name && kept.tenant === (tenant ?? kept.tenant)) yield kept;
-  }
-
-  #keyOf(tenant: string): string {
-    return this.#prefix + tenant;
   }
 
   /** What the tenant has by now; the same if nothing changed. Another call may have found out already. */
