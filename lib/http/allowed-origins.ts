@@ -69,9 +69,10 @@ export class AllowedOrigins {
 
   /** A relative path below our own baseURL cannot leave its origin, and neither can what begins with that: none is parsed. */
   #staysOnBase({ baseURL, url = '', allowAbsoluteUrls }: RequestTarget): boolean {
-    const isAbsolute = ABSOLUTE.test(url);
-    if (!isAbsolute) return baseURL !== undefined && baseURL === this.#baseURL;
-    return this.#start !== undefined && allowAbsoluteUrls !== false && String(url).startsWith(this.#start);
+    const absolute = ABSOLUTE.exec(url);
+    if (absolute === null) return baseURL !== undefined && baseURL === this.#baseURL;
+    // Its input is a text, even if the caller gave a URL object.
+    return this.#start !== undefined && allowAbsoluteUrls !== false && absolute.input.startsWith(this.#start);
   }
 }
 
