@@ -22,7 +22,7 @@ export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
 /** What a connection is made of. */
 export interface ConnectionParts extends Pick<ProtocolParts, 'options' | 'clock' | 'warn'> {
   name: string;
-  /** Called when tokens that are bound to the certificate before cannot be used any more (RFC 8705 §3). */
+  /** Called when tokens may be bound to a certificate that is not in use any more (RFC 8705 §3). */
   onCertificateReplaced?: () => void;
   /** Names an option as the user has written it. Default: by its path, as in code. */
   label?: ProtocolParts['label'];

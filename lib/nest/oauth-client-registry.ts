@@ -144,9 +144,9 @@ export class OAuthClientRegistry {
       clock,
       warn,
       ...(label && { label }),
-      // Those in hand are bound to the one before.
+      // Those in hand may be bound to the one before.
       onCertificateReplaced: () => {
-        for (const life of client.lives()) life.drop('forced');
+        for (const life of client.lives()) life.doubt();
       },
     });
     const client = OAuthClient.create({ name, endpoint, options, runtime, tenants, ...whose });
