@@ -77,9 +77,11 @@ class UseOAuthClientInterceptor implements NestInterceptor {
     // A decorated class with a decorated method has this interceptor twice; the first one serves both.
     if (ambient.prepared(context)) return next.handle();
     const scope = { call: context, handler: context.getHandler() };
+    const failed = (error: unknown) => this.#fail(context, error);
+    const handled = () => next.handle().pipe(readInPresentContext(failed));
     return defer(() => this.#prepare(context)).pipe(
-      mergeMap((clients) => ambient.run(scope, clients, () => next.handle().pipe(readInPresentContext()))),
-      catchError((error: unknown) => this.#fail(context, error)),
+      mergeMap((clients) => ambient.run(scope, clients, handled)),
+      catchError(failed),
     );
   }
 
