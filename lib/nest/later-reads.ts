@@ -17,9 +17,8 @@ const RUNNING: PropertyKey[] = ['_read', '_destroy', 'next', 'return', 'throw', 
 export function readInPresentContext<T>(failed: (error: unknown) => never): MonoTypeOperatorFunction<T> {
   const run = AsyncLocalStorage.snapshot();
   return map((value) => {
-    const source: unknown = value instanceof Response ? value.body : value;
-    const isReadLater = typeof source === 'object' && source !== null && GIVING.some((name) => name in source);
-    if (isReadLater) bind(source, run, failed);
+    const source = Object(value instanceof Response ? value.body : value) as object;
+    if (GIVING.some((name) => name in source)) bind(source, run, failed);
     return value;
   });
 }

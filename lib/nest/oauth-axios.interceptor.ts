@@ -27,11 +27,16 @@ export class OAuthAxiosInterceptor {
    *
    * @param http an `HttpService` or Axios instance of your own; not the process-wide one of a bare `HttpModule`
    * @returns takes the interceptor off again
-   * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` when it sends another client's tokens already
+   * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` when it sends another client's tokens already, or
+   * is neither
    * @example const detach = interceptor.attach(this.http, 'buoy');
    */
   attach(http: HttpService | AxiosInstance | CommonJsAxiosInstance, client?: OAuthClientName): () => void {
-    return this.#attach((http instanceof HttpService ? http.axiosRef : http) as AxiosInstance, client, false);
+    const instance = axiosOf(http);
+    if ('interceptors' in instance) return this.#attach(instance, client, false);
+    throw new OAuthConfigurationError([
+      'OAuthAxiosInterceptor.attach() needs an HttpService or an Axios instance. If a test replaces that, override OAuthAxiosInterceptor with { attach: () => () => {} } as well.',
+    ]);
   }
 
   #attach(instance: AxiosInstance, client: OAuthClientName | undefined, isOwn: boolean): () => void {
@@ -69,12 +74,16 @@ export class OAuthAxiosInterceptor {
     const api = this.#registry.get(name);
     const defaults: CreateAxiosDefaults = { ...api.defaults };
     SealedProxy.seal(defaults);
-    sealAgent(defaults.httpAgent);
-    sealAgent(defaults.httpsAgent);
+    for (const agent of [defaults.httpAgent, defaults.httpsAgent]) sealAgent(agent);
     const service = new HttpService(createInstance(name, defaults, api.tenants === undefined));
     service['makeObservable'] = sealedAtOnce(service['makeObservable']);
     this.#attach(service.axiosRef, name, true);
     this.#httpServices.set(name, service);
     return service;
   }
+}
+
+/** The instance of an `HttpService`, which may come from another copy of `@nestjs/axios`. */
+export function axiosOf(http: HttpService | AxiosInstance | CommonJsAxiosInstance): AxiosInstance {
+  return ('axiosRef' in http ? http.axiosRef : http) as AxiosInstance;
 }

@@ -100,10 +100,8 @@ export class OAuthClientRegistry {
       if (!warned.has(message)) this.logger.warn(name, message);
       warned.add(message);
     };
-    if (
-      process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' ||
-      globalAgent.options.rejectUnauthorized === false
-    )
+    const { rejectUnauthorized } = globalAgent.options;
+    if (process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' || rejectUnauthorized === false)
       warn(
         `Client "${name}" accepts any server, so that its credentials and tokens can be read on the way: unset NODE_TLS_REJECT_UNAUTHORIZED and rejectUnauthorized, and trust the server's authority with tls.ca.`,
       );
@@ -191,7 +189,7 @@ function validClients(
   const read = inCode ? { clients: options.clients, problems: [] } : clientsFromEnvironment(environment);
   const problems = [...moduleProblemsOf(options), ...read.problems];
   const { defaults } = options;
-  const valid: Record<string, OAuthClientOptions> = {};
+  const valid = Object.create(null) as Record<string, OAuthClientOptions>; // a client may be named __proto__
   for (const [name, own] of Object.entries<unknown>(isRecord(read.clients) ? read.clients : {})) {
     if (!isRecord(own)) {
       problems.push(`Client "${name}": its options must be an object.`);

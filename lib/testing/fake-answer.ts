@@ -103,7 +103,8 @@ export function send(response: ServerResponse, answer: FakeFault | FakeResponse)
   response.end(isJson ? JSON.stringify(body) : body);
 }
 
-const JSON_TYPE = { 'content-type': 'application/json' };
+/** Headers of a JSON answer. */
+export const JSON_TYPE = { 'content-type': 'application/json' };
 const HUGE_BYTES = 50 * 1024 * 1024;
 
 const FAULTS: Record<FakeFault, (response: ServerResponse) => void> = {

@@ -1,9 +1,10 @@
 import { STATUS_CODES } from 'node:http';
-import { HttpService } from '@nestjs/axios';
+import type { HttpService } from '@nestjs/axios';
 import { Module, type DynamicModule } from '@nestjs/common';
 import axios, { AxiosError, AxiosHeaders } from 'axios';
 import type { AxiosAdapter, AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
+import { isPlain } from '../core/tenant-answer.js';
 import { TENANT_IS_OPTIONAL } from '../core/tenants.js';
 import { TokenStore } from '../core/token-store.js';
 import type { TokenRequestDetails } from '../core/token-request.js';
@@ -13,13 +14,13 @@ import { lowerCased, readable } from '../http/refusals.js';
 import { SealedTokenRequest } from '../http/request-config.js';
 import { connectClient, type ClientConnection, type ConnectionParts } from '../nest/client-connection.js';
 import { ENVIRONMENT } from '../nest/config-environment.js';
-import { OAuthAxiosInterceptor } from '../nest/oauth-axios.interceptor.js';
+import { OAuthAxiosInterceptor, axiosOf } from '../nest/oauth-axios.interceptor.js';
 import { OAuthClientRegistry } from '../nest/oauth-client-registry.js';
 import { OAuthClientModule } from '../nest/oauth-client.module.js';
 import { StandInEndpoint } from '../nest/stand-in-endpoint.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import type { EnvironmentSource } from '../options/environment.js';
-import type { FakeResponse } from './fake-answer.js';
+import { JSON_TYPE, type FakeResponse } from './fake-answer.js';
 
 /** An API request that {@link FixedClient} answers: what Axios was to send, and the same of fetch. */
 export interface FixedRequest extends InternalAxiosRequestConfig {
@@ -44,8 +45,8 @@ export interface FixedClient {
   token?: (string | ((request: TokenRequestDetails, client: string) => string | Promise<string>)) | undefined;
   /**
    * Answers all API requests of the client: a function, or the answer itself. That is the data of a response with status
-   * 200, or a whole response: an object of a numeric `status` and at most `headers` and `body`. Default: the requests
-   * fail, and say what to do.
+   * 200, or a whole response: a `Response`, or an object with a numeric `status` and at most `headers` and `body`. Objects
+   * and lists arrive as JSON does. Default: the requests fail, and the error says what to do.
    */
   answer?: FixedAnswer | FakeResponse | object | string | undefined;
   /** What relative URLs are below, and what an `attach` without a name finds the client by. Default `https://<name>.test`. */
@@ -70,13 +71,10 @@ type FixedClients = ReadonlyMap<string, FixedClient>;
 export class OAuthClientTestingModule {
   /** @param clients names, or by name: the token, or what {@link FixedClient} tells; global, as `OAuthClientModule.forRoot()` is */
   static forRoot(clients: readonly string[] | Record<string, string | FixedClient>): DynamicModule {
-    const given = Array.isArray(clients)
-      ? Object.fromEntries(clients.map((one: string) => [one, {}]))
-      : clients;
-    const entries = Object.entries(given as Record<string, string | FixedClient>);
-    const fixed = new Map(
-      entries.map(([name, own]) => [name, typeof own === 'string' ? { token: own } : own]),
-    );
+    const named: [string, string | FixedClient][] = Array.isArray(clients)
+      ? clients.map((name: string) => [name, {}])
+      : Object.entries(clients);
+    const fixed = new Map(named.map(([name, own]) => [name, typeof own === 'string' ? { token: own } : own]));
     const options = {
       clients: Object.fromEntries([...fixed].map(([name, own]) => [name, optionsOf(name, own)])),
     };
@@ -159,7 +157,7 @@ class AnsweringInterceptor extends OAuthAxiosInterceptor {
   }
 
   #answer(http: HttpService | AxiosInstance, client: string | undefined): void {
-    const { request } = (http instanceof HttpService ? http.axiosRef : http).interceptors;
+    const { request } = axiosOf(http).interceptors;
     // The last one runs first: the adapter has to be there when the token is put around it.
     request.eject(this.#answering.get(request) ?? -1);
     const answering = (config: InternalAxiosRequestConfig) => {
@@ -196,10 +194,14 @@ async function answerTo(
     );
   }
   const given: unknown = typeof answer === 'function' ? await (answer as FixedAnswer)(read(config)) : answer;
-  const { status, headers = {}, body: data } = isWhole(given) ? given : { status: 200, body: given };
+  const { status, headers = {}, body } = await wholeOf(given);
+  const isJson = isPlain(body);
+  // As text, for Axios to parse: each request has a copy of its own.
+  const data = isJson ? JSON.stringify(body) : body;
   const statusText = STATUS_CODES[status] ?? '';
-  const response = { data, status, statusText, headers: new AxiosHeaders(lowerCased(headers)), config };
-  if (config.validateStatus?.(status) !== false) return response;
+  const known = new AxiosHeaders({ ...(isJson && JSON_TYPE), ...lowerCased(headers) });
+  const response = { data, status, statusText, headers: known, config };
+  if (!config.validateStatus || config.validateStatus(status)) return response;
   const code = status < 500 ? AxiosError.ERR_BAD_REQUEST : AxiosError.ERR_BAD_RESPONSE;
   throw new AxiosError(`Request failed with status code ${status}`, code, config, undefined, response);
 }
@@ -210,10 +212,15 @@ function read(config: InternalAxiosRequestConfig): FixedRequest {
   return { ...config, token, body: readable(data, { 'content-type': headers.getContentType() }) };
 }
 
-function isWhole(answer: unknown): answer is FakeResponse {
-  const { status, ...others } = Object(answer) as Partial<FakeResponse>;
-  const isStatus = Number.isInteger(status) && status !== undefined && status >= 100 && status < 600;
-  return isStatus && Object.keys(others).every((name) => name === 'headers' || name === 'body');
+async function wholeOf(given: unknown): Promise<Omit<FakeResponse, 'body'> & { body?: unknown }> {
+  if (given instanceof Response) {
+    const { status, headers } = given;
+    return { status, headers: Object.fromEntries(headers), body: await given.clone().text() };
+  }
+  const { status, ...others } = Object(given) as Partial<FakeResponse>;
+  const isStatus = Number.isInteger(status) && status !== undefined && status >= 200 && status < 600;
+  const isWhole = isStatus && Object.keys(others).every((name) => name === 'headers' || name === 'body');
+  return isWhole ? { status, ...others } : { status: 200, body: given };
 }
 
 function isAxios(adapter: AxiosAdapter): boolean {

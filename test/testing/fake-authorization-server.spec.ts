@@ -417,6 +417,22 @@ describe('addresses', () => {
     expect(await Promise.all(statuses)).toEqual([200, 200, 404, 404, 404]);
   });
 
+  it.each([
+    { apiPath: 'v2', tokenPath: 'token', issuerPath: 'tenant' },
+    { apiPath: '/é/a b/', tokenPath: '/token?tenant=a', issuerPath: '/tenant/' },
+    { apiPath: '', tokenPath: '', issuerPath: '/' },
+  ])('63. may be written as partners write theirs: %j', async (paths) => {
+    await using other = await FakeAuthorizationServer.start(paths);
+    for (const url of [other.apiURL, other.tokenEndpoint, other.issuer]) expect(URL.canParse(url)).toBe(true);
+    const end = ({ issuerPath }: typeof paths) => (issuerPath.endsWith('/') ? '/' : '');
+    expect(other.issuer.endsWith('/')).toBe(end(paths) === '/');
+    await http.post(other.tokenEndpoint, '');
+    expect((await http.get(`${other.apiURL}/Patient`, token)).status).toBe(200);
+    const known = `${other.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+    expect((await http.get(known)).data).toMatchObject({ issuer: other.issuer });
+    expect(other.otherRequests).toEqual([]);
+  });
+
   it('63. that the server does not have are answered 404 with those that it has, and recorded', async () => {
     const { status, data } = await http.post(`${server.url}/things?x=y`, { a: 1 });
     expect([status, data]).toEqual([
