@@ -27,8 +27,7 @@ export class OAuthAxiosInterceptor {
    *
    * @param http an `HttpService` or Axios instance of your own; not the process-wide one of a bare `HttpModule`
    * @returns takes the interceptor off again
-   * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` when it sends another client's tokens already, or
-   * is neither
+   * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` if it is neither, or sends another client's tokens
    * @example const detach = interceptor.attach(this.http, 'buoy');
    */
   attach(http: HttpService | AxiosInstance | CommonJsAxiosInstance, client?: OAuthClientName): () => void {

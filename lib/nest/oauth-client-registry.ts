@@ -84,11 +84,10 @@ export class OAuthClientRegistry {
    */
   takeTokensFrom(standIn: unknown): void {
     const source = Object(standIn) as { getToken?: (name: string, request: TokenRequest) => unknown };
-    if (typeof source.getToken !== 'function') {
+    if (typeof source.getToken !== 'function')
       throw new OAuthConfigurationError([
         'What overrides OAuthTokenService has no getToken(name, request): give it one, or override the providers of getOAuthHttpToken(name), getOAuthFetchToken(name) and getOAuthClientToken(name) instead.',
       ]);
-    }
     this.#standIn = (name) =>
       new StandInEndpoint(name, this.runtime.clock, (request) => source.getToken?.(name, request));
     for (const { client } of this.all()) client.askInstead(this.#standIn(client.name));

@@ -57,7 +57,6 @@ export class FakeAuthorizationServer {
     const { issuerPath = '', tokenPath = '/oauth/token', apiPath = '/api', ...settings } = options;
     this.#server = server;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    // As the clients will write them: with a slash before them, and encoded.
     const at = (path: string) => new URL(path.replace(/^\/*/, '/'), this.url).href;
     this.issuer = issuerPath === '' ? this.url : at(issuerPath);
     this.tokenEndpoint = at(tokenPath);

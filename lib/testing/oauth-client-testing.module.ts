@@ -4,12 +4,13 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import axios, { AxiosError, AxiosHeaders } from 'axios';
 import type { AxiosAdapter, AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
+import { aborted$ } from '../core/aborted.js';
 import { isPlain } from '../core/tenant-answer.js';
 import { TENANT_IS_OPTIONAL } from '../core/tenants.js';
 import { TokenStore } from '../core/token-store.js';
 import type { TokenRequestDetails } from '../core/token-request.js';
 import { AllowedOrigins } from '../http/allowed-origins.js';
-import { clientFor } from '../http/authorized-call.js';
+import { clientFor, unlessCancelled } from '../http/authorized-call.js';
 import { lowerCased, readable } from '../http/refusals.js';
 import { SealedTokenRequest } from '../http/request-config.js';
 import { connectClient, type ClientConnection, type ConnectionParts } from '../nest/client-connection.js';
@@ -193,7 +194,9 @@ async function answerTo(
         : `No network in tests: ${request} of client "${name}" has no answer. Give OAuthClientTestingModule.forRoot({ '${name}': { answer } }), or overrideProvider(getOAuthHttpToken('${name}')).`,
     );
   }
-  const given: unknown = typeof answer === 'function' ? await (answer as FixedAnswer)(read(config)) : answer;
+  const { signal = new AbortController().signal } = config;
+  const ask = async () => (typeof answer === 'function' ? (answer as FixedAnswer)(read(config)) : answer);
+  const given: unknown = await unlessCancelled(aborted$(signal as AbortSignal), ask);
   const { status, headers = {}, body } = await wholeOf(given);
   const isJson = isPlain(body);
   // As text, for Axios to parse: each request has a copy of its own.

@@ -184,6 +184,18 @@ describe('answers', () => {
     }
   });
 
+  it('63. that never come end with the signal of their caller', async () => {
+    const answer = () => new Promise(() => undefined);
+    const { http, fetch, attached } = await start({ buoy: { answer } });
+    for (const instance of [http(), attached('buoy')]) {
+      const call = instance.get('https://buoy.test/x', { signal: AbortSignal.timeout(20) });
+      await expect(call).rejects.toMatchObject({ code: 'ERR_CANCELED' });
+    }
+    await expect(fetch()('/x', { signal: AbortSignal.timeout(20) })).rejects.toMatchObject({
+      name: 'TimeoutError',
+    });
+  });
+
   it('63. are refused by a validateStatus that says nothing, as Axios does', async () => {
     const { http } = await start({ buoy: { answer: 'hip' } });
     const validateStatus = () => undefined as unknown as boolean;
