@@ -12,7 +12,7 @@ const RUNNING: PropertyKey[] = ['_read', '_destroy', 'next', 'return', 'throw', 
  * Has a stream or iterator that a handler returns, such as a `StreamableFile` on an async generator, run in the
  * asynchronous context of the handler, so that the handler's ambient requests hold for the code which produces the data.
  *
- * @param failed gets what that code throws, and throws what the reader gets
+ * @param failed called with what that code throws; throws the error for the reader
  */
 export function readInPresentContext<T>(failed: (error: unknown) => never): MonoTypeOperatorFunction<T> {
   const run = AsyncLocalStorage.snapshot();

@@ -26,7 +26,7 @@ export class OAuthAxiosInterceptor {
    * allowed origin matches the request's URL. Attaching the same instance again changes nothing.
    *
    * @param http an `HttpService` or Axios instance of your own; not the process-wide one of a bare `HttpModule`
-   * @returns takes the interceptor off again
+   * @returns a function that detaches the interceptor
    * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` if it is neither, or sends another client's tokens
    * @example const detach = interceptor.attach(this.http, 'buoy');
    */
@@ -46,7 +46,7 @@ export class OAuthAxiosInterceptor {
         `This Axios instance sends the tokens of ${present.client === undefined ? 'the client that fits' : `client "${present.client}"`} already; detach it first, or use another instance.`,
       ]);
     }
-    // Only that one has the statics, whichever build of Axios it comes from.
+    // Only the process-wide instance has the static members, in every build of Axios.
     if ('isAxiosError' in instance)
       this.#registry.logger.warn(
         client,

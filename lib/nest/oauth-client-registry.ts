@@ -37,14 +37,14 @@ export class OAuthClientRegistry {
   readonly shutdownGraceMs: number;
   readonly #clients = new Map<string, RegisteredClient>();
   readonly #tenants: TenantCache<RegisteredClient>;
-  /** Agents that tenants brought, and how many have each. */
+  /** The agents in tenants' options, each with the number of tenants that use it. */
   readonly #agents = new Map<Agent, number>();
   readonly #connect: typeof connectClient;
-  /** Where tests get the tokens of a client from. */
+  /** Makes the endpoint that gives a client its tokens in tests. */
   #standIn: ((name: string) => StandInEndpoint) | undefined;
 
   /**
-   * @param connect how clients reach the world
+   * @param connect connects a client to its servers
    * @throws {OAuthConfigurationError} with every problem of every client
    */
   constructor(
@@ -78,7 +78,7 @@ export class OAuthClientRegistry {
   }
 
   /**
-   * Takes all tokens from what an application's tests put in place of `OAuthTokenService`.
+   * Gets all tokens from the object that overrides `OAuthTokenService` in a test.
    *
    * @throws {OAuthConfigurationError} if that has no `getToken`
    */
@@ -118,7 +118,7 @@ export class OAuthClientRegistry {
     return this.#build(name, own, { ...whose, ...label, tenants });
   }
 
-  /** Notes the agents that a tenant's options brought; returns what gives them up, with the last tenant that has them. */
+  /** Counts the agents in a tenant's options. Returns a function that releases them, and closes those that no tenant uses any more. */
   #holdAgents(options: OAuthClientOptions, shared: OAuthClientOptions): () => void {
     const agentsOf = ({ http }: OAuthClientOptions) => [http?.['httpAgent'], http?.['httpsAgent']] as Agent[];
     const own = agentsOf(options).filter((agent) => agent?.freeSockets && !agentsOf(shared).includes(agent));
@@ -141,7 +141,7 @@ export class OAuthClientRegistry {
       clock,
       warn,
       ...(label && { label }),
-      // Those in hand are bound to the one before.
+      // The present tokens are bound to the previous certificate.
       onCertificateReplaced: () => {
         for (const life of client.lives()) life.drop('forced');
       },
@@ -159,13 +159,13 @@ export class OAuthClientRegistry {
   }
 }
 
-/** What makes a client one of a tenant, or one with tenants. */
+/** What the client of a tenant, or one with tenants, has besides its options. */
 interface Whose extends Pick<OAuthClientParts, 'tenant' | 'sent'>, Pick<ConnectionParts, 'label'> {
   readonly warn: (message: string) => void;
   readonly tenants?: Tenants<RegisteredClient>;
 }
 
-/** A tenant's options over those that all have in common. @throws {OAuthConfigurationError} with every problem */
+/** A tenant's options on top of those of its client. @throws {OAuthConfigurationError} with every problem */
 function validTenant(name: string, shared: OAuthClientOptions, answer: unknown): OAuthClientOptions {
   const { tenants: _, prefetch: __, ...own } = isRecord(answer) ? answer : {};
   const merged = mergeClientOptions(shared, own);

@@ -69,7 +69,7 @@ export async function record(message: IncomingMessage): Promise<RecordedRequest>
   return request;
 }
 
-/** One address of the server: what it received and what it says next. */
+/** One address of the server: what it received, and its next answers. */
 export class FakeEndpoint {
   readonly requests: RecordedRequest[] = [];
   readonly queue: FakeAnswer[] = [];

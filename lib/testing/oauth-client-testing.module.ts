@@ -23,7 +23,7 @@ import type { OAuthClientOptions } from '../options/client-options.js';
 import type { EnvironmentSource } from '../options/environment.js';
 import { JSON_TYPE, type FakeResponse } from './fake-answer.js';
 
-/** An API request that {@link FixedClient} answers: what Axios was to send, and the same of fetch. */
+/** An API request for a {@link FixedClient} to answer, as Axios would send it; requests of fetch look the same. */
 export interface FixedRequest extends InternalAxiosRequestConfig {
   /** The token that it carries. */
   token: string | undefined;
@@ -50,7 +50,7 @@ export interface FixedClient {
    * and lists arrive as JSON does. Default: the requests fail, and the error says what to do.
    */
   answer?: FixedAnswer | FakeResponse | object | string | undefined;
-  /** What relative URLs are below, and what an `attach` without a name finds the client by. Default `https://<name>.test`. */
+  /** The base of relative URLs; an `attach` without a name finds the client by it. Default `https://<name>.test`. */
   baseURL?: string | undefined;
 }
 
@@ -70,7 +70,7 @@ type FixedClients = ReadonlyMap<string, FixedClient>;
  */
 @Module({})
 export class OAuthClientTestingModule {
-  /** @param clients names, or by name: the token, or what {@link FixedClient} tells; global, as `OAuthClientModule.forRoot()` is */
+  /** @param clients a list of names, or a token or {@link FixedClient} for each name; the module is global */
   static forRoot(clients: readonly string[] | Record<string, string | FixedClient>): DynamicModule {
     const named: [string, string | FixedClient][] = Array.isArray(clients)
       ? clients.map((name: string) => [name, {}])
@@ -118,7 +118,7 @@ function connectTo({ token = 'test-token' }: FixedClient = {}, parts: Connection
   return { ...connectClient(parts), endpoint, origins: new EveryOrigin(options.baseURL) };
 }
 
-/** Tokens may go anywhere, since nothing goes out. */
+/** Allows every origin, since no request reaches the network. */
 class EveryOrigin extends AllowedOrigins {
   override allow(): boolean {
     return true;
@@ -133,7 +133,7 @@ class EveryOrigin extends AllowedOrigins {
   }
 }
 
-/** Answers the requests of instances that are attached as well. */
+/** Also answers the requests of attached instances. */
 class AnsweringInterceptor extends OAuthAxiosInterceptor {
   readonly #registry: OAuthClientRegistry;
   readonly #clients: FixedClients;
@@ -159,7 +159,7 @@ class AnsweringInterceptor extends OAuthAxiosInterceptor {
 
   #answer(http: HttpService | AxiosInstance, client: string | undefined): void {
     const { request } = axiosOf(http).interceptors;
-    // The last one runs first: the adapter has to be there when the token is put around it.
+    // Axios runs the last interceptor first, and the one that adds the token wraps the adapter that is set here.
     request.eject(this.#answering.get(request) ?? -1);
     const answering = (config: InternalAxiosRequestConfig) => {
       const own = config.adapter;
@@ -178,7 +178,7 @@ class AnsweringInterceptor extends OAuthAxiosInterceptor {
   }
 }
 
-/** @param own the adapter of the request or its instance: a mock of the test's own answers what has no answer here */
+/** @param own the adapter of the request or its instance; if a test set a mock there, it answers for a client without an answer */
 async function answerTo(
   config: InternalAxiosRequestConfig,
   name: string | undefined,
