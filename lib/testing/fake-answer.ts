@@ -25,7 +25,7 @@ export interface RecordedRequest {
 export type FakeFault =
   'hang' | 'hang_after_headers' | 'drip' | 'reset' | 'huge' | 'html' | 'empty' | 'garbage';
 
-/** A whole response. An object as `body` is sent as JSON; without `body` it is empty. */
+/** A whole response. Bytes as `body` are sent as they are, other objects as JSON; without `body` it is empty. */
 export interface FakeResponse {
   status: number;
   headers?: OutgoingHttpHeaders | undefined;
@@ -98,7 +98,7 @@ export class FakeEndpoint {
 export function send(response: ServerResponse, answer: FakeFault | FakeResponse): void {
   if (typeof answer === 'string') return FAULTS[answer](response);
   const { status, headers, body } = answer;
-  const isJson = typeof body === 'object';
+  const isJson = typeof body === 'object' && !ArrayBuffer.isView(body);
   response.writeHead(status, { ...(isJson && JSON_TYPE), ...headers });
   response.end(isJson ? JSON.stringify(body) : body);
 }

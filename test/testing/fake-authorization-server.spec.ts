@@ -344,6 +344,15 @@ describe('the API', () => {
     expect(statuses).toEqual([403, 200, 418, 200]);
   });
 
+  it('sends bytes as they are', async () => {
+    await ask();
+    const body = Buffer.from([0, 255, 254]);
+    server.respondToApiWith({ status: 200, headers: { 'content-type': 'application/pdf' }, body });
+    const response = await fetch(`${server.apiURL}/label.pdf`);
+    expect(response.headers.get('content-type')).toBe('application/pdf');
+    expect(Buffer.from(await response.arrayBuffer())).toEqual(body);
+  });
+
   it('lets a request be held while its token is revoked', async () => {
     await ask();
     let release = (): void => undefined;
