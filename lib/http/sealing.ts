@@ -28,6 +28,8 @@ export class TokenHeader {
   /** The same, unless it is `Authorization`. */
   readonly ownName: string | undefined;
   readonly #scheme: string | undefined;
+  /** The last one sent, since the next request most often sends the same. */
+  #sent: { token: AccessToken; value: string } | undefined;
 
   /** @param scheme what precedes the token; by default its type in `Authorization`, and nothing elsewhere */
   constructor({ name = 'Authorization', scheme }: { [part in 'name' | 'scheme']?: string | undefined } = {}) {
@@ -37,6 +39,11 @@ export class TokenHeader {
   }
 
   valueFor(token: AccessToken): string {
+    if (this.#sent?.token !== token) this.#sent = { token, value: this.#join(token) };
+    return this.#sent.value;
+  }
+
+  #join(token: AccessToken): string {
     if (this.#scheme === undefined) return token.authorization;
     return this.#scheme === '' ? token.value : `${this.#scheme} ${token.value}`;
   }
