@@ -280,7 +280,8 @@ class AuthorizedCall<R> {
   }
 }
 
-function unlessCancelled<T>(reason$: Observable<unknown>, work: () => Observable<T> | Promise<T>) {
+/** What `work` comes to, unless `reason$` has a reason before: then it rejects with that. */
+export function unlessCancelled<T>(reason$: Observable<unknown>, work: () => Observable<T> | Promise<T>) {
   const cancelled$ = reason$.pipe(mergeMap((reason) => throwError(() => reason)));
   return firstValueFrom(merge(cancelled$, defer(work)));
 }
