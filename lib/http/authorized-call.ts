@@ -43,7 +43,7 @@ export interface ApiClient {
 
 /** An API request, whatever sends it. */
 export interface OutgoingRequest<R> {
-  /** As it goes out. It may change until then. */
+  /** As it is now. `send` checks once more where it goes, if that may change. */
   readonly config: RequestTarget & { readonly method?: string; readonly data?: unknown };
   /** Emits the reason as soon as the caller cancels. */
   readonly cancelled$: Observable<unknown>;
@@ -137,6 +137,16 @@ export function clientFor(request: RequestTarget, clients: Iterable<ApiClient>):
   return ranked.filter(({ reach }) => reach > 0).sort((a, b) => b.reach - a.reach)[0]?.api;
 }
 
+/** @throws {OriginNotAllowedError} if the client's token may not go where `request` goes */
+export function checkTarget(
+  request: RequestTarget,
+  { client, origins }: Pick<ApiClient, 'client' | 'origins'>,
+): void {
+  if (origins.allow(request)) return;
+  const origin = origins.detours(request) ? `unix:${request.socketPath}` : targetOf(request)?.origin;
+  throw new OriginNotAllowedError(client.name, origin);
+}
+
 class AuthorizedCall<R> {
   readonly #request: OutgoingRequest<R>;
   readonly #api: ApiClient;
@@ -151,7 +161,7 @@ class AuthorizedCall<R> {
   }
 
   start(asked: TokenRequest | undefined): Promise<R> {
-    this.#checkTarget();
+    checkTarget(this.#request.config, this.#api);
     const { client, dpop, origins } = this.#api;
     const ready = dpop === undefined && !client.closed && !asked?.forceRefresh && !asked?.signal?.aborted;
     const token = ready ? this.#life.current() : undefined;
@@ -168,7 +178,6 @@ class AuthorizedCall<R> {
     const { origins, dpop } = this.#api;
     const { method = 'get' } = this.#request.config;
     const proof = dpop && (await dpop.proof(method, this.#target, token));
-    this.#checkTarget(); // it may have changed meanwhile
     const credentials = new Credentials(token, proof, origins);
     this.#sentAt = this.#api.clock.monotonic();
     return [credentials, await this.#request.send(credentials)];
@@ -178,14 +187,6 @@ class AuthorizedCall<R> {
     const target = targetOf(this.#request.config);
     if (target === undefined) throw new OriginNotAllowedError(this.#api.client.name);
     return target;
-  }
-
-  #checkTarget(): void {
-    const { client, origins } = this.#api;
-    const { config } = this.#request;
-    if (origins.allow(config)) return;
-    const origin = origins.detours(config) ? `unix:${config.socketPath}` : targetOf(config)?.origin;
-    throw new OriginNotAllowedError(client.name, origin);
   }
 
   #conclude(credentials: Credentials, answer: ApiAnswer<R>): R | Promise<R> {
@@ -274,13 +275,13 @@ class AuthorizedCall<R> {
     return this.#unlessCancelled(() => this.#life.get(false));
   }
 
-  /** What `work` comes to; rejects with the reason as soon as the caller cancels, and starts nothing after that. */
   #unlessCancelled<T>(work: () => Observable<T> | Promise<T>): Promise<T> {
     return unlessCancelled(this.#request.cancelled$, work);
   }
 }
 
-function unlessCancelled<T>(reason$: Observable<unknown>, work: () => Observable<T> | Promise<T>) {
+/** What `work` comes to; rejects with the reason as soon as there is one, and starts nothing after that. */
+export function unlessCancelled<T>(reason$: Observable<unknown>, work: () => Observable<T> | Promise<T>) {
   const cancelled$ = reason$.pipe(mergeMap((reason) => throwError(() => reason)));
   return firstValueFrom(merge(cancelled$, defer(work)));
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
 import axios, {
+  AxiosError,
   AxiosHeaders,
   type AxiosAdapter,
   type AxiosInstance,
@@ -13,11 +14,12 @@ import { EMPTY, merge, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { checked } from '../core/request-snapshot.js';
 import type { TokenRequest } from '../core/token-request.js';
-import { clientFor, forTenant, sendAuthorized } from './authorized-call.js';
+import { checkTarget, clientFor, forTenant, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { withDefaultsOf } from './own-defaults.js';
+import { headOf } from './protocol-transport.js';
 import { followRedirect } from './redirects.js';
-import { lowerCased, readable } from './refusals.js';
+import { isReplayable, lowerCased, readable } from './refusals.js';
 import type { OAuthRequestConfig } from '../core/token-request.js';
 import { SealedTokenRequest } from './request-config.js';
 import {
@@ -50,6 +52,12 @@ export interface ApiClients {
   all(): Iterable<ApiClient>;
 }
 
+/** The interceptor of an Axios instance. It is also off once the instance's interceptors are cleared. */
+export interface Interception {
+  readonly isOn: () => boolean;
+  readonly detach: () => void;
+}
+
 /**
  * Puts tokens on the requests of `instance`, by an adapter around that of each request: the last place before the
  * socket, where no interceptor or transform can change the request any more, or see the token.
@@ -57,7 +65,6 @@ export interface ApiClients {
  * @param client the client whose tokens they get; without a name, the one whose allowed origin fits best, and none
  * elsewhere
  * @param isOwn whether it is that client's own instance, so that a tenant's defaults take the place of its own
- * @returns takes the interceptor off again
  * @throws {OAuthClientError} `unknown_client`
  */
 export function interceptTokens(
@@ -65,12 +72,13 @@ export function interceptTokens(
   clients: ApiClients,
   client?: string,
   isOwn = false,
-): () => void {
+): Interception {
   const own = client === undefined ? undefined : clients.get(client);
   const select = (config: Config, name: string | undefined): ApiClient | undefined =>
     name === undefined ? (own ?? clientFor(config, clients.all())) : clients.get(name);
   let attached = true;
-  const wrap = (config: Config): Config => {
+  const wrap = (passed: Config): Config => {
+    const config = Object.isFrozen(passed) ? { ...passed } : passed;
     const asked = sealOAuth(config);
     SealedProxy.seal(config);
     const { adapter: given } = config;
@@ -84,10 +92,16 @@ export function interceptTokens(
     config.adapter = adapter;
     return config;
   };
-  const id = instance.interceptors.request.use(wrap, undefined, { synchronous: true });
-  return () => {
-    attached = false;
-    instance.interceptors.request.eject(id);
+  const chain = instance.interceptors.request;
+  chain.use(wrap, undefined, { synchronous: true });
+  // Not the number that `use` returns: once the chain was cleared, it may be that of another interceptor.
+  const place = () => chain.handlers?.findIndex((handler) => handler?.fulfilled === wrap) ?? -1;
+  return {
+    isOn: () => place() >= 0,
+    detach: () => {
+      attached = false;
+      chain.eject(place());
+    },
   };
 }
 
@@ -199,7 +213,9 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       return answerOf(response, error);
     };
     const failed = (error: unknown) => {
-      const response = sealError(error, config, ownName);
+      const isTooLarge = (error as AxiosError | undefined)?.code === AxiosError.ERR_BAD_RESPONSE;
+      const head = isTooLarge ? headOf(error as AxiosError) : undefined;
+      const response = sealError(error, config, ownName) ?? (head as AxiosResponse | undefined);
       if (response === undefined) throw error;
       return answered(response, error);
     };
@@ -215,13 +231,14 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     const { config } = this;
     const { origins, routes, tokenHeader } = this.api;
     const copy = copyToSend(config);
+    if (credentials) checkTarget(copy, this.api); // `config` may have changed meanwhile, or have accessors
     const headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {
       headers[tokenHeader.name] = tokenHeader.valueFor(credentials.token);
       if (credentials.proof !== undefined) headers['DPoP'] = credentials.proof;
       copy[CARRIED] = [credentials, tokenHeader.name];
     }
-    if (config.data instanceof FormData) this.#fixBoundary(headers);
+    if (isForm(config.data)) this.#fixBoundary(headers);
     copy.headers = headers;
     let outside = config.httpsAgent as Agent | undefined;
     if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.adapter);
@@ -260,6 +277,11 @@ function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<A
       if (data instanceof Readable) data.destroy();
     },
   };
+}
+
+/** Whether it is of the global class, or one like it; libraries bring their own. */
+function isForm(data: unknown): boolean {
+  return Object.prototype.toString.call(data) === '[object FormData]' && isReplayable(data);
 }
 
 function resolve(adapter: Adapter, config: Config): AxiosAdapter {

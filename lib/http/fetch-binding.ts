@@ -3,12 +3,12 @@ import { aborted$ } from '../core/aborted.js';
 import { OriginNotAllowedError } from '../core/errors.js';
 import { checked } from '../core/request-snapshot.js';
 import { targetOf, urlOf, type RequestTarget } from './allowed-origins.js';
-import { Credentials, forTenant, sendAuthorized } from './authorized-call.js';
+import { Credentials, forTenant, sendAuthorized, unlessCancelled } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, OutgoingRequest } from './authorized-call.js';
-import type { FetchTransport } from './fetch-transport.js';
+import { describe, type FetchTransport } from './fetch-transport.js';
 import { withHeadersOf } from './own-defaults.js';
 import { nextHop, type Hop } from './redirects.js';
-import { readable } from './refusals.js';
+import { isReplayable, readable } from './refusals.js';
 import { SealedTokenRequest } from './request-config.js';
 import { markRefused } from './sealing.js';
 
@@ -40,17 +40,15 @@ export function authorizedFetch(parts: FetchParts): Fetch {
     const written = isRequest(input) ? input.url : String(input);
     const targetFor = ({ defaults: { baseURL } }: ApiClient): RequestTarget =>
       typeof input === 'string' && baseURL !== undefined ? { baseURL, url: written } : { url: written };
-    const common = api.tenants ? ANYWHERE : (urlOf(targetFor(api)) ?? written);
-    const isPlain = !isRequest(input) && !(given instanceof Request) && !(given?.body instanceof FormData);
-    const init = isPlain ? plainInit(given ?? {}) : await wholeInit(common, input, given);
+    const isPlain = !isRequest(input) && !isRequest(given) && !mayChange(given?.body);
+    const init = isPlain ? plainInit(given) : await wholeInit(input, given);
     const oauth = snapshot && checked(name, snapshot);
     if (oauth && oauth.client !== undefined && oauth.client !== name) {
       const { client, ...asked } = oauth;
       return (await other(client))(new URL(urlOf(targetFor(api)) ?? written), { ...init, oauth: asked });
     }
     const isBare = oauth === false || api.tokenHeader.name.toLowerCase() in init.headers;
-    const cancelled$ = init.signal ? aborted$(init.signal) : EMPTY;
-    return forTenant({ cancelled$ }, api, oauth || {}, isBare, async (own) => {
+    return forTenant({ cancelled$: cancelledBy(init) }, api, oauth || {}, isBare, async (own) => {
       const target = targetFor(own);
       const url = urlOf(target) ?? written;
       const present = own === api ? parts : await partsOf(own);
@@ -64,33 +62,46 @@ export function authorizedFetch(parts: FetchParts): Fetch {
   };
 }
 
-/** In place of a URL that depends on the tenant, where it does not matter. */
+/** The URL of a `Request` that is not sent. */
 const ANYWHERE = 'http://localhost';
 
 /** Headers as a record by lower-case names, which fetch reads faster than `Headers`. */
 type Init = Omit<RequestInit, 'headers'> & { headers: Hop['headers'] };
 
 /** A copy, since the caller may change its own. Fetch reads the result of a spread more slowly. */
-function plainInit(given: RequestInit = {}): Init {
+function plainInit(given?: RequestInit | null): Init {
   const init: Record<string, unknown> = {};
-  for (const name of Object.keys(given)) if (name !== 'oauth') init[name] = given[name as keyof RequestInit];
-  init['headers'] = recordOf(given.headers);
+  for (const name in given) if (name !== 'oauth') init[name] = given[name as keyof RequestInit];
+  init['headers'] = recordOf(given?.headers);
   return init as Init;
 }
 
-/** What is asked for by a `Request` or with a form, with a body that can be sent again. */
-async function wholeInit(url: string, ...[input, given]: Parameters<Fetch>): Promise<Init> {
-  const whole = input instanceof Request ? input : new Request(url, isRequest(input) ? input : undefined);
-  const request = new Request(whole, given);
-  const { method, headers, signal, redirect } = request;
+/** What a `Request` or a body that the caller may change says at the time of the call. It can be sent again. */
+async function wholeInit(...[input, given]: Parameters<Fetch>): Promise<Init> {
+  const asked = isRequest(input) ? input : undefined;
+  const request = new Request(asked instanceof Request ? asked : new Request(ANYWHERE, asked), given);
+  // That of `request` itself is never aborted once `request` has been garbage collected.
+  const signal = given?.signal === undefined ? (asked?.signal ?? null) : given.signal;
+  const { method, headers, redirect, cache, credentials, integrity, referrer, referrerPolicy } = request;
+  const whole = { method, headers: recordOf(headers), redirect, cache, credentials, integrity };
   // Of a form the boundary is another each time.
-  const body = request.body && (await request.arrayBuffer());
-  const init = given instanceof Request ? undefined : plainInit(given);
-  return { ...init, method, headers: recordOf(headers), signal, redirect, body };
+  const read = () => request.arrayBuffer();
+  const body = request.body && (await unlessCancelled(cancelledBy({ signal }), read));
+  const init = isRequest(given) ? undefined : plainInit(given);
+  return { ...init, ...whole, referrer, referrerPolicy, signal, body };
 }
 
-function isRequest(input: Parameters<Fetch>[0]): input is Request {
-  return typeof input === 'object' && 'url' in input;
+function isRequest(given: Parameters<Fetch>[number]): given is Request {
+  return typeof given === 'object' && given !== null && 'url' in given;
+}
+
+/** Whether a caller could change a body, such as `URLSearchParams`, before it is sent, or sent again. */
+function mayChange(body: RequestInit['body']): boolean {
+  return typeof body === 'object' && body !== null && !(body instanceof Blob) && isReplayable(body);
+}
+
+function cancelledBy({ signal }: Pick<RequestInit, 'signal'>): Observable<unknown> {
+  return signal ? aborted$(signal) : EMPTY;
 }
 
 function recordOf(headers: RequestInit['headers']): Record<string, string> {
@@ -120,7 +131,7 @@ class FetchRequest implements OutgoingRequest<Response> {
   }
 
   get cancelled$(): Observable<unknown> {
-    return this.#init.signal ? aborted$(this.#init.signal) : EMPTY;
+    return cancelledBy(this.#init);
   }
 
   /** Without credentials it still presents the client's certificate, and follows redirects anywhere. */
@@ -131,7 +142,7 @@ class FetchRequest implements OutgoingRequest<Response> {
       const response = await this.#transmit(hop, carried);
       const next = this.#follows ? nextHop(hop, response, followed) : undefined;
       if (next === undefined) {
-        if (followed > 0) Object.defineProperty(response, 'redirected', { value: true });
+        if (followed > 0) describe(response, { redirected: true });
         return answerOf(response, refusals.readsData ? await textOf(response) : undefined);
       }
       discard(response);

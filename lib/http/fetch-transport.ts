@@ -50,6 +50,15 @@ export async function fetchTransport(route: FetchRoute): Promise<FetchTransport>
   ]);
 }
 
+/** Has a response and its clones say what nothing but fetch itself can make one say. */
+export function describe(response: Response, said: { url?: string; redirected?: boolean }): Response {
+  const clone = response.clone.bind(response);
+  const members = { ...said, clone: () => describe(clone(), said) };
+  for (const [name, value] of Object.entries(members))
+    Object.defineProperty(response, name, { value, configurable: true });
+  return response;
+}
+
 /** Lets an adapter answer that is a function, as those of tests are: with a text, or with what becomes JSON. */
 function byAdapter(adapter: AxiosAdapter, baseURL = ''): FetchTransport {
   return async (url, { method = 'GET', headers: given, body }) => {

@@ -84,7 +84,7 @@ function wasStale({ code, request }: AxiosError): boolean {
 type Answer = Pick<AxiosResponse<string>, 'status' | 'headers'> & { data?: string };
 
 /** What had come of an answer whose body was broken off or too large. */
-function headOf({ response, request }: AxiosError): Answer | undefined {
+export function headOf({ response, request }: AxiosError): Answer | undefined {
   if (response) return { status: response.status, headers: response.headers };
   const { res } = (request ?? {}) as { res?: IncomingMessage };
   if (res?.statusCode === undefined) return undefined;

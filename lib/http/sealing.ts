@@ -74,15 +74,14 @@ export function sealRequest(request: unknown, ownName?: string, seen = new Set<u
 export function sealOnSight(response: AxiosResponse, ownName?: string): void {
   const request: unknown = response.request;
   if (!isPart(request)) return;
-  const member = { enumerable: true, configurable: true };
-  const settle = (value: unknown) =>
-    Object.defineProperty(response, 'request', { ...member, value, writable: true });
+  let [shown, seal] = [request as unknown, () => sealRequest(request, ownName)];
+  const set = (value: unknown) => void ([shown, seal] = [value, () => undefined]);
   const get = () => {
-    sealRequest(request, ownName);
-    settle(request);
-    return request;
+    seal();
+    set(shown);
+    return shown;
   };
-  Object.defineProperty(response, 'request', { ...member, get, set: settle });
+  Object.defineProperty(response, 'request', { enumerable: true, configurable: true, get, set });
 }
 
 /** Puts the caller's config in place of the one that was sent, also in wrapped errors; returns the response, if any. */

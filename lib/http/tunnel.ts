@@ -47,12 +47,13 @@ export function isExempt({ host, port }: Server): boolean {
     .split(/[\s,]+/)
     .some((entry) => {
       const [, inBrackets, plain = entry, only] = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(entry) ?? [];
-      const excepted = inBrackets ?? plain;
+      const excepted = inBrackets ?? plain.replace(/(\w)\.$/, '$1');
       if (excepted === '' || (only !== undefined && Number(only) !== Number(port))) return false;
       const [network = '', prefix] = excepted.split('/');
       if (prefix !== undefined) return isInRange(name, network, Number(prefix));
       if (/^[*.]/.test(excepted)) return name.endsWith(excepted.replace(/^\*/, ''));
-      return name === excepted || (LOOPBACK.test(name) && LOOPBACK.test(excepted));
+      if (LOOPBACK.test(name) && LOOPBACK.test(excepted)) return true;
+      return name === excepted || isInRange(name, excepted, isIP(excepted) === 6 ? 128 : 32);
     });
 }
 

@@ -1,6 +1,6 @@
 import type { SecureContextOptions } from 'node:tls';
 import { Agent, ProxyAgent, fetch, type Dispatcher } from 'undici';
-import type { FetchRoute, FetchTransport } from './fetch-transport.js';
+import { describe, type FetchRoute, type FetchTransport } from './fetch-transport.js';
 
 /**
  * Sends by undici, with the client's certificate to its allowed origins and through its proxy. By undici's own fetch,
@@ -34,7 +34,7 @@ export function fetchByUndici(route: FetchRoute, proxy: URL | undefined): FetchT
       statusText,
       headers: [...headers],
     });
-    return Object.defineProperty(response, 'url', { value: url });
+    return describe(response, { url });
   };
   const close = () => {
     for (const dispatcher of [direct, foreign, own]) dispatcher.close().catch(() => undefined);

@@ -286,6 +286,14 @@ describe('What a response or an error leads to', () => {
     if (data instanceof Readable) data.destroy();
   });
 
+  it('82. A response that an interceptor freezes still shows its request', async () => {
+    const api = await Application.withServer();
+    api.axios.interceptors.response.use((response) => Object.freeze(response));
+    const { request } = (await api.axios.get('/x')) as { request: ClientRequest };
+    expect(request.path).toBe('/api/x');
+    api.watch.add(request);
+  });
+
   it('82. A request still leads to its own URL, path, host and connection', async () => {
     const api = await Application.withServer();
     const { request } = (await api.get('/x')) as {
