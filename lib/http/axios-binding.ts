@@ -37,7 +37,7 @@ import {
 type Config = InternalAxiosRequestConfig & { [CARRIED]?: Carried };
 type Adapter = InternalAxiosRequestConfig['adapter'];
 
-/** On what was sent: the credentials in its headers, and the header of the token. */
+/** On a config that is sent: the credentials in its headers, and the name of the token's header. */
 const CARRIED = Symbol('credentials');
 type Carried = readonly [credentials: Credentials, header: string];
 const MANUAL = Object.freeze({ redirect: 'manual' });
@@ -52,19 +52,13 @@ export interface ApiClients {
   all(): Iterable<ApiClient>;
 }
 
-/** The interceptor of an Axios instance. It is also off once the instance's interceptors are cleared. */
-export interface Interception {
-  readonly isOn: () => boolean;
-  readonly detach: () => void;
-}
-
 /**
- * Puts tokens on the requests of `instance`, by an adapter around that of each request: the last place before the
- * socket, where no interceptor or transform can change the request any more, or see the token.
+ * Puts tokens on the requests of `instance`, in an adapter around that of each request. That is the last place before
+ * the socket, where no interceptor or transform can change the request any more, or see the token.
  *
- * @param client the client whose tokens they get; without a name, the one whose allowed origin fits best, and none
- * elsewhere
- * @param isOwn whether it is that client's own instance, so that a tenant's defaults take the place of its own
+ * @param client the client whose tokens the requests get; without it, the client whose allowed origin matches best
+ * @param isOwn whether `instance` is the client's own, so that a tenant's defaults replace the client's
+ * @returns whether the interceptor is on, which ends when the instance's interceptors are cleared, and what takes it off
  * @throws {OAuthClientError} `unknown_client`
  */
 export function interceptTokens(
@@ -72,7 +66,7 @@ export function interceptTokens(
   clients: ApiClients,
   client?: string,
   isOwn = false,
-): Interception {
+): { isOn: () => boolean; detach: () => void } {
   const own = client === undefined ? undefined : clients.get(client);
   const select = (config: Config, name: string | undefined): ApiClient | undefined =>
     name === undefined ? (own ?? clientFor(config, clients.all())) : clients.get(name);
@@ -126,11 +120,11 @@ function authorize(
     const isBare = oauth === false || request.hasOwnCredentials;
     return forTenant(request, api, oauth || {}, isBare, async (own) => {
       const present = { ...config, adapter: below ?? 'http' };
-      // Those of another client's tenant have no place on this instance.
+      // The defaults of another client's tenant do not belong on this instance.
       const isOwn = defaults !== undefined && select(config, undefined) === api;
       const given = isOwn ? await withDefaultsOf(present, defaults, own) : present;
       const { adapter } = given;
-      // Ours stays, with what the caller gave: the request may be sent again.
+      // Our adapter stays on the config, since the request may be sent again.
       return sendOf(new AxiosRequest(Object.assign(given, { adapter: config.adapter }), adapter, own), oauth);
     });
   } catch (error) {
@@ -160,7 +154,7 @@ async function sendAsItIs(config: Config, adapter: Adapter, ownName?: string): P
   }
 }
 
-/** The request before another adapter of ours, above this one, put its token on: the one nearest to the wire does it. */
+/** The request without the token of an outer adapter of ours, since the innermost adds it. */
 function withoutOurs(config: Config): Config {
   const carried = config[CARRIED];
   if (carried === undefined) return config;
@@ -206,7 +200,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       response.config = config;
       refuseProxyAnswer(response.request);
       if (response.data instanceof Readable) {
-        // The stream's own errors show all of it.
+        // Errors of the stream itself show the request.
         for (const part of [response.data, response.request]) sealRequest(part, ownName);
         takeOff(copy, name);
       } else if (error === undefined) sealOnSight(response, ownName);
@@ -226,7 +220,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     }
   }
 
-  /** A copy to send, so that the credentials stand in no config that anybody else can see. */
+  /** A copy to send, so that no config that others can see holds the credentials. */
   #carrying(credentials: Credentials | undefined): Config {
     const { config } = this;
     const { origins, routes, tokenHeader } = this.api;
@@ -238,20 +232,22 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       if (credentials.proof !== undefined) headers['DPoP'] = credentials.proof;
       copy[CARRIED] = [credentials, tokenHeader.name];
     }
-    if (isForm(config.data)) this.#fixBoundary(headers);
+    // Forms of other classes, too, but not those that are streams.
+    const isForm = Object.prototype.toString.call(config.data) === '[object FormData]';
+    if (isForm && isReplayable(config.data)) this.#fixBoundary(headers);
     copy.headers = headers;
     let outside = config.httpsAgent as Agent | undefined;
     if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.adapter);
     const reach = { origins, header: tokenHeader, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
       followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
-    // The fetch adapter asks nobody before it follows.
+    // The fetch adapter follows redirects without calling `beforeRedirect`.
     if (credentials) copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
     for (const agent of [copy.httpAgent, copy.httpsAgent, outside]) sealAgent(agent);
     return copy;
   }
 
-  /** A form is to be the same, byte by byte, when it is sent again; fetch adapters choose the boundary themselves. */
+  /** Makes a form the same, byte by byte, when it is sent again. Fetch adapters choose the boundary themselves. */
   #fixBoundary(headers: AxiosHeaders): void {
     const adapter = this.adapter;
     const mayChoose = adapter === undefined || adapter === 'http' || Array.isArray(adapter);
@@ -260,7 +256,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   }
 }
 
-/** An answer, of which Axios may have made an error. */
+/** An answer, which Axios may have turned into an error. */
 function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<AxiosResponse> {
   const { status, data } = response;
   const headers = () => lowerCased(response.headers ?? {}); // mock adapters leave them out
@@ -277,11 +273,6 @@ function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<A
       if (data instanceof Readable) data.destroy();
     },
   };
-}
-
-/** Whether it is of the global class, or one like it; libraries bring their own. */
-function isForm(data: unknown): boolean {
-  return Object.prototype.toString.call(data) === '[object FormData]' && isReplayable(data);
 }
 
 function resolve(adapter: Adapter, config: Config): AxiosAdapter {

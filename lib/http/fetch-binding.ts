@@ -76,15 +76,15 @@ function plainInit(given?: RequestInit | null): Init {
   return init as Init;
 }
 
-/** What a `Request` or a body that the caller may change says at the time of the call. It can be sent again. */
+/** A copy of a `Request`, or of an init whose body the caller may change. It can be sent again. */
 async function wholeInit(...[input, given]: Parameters<Fetch>): Promise<Init> {
   const asked = isRequest(input) ? input : undefined;
   const request = new Request(asked instanceof Request ? asked : new Request(ANYWHERE, asked), given);
-  // That of `request` itself is never aborted once `request` has been garbage collected.
+  // Not that of `request`, which Node no longer aborts once `request` is garbage collected.
   const signal = given?.signal === undefined ? (asked?.signal ?? null) : given.signal;
   const { method, headers, redirect, cache, credentials, integrity, referrer, referrerPolicy } = request;
   const whole = { method, headers: recordOf(headers), redirect, cache, credentials, integrity };
-  // Of a form the boundary is another each time.
+  // A form has another boundary each time it is read.
   const read = () => request.arrayBuffer();
   const body = request.body && (await unlessCancelled(cancelledBy({ signal }), read));
   const init = isRequest(given) ? undefined : plainInit(given);
@@ -181,7 +181,7 @@ function answerOf(response: Response, text: string | undefined): ApiAnswer<Respo
   };
 }
 
-/** The body of a clone; `undefined` for a stream of events, which does not end, and for what breaks off. */
+/** The body of a clone; `undefined` for a stream of events, which does not end, and for a body that breaks off. */
 async function textOf(response: Response): Promise<string | undefined> {
   if (/^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')) return undefined;
   return response

@@ -70,8 +70,8 @@ function variable(name: string): string {
 }
 
 /**
- * Opens a tunnel through a proxy (RFC 9110 §9.3.6). The proxy learns where it leads to, and its own credentials;
- * anything but a tunnel is an error that names the proxy.
+ * Opens a tunnel through a proxy (RFC 9110 §9.3.6). The proxy gets the target and its own credentials. Any answer but
+ * a tunnel is an error that names the proxy.
  *
  * @param ca authorities to trust in an https proxy, instead of Node's own
  */
@@ -82,14 +82,8 @@ export function openTunnel(proxy: URL, { host, port }: Server, ca: Authorities, 
   const credentials = unescape(`${proxy.username}:${proxy.password}`);
   const basic = `Basic ${Buffer.from(credentials).toString('base64')}`;
   const headers = { host: authority, ...(credentials !== ':' && { 'proxy-authorization': basic }) };
-  const options = {
-    method: 'CONNECT',
-    path: authority,
-    auth: null,
-    headers,
-    agent: false,
-    timeout: TIMEOUT_MS,
-  };
+  const target = { method: 'CONNECT', path: authority, auth: null, headers };
+  const options = { ...target, agent: false, timeout: TIMEOUT_MS };
   const request =
     proxy.protocol === 'https:' ? requestOverTls(proxy, { ...options, ca }) : requestInClear(proxy, options);
   request.once('connect', ({ statusCode }, socket) => {

@@ -29,12 +29,8 @@ export function fetchByUndici(route: FetchRoute, proxy: URL | undefined): FetchT
     const answer = await fetch(target, { dispatcher: dispatcherFor(new URL(target)), ...given });
     const { url, status, statusText, headers, body } = answer;
     // As an instance of the global class, which libraries ask for.
-    const response = new Response(body as ReadableStream | null, {
-      status,
-      statusText,
-      headers: [...headers],
-    });
-    return describe(response, { url });
+    const head = { status, statusText, headers: [...headers] };
+    return describe(new Response(body as ReadableStream | null, head), { url });
   };
   const close = () => {
     for (const dispatcher of [direct, foreign, own]) dispatcher.close().catch(() => undefined);

@@ -4,7 +4,7 @@ import { Injectable } from '@nestjs/common';
 import type { AxiosInstance, CreateAxiosDefaults } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
 import type { CommonJsAxiosInstance } from '../http/axios-commonjs.cjs';
-import { interceptTokens, type Interception } from '../http/axios-binding.js';
+import { interceptTokens } from '../http/axios-binding.js';
 import { createInstance } from '../http/axios-instance.js';
 import { SealedProxy, sealAgent, sealedAtOnce } from '../http/sealing.js';
 import { OAuthConfigurationError } from '../core/errors.js';
@@ -14,7 +14,10 @@ import { OAuthClientRegistry } from './oauth-client-registry.js';
 @Injectable()
 export class OAuthAxiosInterceptor {
   readonly #registry: OAuthClientRegistry;
-  readonly #attached = new WeakMap<AxiosInstance, Interception & { client: string | undefined }>();
+  readonly #attached = new WeakMap<
+    AxiosInstance,
+    ReturnType<typeof interceptTokens> & { client?: string | undefined }
+  >();
   readonly #httpServices = new Map<string, HttpService>();
 
   constructor(registry: OAuthClientRegistry) {
