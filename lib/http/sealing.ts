@@ -123,9 +123,10 @@ export function rejectedClientOf(error: unknown): string | undefined {
   return response?.[REFUSED];
 }
 
-/** Keeps an agent's keys, and all requests under way, out of JSON and inspection. */
+/** Keeps an agent's keys, and all requests under way, out of JSON, inspection and lists of members. */
 export function sealAgent(agent: unknown): void {
   if (!isPart(agent) || Object.hasOwn(agent, 'toJSON')) return;
+  for (const name of ['options', 'sockets', 'freeSockets', 'requests']) hide(agent, name);
   const shown = `[${agent.constructor.name}]`;
   for (const name of ['toJSON', inspect.custom]) {
     Object.defineProperty(agent, name, { value: () => shown, configurable: true, writable: true });

@@ -15,6 +15,7 @@ import type { FakeResponse } from 'nestjs-oauth-client/testing';
 import { Application } from '../support/application.js';
 import { everythingShown, type SecretWatch } from '../support/secrets.js';
 import { CLIENT_SECRET } from '../support/server.js';
+import { listedMembers } from '../support/walks.js';
 
 const TOKEN = /access-token-\w/;
 const PROOF = /eyJ[\w-]+\.[\w-]+\.[\w-]+/;
@@ -180,6 +181,22 @@ describe('Axios’s own errors show no token', () => {
     expect(inspect(httpAgent)).toBe('[Agent]');
     api.watch.add(error);
     api.watch.add(await other);
+  });
+
+  it('66. Listed members of a response, an error or the instance lead to no other request', async () => {
+    const httpAgent = new Agent({ keepAlive: true });
+    const api = await Application.withServer({ http: { httpAgent } });
+    await api.warmUp();
+    api.server.onApiRequest = ({ url }) => (url.endsWith('/hung') ? 'hang' : undefined);
+    const hung = api.axios.get('/hung').catch((error: unknown) => error);
+    const [first, second] = [await api.axios.get('/x'), await api.axios.get('/x', { timeout: 1_000 })];
+    const error = await api.failure(api.axios.get('/hung', { timeout: 50 }));
+    const found = listedMembers([first, second, error, api.http(), httpAgent]);
+    expect(found.length).toBeGreaterThan(20);
+    expect(found.filter(([, text]) => TOKEN.test(text)).map(([path]) => path)).toEqual([]);
+    expect(Object.keys(httpAgent.sockets)).toHaveLength(1);
+    httpAgent.destroy();
+    await hung;
   });
 
   it('66. A request left alone shows neither what it asked for nor the requests that share its agent', async () => {
