@@ -85,8 +85,7 @@ async function wholeInit(...[input, given]: Parameters<Fetch>): Promise<Init> {
   const { method, headers, redirect, cache, credentials, integrity, referrer, referrerPolicy } = request;
   const whole = { method, headers: recordOf(headers), redirect, cache, credentials, integrity };
   // A form has another boundary each time it is read.
-  const read = () => request.arrayBuffer();
-  const body = request.body && (await unlessCancelled(cancelledBy({ signal }), read));
+  const body = request.body && (await unlessCancelled(cancelledBy({ signal }), () => request.arrayBuffer()));
   const init = isRequest(given) ? undefined : plainInit(given);
   return { ...init, ...whole, referrer, referrerPolicy, signal, body };
 }
@@ -181,13 +180,14 @@ function answerOf(response: Response, text: string | undefined): ApiAnswer<Respo
   };
 }
 
-/** The body of a clone; `undefined` for a stream of events, which does not end, and for a body that breaks off. */
+const ENDLESS =
+  /^(text\/event-stream|multipart\/x-mixed-replace|application\/(x-)?(ndjson|jsonl|json-seq|stream\+json))\b/i;
+
+/** The body of a clone; `undefined` for a type that may never end, and for a body that breaks off. */
 async function textOf(response: Response): Promise<string | undefined> {
-  if (/^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')) return undefined;
-  return response
-    .clone()
-    .text()
-    .catch(() => undefined);
+  if (ENDLESS.test(response.headers.get('content-type') ?? '')) return undefined;
+  const text = response.clone().text();
+  return text.catch(() => undefined);
 }
 
 /** Frees the connection of an answer that nobody will read. */
