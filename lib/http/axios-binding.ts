@@ -232,12 +232,11 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       if (credentials.proof !== undefined) headers['DPoP'] = credentials.proof;
       copy[CARRIED] = [credentials, tokenHeader.name];
     }
-    // Forms of other classes, too, but not those that are streams.
     const isForm = Object.prototype.toString.call(config.data) === '[object FormData]';
     if (isForm && isReplayable(config.data)) this.#fixBoundary(headers);
     copy.headers = headers;
     let outside = config.httpsAgent as Agent | undefined;
-    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.adapter);
+    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(copy), this.adapter);
     const reach = { origins, header: tokenHeader, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
       followRedirect(reach, credentials, config.beforeRedirect, ...redirect);

@@ -82,11 +82,11 @@ async function wholeInit(...[input, given]: Parameters<Fetch>): Promise<Init> {
   const request = new Request(asked instanceof Request ? asked : new Request(ANYWHERE, asked), given);
   // Not that of `request`, which Node no longer aborts once `request` is garbage collected.
   const signal = given?.signal === undefined ? (asked?.signal ?? null) : given.signal;
+  const init = isRequest(given) ? undefined : plainInit(given);
   const { method, headers, redirect, cache, credentials, integrity, referrer, referrerPolicy } = request;
   const whole = { method, headers: recordOf(headers), redirect, cache, credentials, integrity };
   // A form has another boundary each time it is read.
   const body = request.body && (await unlessCancelled(cancelledBy({ signal }), () => request.arrayBuffer()));
-  const init = isRequest(given) ? undefined : plainInit(given);
   return { ...init, ...whole, referrer, referrerPolicy, signal, body };
 }
 
@@ -110,6 +110,7 @@ function recordOf(headers: RequestInit['headers']): Record<string, string> {
 /** A request as it left the caller. */
 class FetchRequest implements OutgoingRequest<Response> {
   readonly config: RequestTarget & Pick<Hop, 'method'> & { data: unknown };
+  readonly cancelled$: Observable<unknown>;
   readonly #parts: FetchParts;
   readonly #init: Init;
   /** Whether redirects are followed, which happens here. */
@@ -119,6 +120,7 @@ class FetchRequest implements OutgoingRequest<Response> {
   constructor(parts: FetchParts, target: RequestTarget, url: string, init: Init) {
     const { method = 'GET', headers, body = null, redirect = 'follow' } = init;
     this.config = Object.assign(target, { method, data: body });
+    this.cancelled$ = cancelledBy(init);
     this.#parts = parts;
     this.#follows = redirect === 'follow';
     this.#init = Object.assign(init, { redirect: this.#follows ? 'manual' : redirect });
@@ -127,10 +129,6 @@ class FetchRequest implements OutgoingRequest<Response> {
 
   get hasOwnCredentials(): boolean {
     return Object.hasOwn(this.#start.headers, this.#parts.api.tokenHeader.name.toLowerCase());
-  }
-
-  get cancelled$(): Observable<unknown> {
-    return cancelledBy(this.#init);
   }
 
   /** Without credentials it still presents the client's certificate, and follows redirects anywhere. */

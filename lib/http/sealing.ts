@@ -178,6 +178,8 @@ export function copyToSend<C extends InternalAxiosRequestConfig>(config: C): C {
   const members = config as unknown as Record<string, unknown>;
   const copy: Record<string, unknown> = {};
   for (const name of Object.keys(members)) copy[name] = members[name];
+  // An object may be another text each time.
+  for (const name of ['url', 'baseURL']) if (copy[name]) copy[name] = String(copy[name] as URL | string);
   return SealedProxy.open(copy as unknown as C);
 }
 

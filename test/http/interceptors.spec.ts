@@ -116,6 +116,22 @@ describe('Beside interceptors that change what they get', () => {
     },
   );
 
+  it('81. A URL that is an object is read once: it gets a token, but takes none elsewhere', async () => {
+    const evil = await Recorder.start();
+    const api = await Application.withServer();
+    const http = axios.create();
+    api.interceptor.attach(http, 'api');
+    const url = `${api.server.apiURL}/x`;
+    for (const instance of [http, api.axios])
+      expect((await instance.request({ url: new URL(url) as unknown as string })).status).toBe(200);
+    for (let honest = 0; honest < 10; honest++) {
+      let read = 0;
+      const turning = { toString: () => (read++ < honest ? url : `${evil.origin}/x`) };
+      await http.request({ url: turning as string }).catch(() => undefined);
+    }
+    expect(evil.credentials).toEqual([]);
+  });
+
   it('81. After one that freezes what it returns, the request gets its token', async () => {
     const api = await Application.withServer();
     api.axios.interceptors.request.use((config) => Object.freeze({ ...config }));
