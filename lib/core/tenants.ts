@@ -92,6 +92,7 @@ export class TenantCache<C extends TenantClient> {
 
   /** Drops those used least recently beyond the limit. Few are looked at, since all may be in use. */
   trim(): void {
+    if (this.#kept.size <= this.#limit) return; // an iterator would step over all that was moved to the end
     let looks = 0;
     for (const [key, { own, uses }] of this.#kept) {
       if (this.#kept.size <= this.#limit || looks++ === MOST_LOOKS) return;
@@ -111,12 +112,15 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   readonly #source: TenantSource<C>;
   readonly #cache: TenantCache<C>;
   readonly #runtime: TokenRuntime;
+  readonly #keyOf: (tenant: string) => string;
   readonly #asked = new Map<string, Promise<Kept<C>>>();
   /** Those whose tokens are being removed from the store. */
   readonly #leaving = new Map<string, Promise<unknown>>();
 
   constructor(source: TenantSource<C>, cache: TenantCache<C>, runtime: TokenRuntime) {
     this.#source = source;
+    const prefix = JSON.stringify(source.name);
+    this.#keyOf = (tenant) => prefix + tenant;
     this.#cache = cache;
     this.#runtime = runtime;
     runtime.events$.subscribe((event) => {
@@ -184,10 +188,6 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   *#kept(tenant?: string): Iterable<Kept<C>> {
     for (const kept of this.#cache.all())
       if (kept.name === this.#source.name && kept.tenant === (tenant ?? kept.tenant)) yield kept;
-  }
-
-  #keyOf(tenant: string): string {
-    return JSON.stringify(this.#source.name) + tenant;
   }
 
   /** What the tenant has by now; the same if nothing changed. Another call may have found out already. */

@@ -12,6 +12,8 @@ const MAX_ENCODINGS = 8;
 export class AllowedOrigins {
   readonly #baseURL: string | undefined;
   readonly #base: URL | undefined;
+  /** How every URL on baseURL's origin begins once it is parsed. */
+  readonly #start: string | undefined;
   readonly #isWhole: boolean;
   readonly #socketPath: unknown;
   readonly #allowed: { origin: string; path: string }[];
@@ -25,6 +27,7 @@ export class AllowedOrigins {
     this.#baseURL = baseURL;
     this.#socketPath = socketPath;
     this.#base = baseURL === undefined ? undefined : new URL(baseURL);
+    this.#start = this.#base && `${this.#base.origin}/`;
     this.#allowed = allowedOrigins.map((allowed) => {
       const { origin, pathname } = new URL(allowed);
       return { origin, path: pathname.endsWith('/') ? pathname : `${pathname}/` };
@@ -37,7 +40,7 @@ export class AllowedOrigins {
   /** Whether the URL that Axios will make of `request` is within them. */
   allow(request: RequestTarget): boolean {
     if (this.detours(request)) return false;
-    if (this.#isWhole && this.#isRelative(request)) return true;
+    if (this.#isWhole && this.#staysOnBase(request)) return true;
     const target = targetOf(request);
     return target !== undefined && this.reach(target) > 0;
   }
@@ -49,7 +52,7 @@ export class AllowedOrigins {
 
   /** A URL on the server that `request` goes to; `undefined` if that is unknown. */
   siteOf(request: RequestTarget): URL | undefined {
-    return this.#isRelative(request) ? this.#base : targetOf(request);
+    return this.#staysOnBase(request) ? this.#base : targetOf(request);
   }
 
   /** How much of `target` an allowed origin covers, to find the better of two matches; 0 if none does. */
@@ -64,9 +67,12 @@ export class AllowedOrigins {
     return reach;
   }
 
-  /** A relative path below our own baseURL cannot leave its origin, and needs no parsing. */
-  #isRelative({ baseURL, url = '' }: RequestTarget): boolean {
-    return baseURL !== undefined && baseURL === this.#baseURL && !ABSOLUTE.test(url);
+  /** A relative path below our own baseURL cannot leave its origin, and neither can what begins with that: none is parsed. */
+  #staysOnBase({ baseURL, url = '', allowAbsoluteUrls }: RequestTarget): boolean {
+    const absolute = ABSOLUTE.exec(url);
+    if (absolute === null) return baseURL !== undefined && baseURL === this.#baseURL;
+    // Its input is a text, even if the caller gave a URL object.
+    return this.#start !== undefined && allowAbsoluteUrls !== false && absolute.input.startsWith(this.#start);
   }
 }
 

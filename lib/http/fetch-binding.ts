@@ -48,7 +48,7 @@ export function authorizedFetch(parts: FetchParts): Fetch {
       return (await other(client))(new URL(urlOf(targetFor(api)) ?? written), { ...init, oauth: asked });
     }
     const isBare = oauth === false || api.tokenHeader.name.toLowerCase() in init.headers;
-    return forTenant({ cancelled$: cancelledBy(init) }, api, oauth || {}, isBare, async (own) => {
+    return await forTenant({ cancelled$: cancelledBy(init) }, api, oauth || {}, isBare, async (own) => {
       const target = targetFor(own);
       const url = urlOf(target) ?? written;
       const present = own === api ? parts : await partsOf(own);
@@ -109,7 +109,7 @@ function recordOf(headers: RequestInit['headers']): Record<string, string> {
 
 /** A request as it left the caller. */
 class FetchRequest implements OutgoingRequest<Response> {
-  readonly config: RequestTarget & Pick<Hop, 'method'> & { data: unknown };
+  readonly config: RequestTarget & { method: string; data: unknown };
   readonly cancelled$: Observable<unknown>;
   readonly #parts: FetchParts;
   readonly #init: Init;
@@ -118,8 +118,8 @@ class FetchRequest implements OutgoingRequest<Response> {
   readonly #start: Hop;
 
   constructor(parts: FetchParts, target: RequestTarget, url: string, init: Init) {
-    const { method = 'GET', headers, body = null, redirect = 'follow' } = init;
-    this.config = Object.assign(target, { method, data: body });
+    const { method, headers, body, redirect = 'follow' } = init;
+    this.config = Object.assign(target, { method: method ?? 'GET', data: body });
     this.cancelled$ = cancelledBy(init);
     this.#parts = parts;
     this.#follows = redirect === 'follow';
@@ -140,13 +140,13 @@ class FetchRequest implements OutgoingRequest<Response> {
       const next = this.#follows ? nextHop(hop, response, followed) : undefined;
       if (next === undefined) {
         if (followed > 0) describe(response, { redirected: true });
-        return answerOf(response, refusals.readsData ? await textOf(response) : undefined);
+        return new FetchAnswer(response, refusals.readsData ? await textOf(response) : undefined);
       }
       discard(response);
       const to = new URL(next.url);
       if (credentials && origins.reach(to) === 0) throw new OriginNotAllowedError(client.name, to.origin);
       if (dpop && carried && to.origin === new URL(hop.url).origin) {
-        const proof = await dpop.proof(next.method, to, carried.token);
+        const proof = await dpop.proof(next.method ?? 'GET', to, carried.token);
         carried = new Credentials(carried.token, proof, origins);
       } else if (!credentials?.mayFollow(to)) carried = undefined;
       hop = next;
@@ -159,23 +159,39 @@ class FetchRequest implements OutgoingRequest<Response> {
     const headers = { ...hop.headers };
     if (credentials) headers[tokenHeader.name] = tokenHeader.valueFor(credentials.token);
     if (credentials?.proof !== undefined) headers['dpop'] = credentials.proof;
-    return this.#parts.transport(url, Object.assign(this.#init, { method, body, headers }));
+    return this.#parts.transport(url, Object.assign(this.#init, { method, body, headers }) as RequestInit);
   }
 }
 
-/** @param text the body, where it was read for `unauthorized.when` */
-function answerOf(response: Response, text: string | undefined): ApiAnswer<Response> {
-  const { status, headers } = response;
-  return {
-    status,
-    headers: () => Object.fromEntries(headers),
-    data: () => readable(text, Object.fromEntries(headers)),
-    surface: (refused) => {
-      if (refused !== undefined) markRefused(response, refused);
-      return response;
-    },
-    discard: () => discard(response),
-  };
+/** What came back, which is looked at no more than needed. */
+class FetchAnswer implements ApiAnswer<Response> {
+  readonly status: number;
+  readonly #response: Response;
+  readonly #text: string | undefined;
+
+  /** @param text the body, where it was read for `unauthorized.when` */
+  constructor(response: Response, text: string | undefined) {
+    this.status = response.status;
+    this.#response = response;
+    this.#text = text;
+  }
+
+  headers(): Record<string, string> {
+    return Object.fromEntries(this.#response.headers);
+  }
+
+  data(): unknown {
+    return readable(this.#text, this.headers());
+  }
+
+  surface(refused?: string): Response {
+    if (refused !== undefined) markRefused(this.#response, refused);
+    return this.#response;
+  }
+
+  discard(): void {
+    discard(this.#response);
+  }
 }
 
 const ENDLESS =

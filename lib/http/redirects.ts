@@ -61,10 +61,11 @@ function setCredentials(options: Options, header: TokenHeader, token: AccessToke
 /** What a redirect may change about a request of fetch. */
 export interface Hop {
   readonly url: string;
-  readonly method: string;
+  /** As the caller gave it; without any it is `GET`. */
+  readonly method: string | undefined;
   /** By lower-case name. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: NonNullable<RequestInit['body']> | null;
+  readonly body: RequestInit['body'];
 }
 
 /** As many as fetch follows. */
@@ -80,6 +81,7 @@ const FOR_THE_ORIGIN = /^(authorization|proxy-authorization|cookie|host)$/i;
  */
 export function nextHop(hop: Hop, answer: Response, followed: number): Hop | undefined {
   const { status } = answer;
+  const { method = 'GET' } = hop;
   const location = [301, 302, 303, 307, 308].includes(status) ? answer.headers.get('location') : null;
   if (location === null) return undefined;
   const to = Buffer.from(location, 'latin1').toString(); // UTF-8 in practice
@@ -87,8 +89,7 @@ export function nextHop(hop: Hop, answer: Response, followed: number): Hop | und
   const url = new URL(to, hop.url);
   if (!/^https?:$/.test(url.protocol)) throw failedFetch('the redirect leads to a URL that is not HTTP(S)');
   if (followed === MAX_REDIRECTS) throw failedFetch('redirect count exceeded');
-  const becomesGet =
-    status === 303 ? !/^(get|head)$/i.test(hop.method) : status < 303 && /^post$/i.test(hop.method);
+  const becomesGet = status === 303 ? !/^(get|head)$/i.test(method) : status < 303 && /^post$/i.test(method);
   if (status !== 303 && !isReplayable(hop.body))
     throw failedFetch('a stream cannot be sent again after a redirect');
   const goes = ([name]: [string, string]) =>

@@ -28,6 +28,8 @@ export class TokenHeader {
   /** The same, unless it is `Authorization`. */
   readonly ownName: string | undefined;
   readonly #scheme: string | undefined;
+  /** The last one sent, since the next request most often sends the same. */
+  #sent: { token: AccessToken; value: string } | undefined;
 
   /** @param scheme what precedes the token; by default its type in `Authorization`, and nothing elsewhere */
   constructor({ name = 'Authorization', scheme }: { [part in 'name' | 'scheme']?: string | undefined } = {}) {
@@ -37,6 +39,11 @@ export class TokenHeader {
   }
 
   valueFor(token: AccessToken): string {
+    if (this.#sent?.token !== token) this.#sent = { token, value: this.#join(token) };
+    return this.#sent.value;
+  }
+
+  #join(token: AccessToken): string {
     if (this.#scheme === undefined) return token.authorization;
     return this.#scheme === '' ? token.value : `${this.#scheme} ${token.value}`;
   }
@@ -176,10 +183,10 @@ export function sealedAtOnce<S extends (...args: any[]) => unknown>(send: S): S 
 /** A copy with the proxy's credentials. Member by member: to spread what Axios makes of a config takes five times as long. */
 export function copyToSend<C extends InternalAxiosRequestConfig>(config: C): C {
   const members = config as unknown as Record<string, unknown>;
-  const copy: Record<string, unknown> = {};
+  const copy: Record<string, unknown> & { [name in 'url' | 'baseURL']?: string | URL } = {};
   for (const name of Object.keys(members)) copy[name] = members[name];
   // An object may be another text each time.
-  for (const name of ['url', 'baseURL']) if (copy[name]) copy[name] = String(copy[name] as URL | string);
+  for (const name of ['url', 'baseURL'] as const) if (copy[name]) copy[name] = String(copy[name]);
   return SealedProxy.open(copy as unknown as C);
 }
 
