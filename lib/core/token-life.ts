@@ -11,6 +11,10 @@ import { LAG_MS, RejectionLimit, type Rejection } from './rejection-limit.js';
 import type { TokenRequestDetails } from './token-request.js';
 import { SharedKey, acquireToken, leaseMsOf, sharedWait, type FlightPlan } from './token-flight.js';
 import * as states from './token-state.js';
+import { statusOf } from './token-status.js';
+
+/** How long callers wait for a better token than the one in hand. */
+const LONGEST_WAIT_MS = 5_000;
 
 /** The life of one token: one key of one client, from the first request through refreshes, failures and rejections. */
 export class TokenLife {
@@ -45,7 +49,7 @@ export class TokenLife {
   current(): AccessToken | undefined {
     const { held } = this.#state;
     if (held.kind === 'none') return undefined;
-    if (held.token.isFresh(this.#context.clock)) return held.token.token;
+    if (held.standing !== 'doubtful' && held.token.isFresh(this.#context.clock)) return held.token.token;
     const now = momentOf(this.#context.clock);
     if (!states.unexpired(this.#state, now)) {
       this.#apply({ type: 'dropped', because: 'expired' });
@@ -117,7 +121,7 @@ export class TokenLife {
    * Forgets the token in hand, here and in the store; with `only`, just that one. Another one on its way is welcome,
    * unless all are `given_up`.
    */
-  drop(why: 'rejected' | 'forced' | 'given_up', only?: AccessToken): void {
+  drop(why: 'rejected' | 'given_up', only?: AccessToken): void {
     const { about, clock, events$ } = this.#context;
     const token = this.#state.held.kind === 'token' ? this.#state.held.token.token : undefined;
     if (only && token?.value !== only.value) return;
@@ -133,6 +137,11 @@ export class TokenLife {
     if (why === 'given_up') this.#apply({ type: 'given_up', now: momentOf(clock) });
   }
 
+  /** The token in hand may not be accepted any more: it is used only as long as no other can be had. */
+  doubt(): void {
+    this.#apply({ type: 'doubted' });
+  }
+
   /** Gives up all there is; resolves once the store has none of it either, also not from the flight under way. */
   async forget(): Promise<void> {
     const flight = this.#underWay(momentOf(this.#context.clock));
@@ -143,7 +152,7 @@ export class TokenLife {
 
   status(): TokenStatus {
     const now = momentOf(this.#context.clock);
-    return states.statusOf(this.#state, now, this.#pause(now));
+    return statusOf(this.#state, now, this.#pause(now));
   }
 
   #apply(event: states.TokenEvent): void {
@@ -191,7 +200,11 @@ export class TokenLife {
       return isUsable() ? of(held.token) : flight.token$;
     });
     return flight.token$.pipe(
-      timeout({ first: held.remainingMs(now) / 2, scheduler: clock.scheduler, with: () => slow$ }),
+      timeout({
+        first: Math.min(held.remainingMs(now) / 2, LONGEST_WAIT_MS),
+        scheduler: clock.scheduler,
+        with: () => slow$,
+      }),
       catchError((error: unknown) => (isUsable() ? of(held.token) : throwError(() => error))),
     );
   }

@@ -59,18 +59,21 @@ export function describe(response: Response, said: { url?: string; redirected?: 
   return response;
 }
 
-/** Sends by an adapter that is a function, as tests have them. Its data is a text, or becomes JSON. */
+/** Sends by an adapter that is a function, as tests have them. Its data is a text, bytes or a stream, or becomes JSON. */
 function byAdapter(adapter: AxiosAdapter, baseURL = ''): FetchTransport {
-  return async (url, { method = 'GET', headers: given, body }) => {
+  return async (url, { method = 'GET', headers: given, body, signal }) => {
     const { href } = new URL(url);
     const path = href.startsWith(`${baseURL}/`) && { baseURL, url: href.slice(baseURL.length) };
     const headers = AxiosHeaders.from(Object.fromEntries(new Headers(given)));
-    const asked = { url: href, ...path, method: method.toLowerCase(), headers };
+    const asked = { url: href, ...path, ...(signal && { signal }), method: method.toLowerCase(), headers };
     const sent = body ? { ...asked, data: await new Response(body).text() } : asked;
     const { data, status, statusText, headers: answered } = await adapter(sent);
-    const known = { 'content-type': 'application/json', ...(answered as Record<string, string>) };
+    const isRaw = data instanceof Blob || ArrayBuffer.isView(data) || Symbol.asyncIterator in Object(data);
+    const type = !isRaw && { 'content-type': 'application/json' };
+    const known = { ...type, ...(answered as Record<string, string>) };
     const isEmpty = [204, 205, 304].includes(status);
-    const text = typeof data === 'string' ? data : JSON.stringify(data);
-    return new Response(isEmpty ? null : text, { status, statusText, headers: known });
+    const whole =
+      isRaw || typeof data === 'string' ? (data as NonNullable<typeof body>) : JSON.stringify(data);
+    return new Response(isEmpty ? null : whole, { status, statusText, headers: known });
   };
 }

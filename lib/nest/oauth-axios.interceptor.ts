@@ -29,12 +29,16 @@ export class OAuthAxiosInterceptor {
    * allowed origin matches the request's URL. Attaching the same instance again changes nothing.
    *
    * @param http an `HttpService` or Axios instance of your own; not the process-wide one of a bare `HttpModule`
-   * @returns takes the interceptor off again
-   * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` when it sends another client's tokens already
+   * @returns a function that detaches the interceptor
+   * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` if it is neither, or sends another client's tokens
    * @example const detach = interceptor.attach(this.http, 'buoy');
    */
   attach(http: HttpService | AxiosInstance | CommonJsAxiosInstance, client?: OAuthClientName): () => void {
-    return this.#attach((http instanceof HttpService ? http.axiosRef : http) as AxiosInstance, client, false);
+    const instance = axiosOf(http);
+    if ('interceptors' in instance) return this.#attach(instance, client, false);
+    throw new OAuthConfigurationError([
+      'OAuthAxiosInterceptor.attach() needs an HttpService or an Axios instance. If a test replaces that, override OAuthAxiosInterceptor with { attach: () => () => {} } as well.',
+    ]);
   }
 
   #attach(instance: AxiosInstance, client: OAuthClientName | undefined, isOwn: boolean): () => void {
@@ -45,7 +49,7 @@ export class OAuthAxiosInterceptor {
         `This Axios instance sends the tokens of ${present.client === undefined ? 'the client that fits' : `client "${present.client}"`} already; detach it first, or use another instance.`,
       ]);
     }
-    // Only that one has the statics, whichever build of Axios it comes from.
+    // Only the process-wide instance has the static members, in every build of Axios.
     if ('isAxiosError' in instance)
       this.#registry.logger.warn(
         client,
@@ -69,12 +73,16 @@ export class OAuthAxiosInterceptor {
     const api = this.#registry.get(name);
     const defaults: CreateAxiosDefaults = { ...api.defaults };
     SealedProxy.seal(defaults);
-    sealAgent(defaults.httpAgent);
-    sealAgent(defaults.httpsAgent);
+    for (const agent of [defaults.httpAgent, defaults.httpsAgent]) sealAgent(agent);
     const service = new HttpService(createInstance(name, defaults, api.tenants === undefined));
     service['makeObservable'] = sealedAtOnce(service['makeObservable']);
     this.#attach(service.axiosRef, name, true);
     this.#httpServices.set(name, service);
     return service;
   }
+}
+
+/** The instance of an `HttpService`, which may come from another copy of `@nestjs/axios`. */
+export function axiosOf(http: HttpService | AxiosInstance | CommonJsAxiosInstance): AxiosInstance {
+  return ('axiosRef' in http ? http.axiosRef : http) as AxiosInstance;
 }

@@ -21,7 +21,7 @@ export class OAuthFetches implements OnModuleInit {
     this.#modules = modules;
   }
 
-  /** The named client's fetch. One that cannot work rejects each call, since it may never be used. */
+  /** The named client's fetch. If it cannot work, it rejects each call, since the application may never use it. */
   fetch(name: string): Promise<Fetch> {
     const present = this.#fetches.get(name) ?? this.#make(name);
     this.#fetches.set(name, present);
@@ -63,7 +63,7 @@ export class OAuthFetches implements OnModuleInit {
     return { api, transport, partsOf, other: (name) => this.fetch(name) };
   }
 
-  /** What providers, controllers and the like are given. */
+  /** What is injected into providers, controllers and the like. */
   *#injected(): Iterable<unknown> {
     for (const { providers, controllers, injectables } of this.#modules.values())
       for (const wrapper of [...providers.values(), ...controllers.values(), ...injectables.values()]) {
