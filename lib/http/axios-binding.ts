@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
 import axios, {
+  AxiosError,
   AxiosHeaders,
   type AxiosAdapter,
   type AxiosInstance,
@@ -13,11 +14,12 @@ import { EMPTY, merge, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { checked } from '../core/request-snapshot.js';
 import type { TokenRequest } from '../core/token-request.js';
-import { clientFor, forTenant, sendAuthorized } from './authorized-call.js';
+import { checkTarget, clientFor, forTenant, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
 import { withDefaultsOf } from './own-defaults.js';
+import { headOf } from './protocol-transport.js';
 import { followRedirect } from './redirects.js';
-import { lowerCased, readable } from './refusals.js';
+import { isReplayable, lowerCased, readable } from './refusals.js';
 import type { OAuthRequestConfig } from '../core/token-request.js';
 import { SealedTokenRequest } from './request-config.js';
 import {
@@ -35,7 +37,7 @@ import {
 type Config = InternalAxiosRequestConfig & { [CARRIED]?: Carried };
 type Adapter = InternalAxiosRequestConfig['adapter'];
 
-/** On what was sent: the credentials in its headers, and the header of the token. */
+/** On a config that is sent: the credentials in its headers, and the name of the token's header. */
 const CARRIED = Symbol('credentials');
 type Carried = readonly [credentials: Credentials, header: string];
 const MANUAL = Object.freeze({ redirect: 'manual' });
@@ -51,13 +53,12 @@ export interface ApiClients {
 }
 
 /**
- * Puts tokens on the requests of `instance`, by an adapter around that of each request: the last place before the
- * socket, where no interceptor or transform can change the request any more, or see the token.
+ * Puts tokens on the requests of `instance`, in an adapter around that of each request. That is the last place before
+ * the socket, where no interceptor or transform can change the request any more, or see the token.
  *
- * @param client the client whose tokens they get; without a name, the one whose allowed origin fits best, and none
- * elsewhere
- * @param isOwn whether it is that client's own instance, so that a tenant's defaults take the place of its own
- * @returns takes the interceptor off again
+ * @param client the client whose tokens the requests get; without it, the client whose allowed origin matches best
+ * @param isOwn whether `instance` is the client's own, so that a tenant's defaults replace the client's
+ * @returns whether the interceptor is on, which ends when the instance's interceptors are cleared, and what takes it off
  * @throws {OAuthClientError} `unknown_client`
  */
 export function interceptTokens(
@@ -65,12 +66,13 @@ export function interceptTokens(
   clients: ApiClients,
   client?: string,
   isOwn = false,
-): () => void {
+): { isOn: () => boolean; detach: () => void } {
   const own = client === undefined ? undefined : clients.get(client);
   const select = (config: Config, name: string | undefined): ApiClient | undefined =>
     name === undefined ? (own ?? clientFor(config, clients.all())) : clients.get(name);
   let attached = true;
-  const wrap = (config: Config): Config => {
+  const wrap = (passed: Config): Config => {
+    const config = Object.isFrozen(passed) ? { ...passed } : passed;
     const asked = sealOAuth(config);
     SealedProxy.seal(config);
     const { adapter: given } = config;
@@ -84,10 +86,16 @@ export function interceptTokens(
     config.adapter = adapter;
     return config;
   };
-  const id = instance.interceptors.request.use(wrap, undefined, { synchronous: true });
-  return () => {
-    attached = false;
-    instance.interceptors.request.eject(id);
+  const chain = instance.interceptors.request;
+  chain.use(wrap, undefined, { synchronous: true });
+  // Not the number that `use` returns: once the chain was cleared, it may be that of another interceptor.
+  const place = () => chain.handlers?.findIndex((handler) => handler?.fulfilled === wrap) ?? -1;
+  return {
+    isOn: () => place() >= 0,
+    detach: () => {
+      attached = false;
+      chain.eject(place());
+    },
   };
 }
 
@@ -112,11 +120,11 @@ function authorize(
     const isBare = oauth === false || request.hasOwnCredentials;
     return forTenant(request, api, oauth || {}, isBare, async (own) => {
       const present = { ...config, adapter: below ?? 'http' };
-      // Those of another client's tenant have no place on this instance.
+      // The defaults of another client's tenant do not belong on this instance.
       const isOwn = defaults !== undefined && select(config, undefined) === api;
       const given = isOwn ? await withDefaultsOf(present, defaults, own) : present;
       const { adapter } = given;
-      // Ours stays, with what the caller gave: the request may be sent again.
+      // Our adapter stays on the config, since the request may be sent again.
       return sendOf(new AxiosRequest(Object.assign(given, { adapter: config.adapter }), adapter, own), oauth);
     });
   } catch (error) {
@@ -146,7 +154,7 @@ async function sendAsItIs(config: Config, adapter: Adapter, ownName?: string): P
   }
 }
 
-/** The request before another adapter of ours, above this one, put its token on: the one nearest to the wire does it. */
+/** The request without the token of an outer adapter of ours, since the innermost adds it. */
 function withoutOurs(config: Config): Config {
   const carried = config[CARRIED];
   if (carried === undefined) return config;
@@ -192,14 +200,16 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       response.config = config;
       refuseProxyAnswer(response.request);
       if (response.data instanceof Readable) {
-        // The stream's own errors show all of it.
+        // Errors of the stream itself show the request.
         for (const part of [response.data, response.request]) sealRequest(part, ownName);
         takeOff(copy, name);
       } else if (error === undefined) sealOnSight(response, ownName);
       return answerOf(response, error);
     };
     const failed = (error: unknown) => {
-      const response = sealError(error, config, ownName);
+      const isTooLarge = (error as AxiosError | undefined)?.code === AxiosError.ERR_BAD_RESPONSE;
+      const head = isTooLarge ? headOf(error as AxiosError) : undefined;
+      const response = sealError(error, config, ownName) ?? (head as AxiosResponse | undefined);
       if (response === undefined) throw error;
       return answered(response, error);
     };
@@ -210,31 +220,33 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     }
   }
 
-  /** A copy to send, so that the credentials stand in no config that anybody else can see. */
+  /** A copy to send, so that no config that others can see holds the credentials. */
   #carrying(credentials: Credentials | undefined): Config {
     const { config } = this;
     const { origins, routes, tokenHeader } = this.api;
     const copy = copyToSend(config);
+    if (credentials) checkTarget(copy, this.api); // `config` may have changed meanwhile, or have accessors
     const headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {
       headers[tokenHeader.name] = tokenHeader.valueFor(credentials.token);
       if (credentials.proof !== undefined) headers['DPoP'] = credentials.proof;
       copy[CARRIED] = [credentials, tokenHeader.name];
     }
-    if (config.data instanceof FormData) this.#fixBoundary(headers);
+    const isForm = Object.prototype.toString.call(config.data) === '[object FormData]';
+    if (isForm && isReplayable(config.data)) this.#fixBoundary(headers);
     copy.headers = headers;
     let outside = config.httpsAgent as Agent | undefined;
-    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.adapter);
+    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(copy), this.adapter);
     const reach = { origins, header: tokenHeader, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
       followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
-    // The fetch adapter asks nobody before it follows.
+    // The fetch adapter follows redirects without calling `beforeRedirect`.
     if (credentials) copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
     for (const agent of [copy.httpAgent, copy.httpsAgent, outside]) sealAgent(agent);
     return copy;
   }
 
-  /** A form is to be the same, byte by byte, when it is sent again; fetch adapters choose the boundary themselves. */
+  /** Makes a form the same, byte by byte, when it is sent again. Fetch adapters choose the boundary themselves. */
   #fixBoundary(headers: AxiosHeaders): void {
     const adapter = this.adapter;
     const mayChoose = adapter === undefined || adapter === 'http' || Array.isArray(adapter);
@@ -243,7 +255,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   }
 }
 
-/** An answer, of which Axios may have made an error. */
+/** An answer, which Axios may have turned into an error. */
 function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<AxiosResponse> {
   const { status, data } = response;
   const headers = () => lowerCased(response.headers ?? {}); // mock adapters leave them out

@@ -23,11 +23,11 @@ export interface FetchRoute {
   readonly staysHere: (url: string) => boolean;
 }
 
-/** What Axios takes and fetch cannot: to ignore it could send a request past a proxy or a check. */
+/** Options that fetch cannot use. Ignoring them could send a request past a proxy or a check. */
 const UNUSABLE = ['httpAgent', 'httpsAgent', 'socketPath', 'transport', 'lookup'];
 
 /**
- * How a client's fetch sends: by Node's own fetch; with `tls` or a proxy by that of undici, which is loaded only then.
+ * How a client's fetch sends: with Node's own fetch, or for `tls` or a proxy with undici's, which is loaded only then.
  *
  * @throws {OAuthConfigurationError} when undici is needed and missing, or `http` holds what fetch cannot use
  */
@@ -50,7 +50,16 @@ export async function fetchTransport(route: FetchRoute): Promise<FetchTransport>
   ]);
 }
 
-/** Lets an adapter answer that is a function, as those of tests are: with a text, bytes, a stream, or what becomes JSON. */
+/** Sets members of a response and of its clones that only fetch itself can set otherwise. */
+export function describe(response: Response, said: { url?: string; redirected?: boolean }): Response {
+  const clone = response.clone.bind(response);
+  const members = { ...said, clone: () => describe(clone(), said) };
+  for (const [name, value] of Object.entries(members))
+    Object.defineProperty(response, name, { value, configurable: true });
+  return response;
+}
+
+/** Sends by an adapter that is a function, as tests have them. Its data is a text, bytes or a stream, or becomes JSON. */
 function byAdapter(adapter: AxiosAdapter, baseURL = ''): FetchTransport {
   return async (url, { method = 'GET', headers: given, body, signal }) => {
     const { href } = new URL(url);

@@ -14,7 +14,10 @@ import { OAuthClientRegistry } from './oauth-client-registry.js';
 @Injectable()
 export class OAuthAxiosInterceptor {
   readonly #registry: OAuthClientRegistry;
-  readonly #attached = new WeakMap<AxiosInstance, { client: string | undefined; detach: () => void }>();
+  readonly #attached = new WeakMap<
+    AxiosInstance,
+    ReturnType<typeof interceptTokens> & { client?: string | undefined }
+  >();
   readonly #httpServices = new Map<string, HttpService>();
 
   constructor(registry: OAuthClientRegistry) {
@@ -40,7 +43,7 @@ export class OAuthAxiosInterceptor {
 
   #attach(instance: AxiosInstance, client: OAuthClientName | undefined, isOwn: boolean): () => void {
     const present = this.#attached.get(instance);
-    if (present !== undefined) {
+    if (present?.isOn()) {
       if (present.client === client) return present.detach;
       throw new OAuthConfigurationError([
         `This Axios instance sends the tokens of ${present.client === undefined ? 'the client that fits' : `client "${present.client}"`} already; detach it first, or use another instance.`,
@@ -58,12 +61,9 @@ export class OAuthAxiosInterceptor {
         client,
         `OAuthAxiosInterceptor.attach() was given an Axios instance whose httpsAgent accepts any server (rejectUnauthorized: false)${client === undefined ? '' : `, for client "${client}"`}; trust the server's authority with its ca instead.`,
       );
-    const off = interceptTokens(instance, this.#registry, client, isOwn);
-    const detach = () => {
-      if (this.#attached.delete(instance)) off();
-    };
-    this.#attached.set(instance, { client, detach });
-    return detach;
+    const interception = interceptTokens(instance, this.#registry, client, isOwn);
+    this.#attached.set(instance, { client, ...interception });
+    return interception.detach;
   }
 
   /** The named client's own `HttpService`, one for the whole module. */

@@ -96,6 +96,48 @@ describe('Beside interceptors that change what they get', () => {
     },
   );
 
+  it.each(['url', 'baseURL'] as const)(
+    '81. One that makes the %s another each time it is read takes no token along',
+    async (name) => {
+      const evil = await Recorder.start();
+      const api = await Application.withServer();
+      const ours = { url: '/x', baseURL: api.server.apiURL };
+      const theirs = { url: `${evil.origin}/x`, baseURL: evil.origin };
+      for (let honest = 0; honest < 10; honest++) {
+        const transform = function (this: Config) {
+          let read = 0;
+          const get = () => (read++ < honest ? ours : theirs)[name];
+          Object.defineProperty(this, name, { get, enumerable: true });
+        };
+        await api.axios.get('/x', { transformRequest: [transform] }).catch(() => undefined);
+      }
+      expect(evil.credentials).toEqual([]);
+      expect(api.authorizations).toContain('Bearer access-token-1');
+    },
+  );
+
+  it('81. A URL that is an object is read once: it gets a token, but takes none elsewhere', async () => {
+    const evil = await Recorder.start();
+    const api = await Application.withServer();
+    const http = axios.create();
+    api.interceptor.attach(http, 'api');
+    const url = `${api.server.apiURL}/x`;
+    for (const instance of [http, api.axios])
+      expect((await instance.request({ url: new URL(url) as unknown as string })).status).toBe(200);
+    for (let honest = 0; honest < 10; honest++) {
+      let read = 0;
+      const turning = { toString: () => (read++ < honest ? url : `${evil.origin}/x`) };
+      await http.request({ url: turning as string }).catch(() => undefined);
+    }
+    expect(evil.credentials).toEqual([]);
+  });
+
+  it('81. After one that freezes what it returns, the request gets its token', async () => {
+    const api = await Application.withServer();
+    api.axios.interceptors.request.use((config) => Object.freeze({ ...config }));
+    expect((await api.axios.get('/x')).status).toBe(200);
+  });
+
   it('81. Deleting `oauth` changes nothing about the token that was asked for', async () => {
     const api = await Application.withServer();
     const http = axios.create({ baseURL: api.server.apiURL });
