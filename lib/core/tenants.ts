@@ -96,7 +96,8 @@ export class TenantCache<C extends TenantClient> {
     let looks = 0;
     for (const [key, { own, uses }] of this.#kept) {
       if (this.#kept.size <= this.#limit || looks++ === MOST_LOOKS) return;
-      if (uses > 0 || [...own.client.lives()].some(({ flying }) => flying)) this.get(key);
+      if (uses > 0 || [...own.client.lives()].some(({ state }) => state.refresh.kind === 'flying'))
+        this.get(key);
       else this.drop(key);
     }
   }

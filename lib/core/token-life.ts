@@ -3,7 +3,7 @@ import type { Observable } from 'rxjs';
 import type { AccessToken, HeldToken } from './access-token.js';
 import { SleptError, elapsedMs, later, momentOf, type Moment } from './clock.js';
 import { errorDuring, type Pause } from './backoff.js';
-import type { TokenRequestReason, TokenStatus } from './events.js';
+import type { TokenRequestReason } from './events.js';
 import type { Flight, FlightContext } from './flight-context.js';
 import { FlightFailure, asOAuthClientError } from './flight-failure.js';
 import type { AcquiredToken } from './once-per-fleet.js';
@@ -11,7 +11,6 @@ import { LAG_MS, RejectionLimit, type Rejection } from './rejection-limit.js';
 import type { TokenRequestDetails } from './token-request.js';
 import { SharedKey, acquireToken, leaseMsOf, sharedWait, type FlightPlan } from './token-flight.js';
 import * as states from './token-state.js';
-import { statusOf } from './token-status.js';
 
 /** How long callers wait for a better token than the one in hand. */
 const LONGEST_WAIT_MS = 5_000;
@@ -35,14 +34,9 @@ export class TokenLife {
     return this.#context === context;
   }
 
-  /** Whether a flight is under way. */
-  get flying(): boolean {
-    return this.#state.refresh.kind === 'flying';
-  }
-
-  /** Whether a token was ever asked for. */
-  get used(): boolean {
-    return this.#state !== states.COLD;
+  /** `COLD` until a token is first requested. */
+  get state(): states.TokenState {
+    return this.#state;
   }
 
   /** The token at hand, without any wait; starts a refresh in the background when one is due. */
@@ -68,11 +62,6 @@ export class TokenLife {
     // The common wait needs no subscription of its own: its callers share the flight's promise.
     const flight = held.kind === 'none' ? this.#underWay(momentOf(this.#context.clock)) : undefined;
     return flight?.promise ?? firstValueFrom(this.#next(force));
-  }
-
-  /** One token, then completes; each subscription decides anew. */
-  token$(force: boolean): Observable<AccessToken> {
-    return defer(() => this.#next(force));
   }
 
   /** An API accepted the token: what was held against its predecessors is over. */
@@ -148,11 +137,6 @@ export class TokenLife {
     this.drop('given_up');
     await flight?.promise.catch(() => undefined); // its callers see the failure
     await this.#key.forget(undefined);
-  }
-
-  status(): TokenStatus {
-    const now = momentOf(this.#context.clock);
-    return statusOf(this.#state, now, this.#pause(now));
   }
 
   #apply(event: states.TokenEvent): void {

@@ -130,12 +130,8 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
     case 'accepted':
       if (held.kind === 'none') return state;
       return { ...state, held: { ...held, standing: 'accepted' }, trusted: true };
-    case 'doubted': {
-      if (held.kind === 'none') return state;
-      const hurried = refresh.kind === 'flying' && refresh.course === 'in_background';
-      const next: Refresh = hurried ? { ...refresh, course: 'awaited' } : refresh;
-      return { ...state, held: { ...held, standing: 'doubtful' }, refresh: next };
-    }
+    case 'doubted':
+      return held.kind === 'none' ? state : doubted(state, held);
     case 'dropped':
       // For good, whatever the clocks say later.
       return {
@@ -152,6 +148,17 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
       return { ...state, held: none, refresh: flying ? IDLE : refresh, refused };
     }
   }
+}
+
+/** Callers wait for the flight under way now, also for one that began in the background. */
+function doubted(state: TokenState, held: Extract<Held, { kind: 'token' }>): TokenState {
+  const { refresh } = state;
+  const isHurried = refresh.kind === 'flying' && refresh.course === 'in_background';
+  return {
+    ...state,
+    held: { ...held, standing: 'doubtful' },
+    refresh: isHurried ? { ...refresh, course: 'awaited' } : refresh,
+  };
 }
 
 type FlightEvent = Extract<TokenEvent, { type: 'flies_on' | 'landed' | 'crashed' | 'abandoned' }>;

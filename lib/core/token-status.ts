@@ -1,10 +1,15 @@
 import type { Pause } from './backoff.js';
 import { remainingMs, type Moment } from './clock.js';
 import type { TokenStatus } from './events.js';
-import { isFailing, unexpired, type TokenState } from './token-state.js';
+import { isFailing, pauseAt, unexpired, type TokenState } from './token-state.js';
 
-/** A state as the application sees it. Pure. */
-export function statusOf(state: TokenState, now: Moment, pause: Pause | undefined): TokenStatus {
+/**
+ * A state as the application sees it. Pure.
+ *
+ * @param shared the pause of the whole client, if there is one
+ */
+export function statusOf(state: TokenState, shared: Pause | undefined, now: Moment): TokenStatus {
+  const pause = pauseAt(state, shared, now);
   const { held, refresh, failure } = state;
   const usable = unexpired(state, now) !== undefined;
   const calm = refresh.kind === 'flying' ? 'refreshing' : usable ? 'fresh' : 'idle';

@@ -131,7 +131,11 @@ export class OAuthClientRegistry {
     return () => own.forEach((agent) => count(agent, -1));
   }
 
-  #build(name: string, own: OAuthClientOptions, { warn, tenants, label, ...whose }: Whose): RegisteredClient {
+  #build(
+    name: string,
+    own: OAuthClientOptions,
+    { warn, tenants, label, ...whose }: TenantParts,
+  ): RegisteredClient {
     const options = withDefaults(own);
     const { runtime } = this;
     const { clock } = runtime;
@@ -160,7 +164,7 @@ export class OAuthClientRegistry {
 }
 
 /** What the client of a tenant, or one with tenants, has besides its options. */
-interface Whose extends Pick<OAuthClientParts, 'tenant' | 'sent'>, Pick<ConnectionParts, 'label'> {
+interface TenantParts extends Pick<OAuthClientParts, 'tenant' | 'sent'>, Pick<ConnectionParts, 'label'> {
   readonly warn: (message: string) => void;
   readonly tenants?: Tenants<RegisteredClient>;
 }
