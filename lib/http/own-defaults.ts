@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { AxiosHeaders, type CreateAxiosDefaults, type InternalAxiosRequestConfig } from 'axios';
-import type { ApiClient } from './authorized-call.js';
+import type { ApiClient } from './api-client.js';
 import { valueOf } from './axios-instance.js';
 import { SealedProxy } from './sealing.js';
 

@@ -1,6 +1,6 @@
 import { globalAgent, type Agent } from 'node:https';
 import type { CreateAxiosDefaults } from 'axios';
-import type { ApiClient } from '../http/authorized-call.js';
+import type { ApiClient } from '../http/api-client.js';
 import { Refusals } from '../http/refusals.js';
 import { TokenHeader } from '../http/sealing.js';
 import { closeIdle } from '../http/tls-agent.js';

@@ -1,7 +1,7 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { OAuthConfigurationError } from '../core/errors.js';
-import type { ApiClient } from '../http/authorized-call.js';
+import type { ApiClient } from '../http/api-client.js';
 import { authorizedFetch, type Fetch, type FetchParts } from '../http/fetch-binding.js';
 import { fetchTransport } from '../http/fetch-transport.js';
 import { isLoopback } from '../options/option-schema.js';
