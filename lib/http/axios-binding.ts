@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
-import axios, {
+import {
   AxiosError,
   AxiosHeaders,
   type AxiosAdapter,
   type AxiosInstance,
   type AxiosResponse,
+  type AxiosStatic,
   type CreateAxiosDefaults,
   type InternalAxiosRequestConfig,
 } from 'axios';
@@ -17,6 +18,7 @@ import type { TokenRequest } from '../core/token-request.js';
 import { checkTarget, clientFor, forTenant, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, Credentials, OutgoingRequest } from './authorized-call.js';
 import type { ApiClient } from './api-client.js';
+import { buildOf } from './axios-instance.js';
 import { withDefaultsOf } from './own-defaults.js';
 import { headOf } from './protocol-transport.js';
 import { followRedirect } from './redirects.js';
@@ -37,6 +39,8 @@ import {
 
 type Config = InternalAxiosRequestConfig & { [CARRIED]?: Carried };
 type Adapter = InternalAxiosRequestConfig['adapter'];
+/** The adapter below ours, and the build of Axios that knows it by its name. */
+type Below = { readonly adapter: Adapter; readonly build: AxiosStatic };
 
 /** On a config that is sent: the credentials in its headers, and the name of the token's header. */
 const CARRIED = Symbol('credentials');
@@ -71,6 +75,7 @@ export function interceptTokens(
   const own = client === undefined ? undefined : clients.get(client);
   const select = (config: Config, name: string | undefined): ApiClient | undefined =>
     name === undefined ? (own ?? clientFor(config, clients.all())) : clients.get(name);
+  const build = buildOf(instance);
   let attached = true;
   const wrap = (passed: Config): Config => {
     const config = Object.isFrozen(passed) ? { ...passed } : passed;
@@ -78,12 +83,13 @@ export function interceptTokens(
     SealedProxy.seal(config);
     const { adapter: given } = config;
     // A request that passes twice, as with retry libraries, has an adapter of ours already.
-    const below = typeof given === 'function' && BELOW in given ? (given[BELOW] as Adapter) : given;
+    const inner = typeof given === 'function' && BELOW in given ? (given[BELOW] as Adapter) : given;
+    const below = { adapter: inner, build };
     const adapter = (sent: Config): Promise<AxiosResponse> =>
       attached
         ? authorize(sent, below, asked, select, isOwn ? instance.defaults : undefined)
         : sendAsItIs(sent, below);
-    adapter[BELOW] = below;
+    adapter[BELOW] = inner;
     config.adapter = adapter;
     return config;
   };
@@ -103,7 +109,7 @@ export function interceptTokens(
 /** Sends a request with a token, unless it is to get none. */
 function authorize(
   config: Config,
-  below: Adapter,
+  below: Below,
   asked: OAuthRequestConfig | undefined,
   select: (config: Config, name: string | undefined) => ApiClient | undefined,
   defaults: CreateAxiosDefaults | undefined,
@@ -120,13 +126,14 @@ function authorize(
     if (api.tenants === undefined) return sendOf(request, oauth);
     const isBare = oauth === false || request.hasOwnCredentials;
     return forTenant(request, api, oauth || {}, isBare, async (own) => {
-      const present = { ...config, adapter: below ?? 'http' };
+      const present = { ...config, adapter: below.adapter ?? 'http' };
       // The defaults of another client's tenant do not belong on this instance.
       const isOwn = defaults !== undefined && select(config, undefined) === api;
       const given = isOwn ? await withDefaultsOf(present, defaults, own) : present;
       const { adapter } = given;
       // Our adapter stays on the config, since the request may be sent again.
-      return sendOf(new AxiosRequest(Object.assign(given, { adapter: config.adapter }), adapter, own), oauth);
+      const sent = Object.assign(given, { adapter: config.adapter });
+      return sendOf(new AxiosRequest(sent, { ...below, adapter }, own), oauth);
     });
   } catch (error) {
     return Promise.reject(error);
@@ -135,17 +142,17 @@ function authorize(
 
 /** Sends a request of a client, with a token unless it is to get none. */
 function sendOf(request: AxiosRequest, oauth: TokenRequest | false | undefined): Promise<AxiosResponse> {
-  const { api, config, adapter } = request;
+  const { api, config, below } = request;
   if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, api, oauth);
-  if (!api.origins.allow(config)) return sendAsItIs(config, adapter, api.tokenHeader.ownName);
+  if (!api.origins.allow(config)) return sendAsItIs(config, below, api.tokenHeader.ownName);
   return request.send().then((answer) => answer.surface());
 }
 
 /** Sends a request without a token of ours. */
-async function sendAsItIs(config: Config, adapter: Adapter, ownName?: string): Promise<AxiosResponse> {
+async function sendAsItIs(config: Config, below: Below, ownName?: string): Promise<AxiosResponse> {
   try {
     const copy = copyToSend(config);
-    const response = await resolve(adapter, copy)(copy);
+    const response = await resolve(below, copy)(copy);
     response.config = config;
     sealOnSight(response, ownName);
     return response;
@@ -170,13 +177,13 @@ function withoutOurs(config: Config): Config {
 /** An Axios request as it left all interceptors and transforms. */
 class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   readonly config: Config;
-  readonly adapter: Adapter;
+  readonly below: Below;
   readonly api: ApiClient;
   #boundary: string | undefined;
 
-  constructor(config: Config, adapter: Adapter, api: ApiClient) {
+  constructor(config: Config, below: Below, api: ApiClient) {
     this.config = config;
-    this.adapter = adapter;
+    this.below = below;
     this.api = api;
   }
 
@@ -215,7 +222,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       return answered(response, error);
     };
     try {
-      return resolve(this.adapter, copy)(copy).then(answered, failed);
+      return resolve(this.below, copy)(copy).then(answered, failed);
     } catch (error) {
       return Promise.resolve(error).then(failed);
     }
@@ -237,7 +244,8 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
     if (isForm && isReplayable(config.data)) this.#fixBoundary(headers);
     copy.headers = headers;
     let outside = config.httpsAgent as Agent | undefined;
-    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(copy), this.adapter);
+    if (routes.areNeeded || config.proxy)
+      outside = routes.lay(copy, origins.siteOf(copy), this.below.adapter);
     const reach = { origins, header: tokenHeader, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
       followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
@@ -249,7 +257,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
 
   /** Makes a form the same, byte by byte, when it is sent again. Fetch adapters choose the boundary themselves. */
   #fixBoundary(headers: AxiosHeaders): void {
-    const adapter = this.adapter;
+    const { adapter } = this.below;
     const mayChoose = adapter === undefined || adapter === 'http' || Array.isArray(adapter);
     if (!mayChoose || /boundary=/i.test(String(headers.getContentType()))) return;
     headers.setContentType(`multipart/form-data; boundary=${(this.#boundary ??= randomUUID())}`);
@@ -275,9 +283,9 @@ function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<A
   };
 }
 
-function resolve(adapter: Adapter, config: Config): AxiosAdapter {
+function resolve({ adapter, build }: Below, config: Config): AxiosAdapter {
   if (typeof adapter === 'function') return adapter;
-  return axios.getAdapter(adapter ?? axios.defaults.adapter, config);
+  return build.getAdapter(adapter ?? build.defaults.adapter, config);
 }
 
 function takeOff({ headers }: Config, header: string): void {

@@ -5,7 +5,7 @@ import type { AxiosInstance, CreateAxiosDefaults } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
 import type { CommonJsAxiosInstance } from '../http/axios-commonjs.cjs';
 import { interceptTokens } from '../http/axios-binding.js';
-import { createInstance } from '../http/axios-instance.js';
+import { buildOf, createInstance } from '../http/axios-instance.js';
 import { SealedProxy, sealAgent, sealedAtOnce } from '../http/sealing.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
@@ -74,7 +74,8 @@ export class OAuthAxiosInterceptor {
     const defaults: CreateAxiosDefaults = { ...api.defaults };
     SealedProxy.seal(defaults);
     for (const agent of [defaults.httpAgent, defaults.httpsAgent]) sealAgent(agent);
-    const service = new HttpService(createInstance(name, defaults, api.tenants === undefined));
+    const build = buildOf(new HttpService().axiosRef);
+    const service = new HttpService(createInstance(name, defaults, api.tenants === undefined, build));
     service['makeObservable'] = sealedAtOnce(service['makeObservable']);
     this.#attach(service.axiosRef, name, true);
     this.#httpServices.set(name, service);
