@@ -27,9 +27,9 @@ export interface ClientCheck {
 const CLOCK_TOLERANCE_MS = 30_000;
 
 /**
- * Validates the `OAUTH_*` variables and asks for one token for each client.
+ * Validates the `OAUTH_*` variables and asks for one token for each client if they are right.
  *
- * @param only the one client to ask for
+ * @param only the one client to validate and ask for
  * @param onProgress told of each client before it is asked
  */
 export async function checkClients(
@@ -40,20 +40,20 @@ export async function checkClients(
   const source = { get: (variable: string) => environment[variable], names: () => Object.keys(environment) };
   const { clients, problems } = clientsFromEnvironment(source, 'or name the file that does: --env-file .env');
   const names = Object.keys(clients);
+  const others = names.filter((name) => only !== undefined && name !== only);
+  const counts = (problem: string) => !others.some((name) => problem.includes(`lient "${name}"`));
+  const found = problems.filter(counts);
   if (only !== undefined && !names.includes(only)) {
-    problems.push(`There is no client "${only}"; OAUTH_CLIENTS lists: ${names.join(', ') || 'none'}.`);
+    found.push(`There is no client "${only}"; OAUTH_CLIENTS lists: ${names.join(', ') || 'none'}.`);
   }
-  for (const [name, own] of Object.entries(clients)) {
-    problems.push(...problemsOf(name, own, (path) => variableOf(name, path)));
-  }
+  const chosen = Object.entries(clients).filter(([name]) => !others.includes(name));
+  for (const [name, own] of chosen) found.push(...problemsOf(name, own, (path) => variableOf(name, path)));
   const checks: ClientCheck[] = [];
-  if (problems.length > 0) return { problems, checks };
-  for (const [name, own] of Object.entries(clients)) {
-    if (only !== undefined && name !== only) continue;
+  for (const [name, own] of found.length > 0 ? [] : chosen) {
     onProgress(name);
     checks.push(await checkClient(name, own));
   }
-  return { problems, checks };
+  return { problems: found, checks };
 }
 
 async function checkClient(client: string, own: OAuthClientOptions): Promise<ClientCheck> {

@@ -16,7 +16,7 @@ export function writeClient(name: string, dir: string, wanted: ReadonlyMap<strin
   const env = join(dir, '.env.example');
   const spec = join(dir, isFolder(join(dir, 'src')) ? 'src' : '', `${name}.oauth.spec.ts`);
   const content = existsSync(env) ? readFileSync(env, 'utf8') : '';
-  const { addition, count, notes } = additionTo(content, name, wanted);
+  const { addition, count, notes, names } = additionTo(content, name, wanted);
   const isNew = !existsSync(spec);
   if (isNew) writeFileSync(spec, specOf(name), { flag: 'wx' });
   try {
@@ -29,8 +29,10 @@ export function writeClient(name: string, dir: string, wanted: ReadonlyMap<strin
     `${env}: variables added: ${count}`,
     `${spec}: ${isNew ? 'written' : 'is there already, and stays as it is'}`,
     ...notes,
-    `\nPaste into your application's module:\n\n${moduleOf(name)}`,
-    `Then put the values into .env, and run: npx nestjs-oauth-client check --env-file .env --client ${name}`,
+    `\nPaste into your application's module:\n\n${moduleOf(names)}`,
+    'Then copy .env.example to .env, fill in the values, and keep .env out of version control.',
+    `Check them: npx nestjs-oauth-client check --env-file .env --client ${name}`,
+    'If Jest cannot load the package, see "Tests" in docs/getting-started.md of its repository.',
   ].join('\n');
 }
 
@@ -49,15 +51,16 @@ function additionTo(content: string, name: string, wanted: ReadonlyMap<string, s
     .filter(([variable, text]) => text !== '' && there.has(variable) && values[variable] !== text)
     .map(([variable]) => `${variable} is there already with another value, and stays as it is.`);
   const list = splitList(values['OAUTH_CLIENTS'] ?? '');
+  const names = [...new Set([...list, name])];
   const isFirst = !there.has('OAUTH_CLIENTS');
   if (!isFirst && !list.includes(name))
-    notes.push(`Add it to the list that is there: OAUTH_CLIENTS=${[...list, name].join(',')}`);
+    notes.push(`Add it to the list that is there: OAUTH_CLIENTS=${names.join(',')}`);
   const count = lines.length + Number(isFirst);
   if (lines.length > 0) lines.unshift(`# OAuth client ${name}: the values that are empty are still to come`);
   if (isFirst) lines.unshift(`OAUTH_CLIENTS=${name}`);
   const eol = content.includes('\r\n') ? '\r\n' : '\n';
   const gap = content === '' ? '' : content.endsWith('\n') ? eol : eol + eol;
-  return { addition: gap + lines.map((line) => line + eol).join(''), count, notes };
+  return { addition: gap + lines.map((line) => line + eol).join(''), count, notes, names };
 }
 
 /** A line that dotenv and Node read as this value. */
@@ -71,23 +74,31 @@ function lineOf(variable: string, text: string): string {
   return `${variable}=${quote}${text}${quote}`;
 }
 
-function moduleOf(name: string): string {
+function moduleOf(names: readonly string[]): string {
   return `import { Module } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
 import { OAuthClientModule } from 'nestjs-oauth-client';
 
 @Module({
-  imports: [ConfigModule.forRoot(), OAuthClientModule.forRoot(), OAuthClientModule.forFeature('${name}')],
+  imports: [
+    ConfigModule.forRoot(),
+    OAuthClientModule.forRoot(),
+    OAuthClientModule.forFeature(${names.map((name) => `'${name}'`).join(', ')}),
+  ],
 })
 export class AppModule {}
 `;
 }
 
+/** As prettier has it by default, with single quotes. */
 function specOf(name: string): string {
   return `import type { HttpService } from '@nestjs/axios';
 import { Test } from '@nestjs/testing';
 import { getOAuthHttpToken } from 'nestjs-oauth-client';
-import { OAuthClientTestingModule, type FixedAnswer } from 'nestjs-oauth-client/testing';
+import {
+  OAuthClientTestingModule,
+  type FixedAnswer,
+} from 'nestjs-oauth-client/testing';
 import { firstValueFrom } from 'rxjs';
 
 describe('The OAuth client ${name}', () => {
@@ -95,10 +106,17 @@ describe('The OAuth client ${name}', () => {
     // Answers in place of the API: nothing reaches the network.
     const answer: FixedAnswer = ({ headers }) => headers.get('Authorization');
     const module = await Test.createTestingModule({
-      imports: [OAuthClientTestingModule.forRoot({ '${name}': { answer } })],
+      imports: [
+        OAuthClientTestingModule.forRoot({
+          ${/^\w+$/.test(name) ? name : `'${name}'`}: { answer },
+        }),
+      ],
     }).compile();
-    const http = module.get<HttpService>(getOAuthHttpToken('${name}'), { strict: false });
-    expect((await firstValueFrom(http.get('/things'))).data).toBe('Bearer test-token');
+    const http: HttpService = module.get(getOAuthHttpToken('${name}'), {
+      strict: false,
+    });
+    const { data } = await firstValueFrom(http.get<string>('/things'));
+    expect(data).toBe('Bearer test-token');
     await module.close();
   });
 });

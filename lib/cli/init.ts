@@ -31,6 +31,8 @@ const NEEDS: Readonly<Record<string, readonly string[]>> = {
   zoom: ['ACCOUNT_ID'],
   shopify: ['SHOP'],
 };
+/** What is asked for in other words than the flag's. */
+const QUESTIONS: Readonly<Record<string, string>> = { BASE_URL: 'URL of the API', SCOPE: 'Scope' };
 /** In place of a preset that reads a file which is not on this machine. */
 const UNREAD = { PARTNER: '', KEY_FILE: '', SUBJECT: '', ISSUER: 'https://server.example', CLIENT_ID: 'x', CLIENT_SECRET: 'x' }; // prettier-ignore
 
@@ -89,7 +91,8 @@ async function askFor(given: Texts, ask: Ask): Promise<void> {
   };
   await answer('PARTNER', `Preset (${[...PRESETS.keys()].join(', ')}), or nothing for another partner: `);
   if (!given.has('PARTNER')) await answer('TOKEN_ENDPOINT', 'URL of the token endpoint: ');
-  for (const suffix of needsOf(given)) await answer(suffix, `${flagOf(suffix)}, or nothing: `);
+  for (const suffix of needsOf(given))
+    await answer(suffix, `${QUESTIONS[suffix] ?? flagOf(suffix)}, or nothing: `);
 }
 
 function needsOf(given: Texts): readonly string[] {

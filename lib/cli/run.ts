@@ -9,6 +9,7 @@ const USAGE = `Usage: nestjs-oauth-client check [--env-file <path>]... [--client
        nestjs-oauth-client init --help
 
 check validates all OAUTH_* variables and asks each client's authorization server for a token.
+It does not see what your code sets, such as tenants: check the other clients by --client.
 Exit codes: 0 all is well, 1 a client got no token, 2 the configuration or the call is wrong.`;
 
 /** Where a command runs. */

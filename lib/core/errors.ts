@@ -36,7 +36,7 @@ export class OAuthClientError extends Error {
   /** Whether asking again later can help. */
   readonly retryable: boolean;
   /** What to do about a token request that failed, where its answer shows that; `message` ends with it. */
-  readonly remedy: string | undefined;
+  declare readonly remedy?: string;
 
   constructor(code: OAuthClientErrorCode, message: string, options: OAuthClientErrorOptions = {}) {
     const { cause, remedy } = options;
@@ -44,7 +44,7 @@ export class OAuthClientError extends Error {
       remedy === undefined ? message : `${message} ${remedy}`,
       cause === undefined ? undefined : { cause },
     );
-    this.remedy = remedy;
+    if (remedy !== undefined) this.remedy = remedy;
     this.code = code;
     this.client = options.client;
     this.retryable = options.retryable ?? false;

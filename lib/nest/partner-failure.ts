@@ -38,7 +38,8 @@ export class PartnerFailure extends HttpException {
 
   constructor(status: keyof typeof PROBLEMS, code: string, client: string | undefined, cause: Error) {
     const { title, what } = PROBLEMS[status];
-    const detail = `The partner behind "${client}" ${what}.`;
+    const isRejected = code === 'token_rejected';
+    const detail = `The partner behind "${client}" ${isRejected ? 'did not accept our token' : what}.`;
     const problem = { type: 'about:blank', title, status, detail, client, code } as const;
     super(problem, status, { cause });
     this.message = detail;

@@ -7,7 +7,7 @@ import { misfit, parametersOf, refusalOf, tokenIn, type FakeDemands } from './fa
 import type { FakeAuthorizationServerOptions } from './fake-options.js';
 
 /**
- * A scriptable authorization server and the API that it protects, on 127.0.0.1 and a free port, for tests.
+ * A scriptable authorization server and the API that it protects, on 127.0.0.1, for tests.
  *
  * The token endpoint issues `t1`, `t2`, … as Bearer tokens. The API answers 200 with `{ ok, method, path, body }`
  * to a token that was issued and is neither revoked nor expired, and 401 to all else. Metadata is served in the
@@ -66,11 +66,12 @@ export class FakeAuthorizationServer {
     server.on('request', (message, response) => void this.#serve(message, response));
   }
 
-  /** Listens on 127.0.0.1 and a free port. */
+  /** Listens on 127.0.0.1. Rejects if the port is in use. */
   static async start(options: FakeAuthorizationServerOptions = {}): Promise<FakeAuthorizationServer> {
+    const { port = 0, ...others } = options;
     const server = createServer();
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    return new FakeAuthorizationServer(server, options);
+    await once(server.listen(port, '127.0.0.1'), 'listening');
+    return new FakeAuthorizationServer(server, others);
   }
 
   /** What the token endpoint received, in order. */

@@ -3,6 +3,8 @@ import type { FakeDemands } from './fake-demands.js';
 
 /** Options of `FakeAuthorizationServer.start`; most are properties that may be changed later. */
 export interface FakeAuthorizationServerOptions {
+  /** Where to listen. Default: a free port. */
+  port?: number | undefined;
   /** `expires_in` of the default answer, in seconds; `null` leaves it out. Default 3600. */
   expiresIn?: number | null | undefined;
   /** Answer with the requested `scope`. Default false. */

@@ -245,6 +245,18 @@ describe('nestjs-oauth-client check', () => {
     expect(server.tokenRequests[0]?.form?.get('scope')).toBe('from-environment');
   });
 
+  it('validates and asks one client alone, whatever is wrong with those whose options are set in code', async () => {
+    const both = { ...lab, OAUTH_CLIENTS: 'lab,clinic', OAUTH_CLINIC_TOKEN_URL: 'https://clinic.example' };
+    expect((await run(['check'], both)).output).toMatch(/OAUTH_CLINIC_CLIENT_ID is missing/);
+    expect(server.tokenRequests).toHaveLength(0);
+    expect(await run(['check', '--client', 'lab'], both)).toMatchObject({ code: 0 });
+    const { code, output } = await run(['check', '--client', 'clinic'], both);
+    expect(code).toBe(2);
+    expect(output).toMatch(/OAUTH_CLINIC_CLIENT_ID is missing/);
+    expect(output).toMatch(/OAUTH_CLINIC_TOKEN_URL is not a variable/);
+    expect(server.tokenRequests).toHaveLength(1);
+  });
+
   it('explains itself', async () => {
     expect(await run(['--help'], {})).toEqual({
       code: 0,

@@ -54,6 +54,7 @@ describe('init writes the variables of', () => {
       '',
     ]);
     expect(output).toContain("OAuthClientModule.forFeature('lab')");
+    expect(output).toContain('copy .env.example to .env');
     expect(output).toContain('npx nestjs-oauth-client check --env-file .env --client lab');
   });
 
@@ -127,6 +128,7 @@ describe('init changes nothing that is there', () => {
     expect(new Set(lines).size).toBe(lines.length);
     const list = before['OAUTH_CLIENTS'];
     if (list === 'buoy') expect(output).toContain('OAUTH_CLIENTS=buoy,lab');
+    if (list === 'buoy') expect(output).toContain("forFeature('buoy', 'lab')");
     else expect(output).not.toContain('OAUTH_CLIENTS=buoy');
     if (content.includes('SECRET_FILE')) {
       expect(text).not.toContain('OAUTH_LAB_CLIENT_SECRET=');
@@ -217,8 +219,8 @@ describe('init asks', () => {
     await init(['--name', 'lab'], ask);
     expect(asked.slice(1)).toEqual([
       'URL of the token endpoint: ',
-      'base-url, or nothing: ',
-      'scope, or nothing: ',
+      'URL of the API, or nothing: ',
+      'Scope, or nothing: ',
     ]);
     expect(parseEnv(example())).toEqual({
       OAUTH_CLIENTS: 'lab',

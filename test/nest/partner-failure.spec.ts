@@ -72,7 +72,7 @@ const problem = (status: 502 | 503 | 504, code: string) => ({
   type: 'about:blank',
   title: TITLES[status],
   status,
-  detail: DETAILS[status],
+  detail: code === 'token_rejected' ? 'The partner behind "buoy" did not accept our token.' : DETAILS[status],
   client: 'buoy',
   code,
 });
@@ -231,7 +231,7 @@ describe.each(platformNames)('62. partner failures on %s', (platform) => {
     expect(await test.answer('/partner/api')).toEqual([502, { own: true }]);
     expect(caught).toEqual([
       expect.objectContaining({
-        message: DETAILS[502],
+        message: 'The partner behind "buoy" did not accept our token.',
         cause: expect.objectContaining({ isAxiosError: true }),
       }),
       expect.objectContaining({

@@ -30,6 +30,15 @@ function rawAsk(): { socket: Socket; received: () => string } {
   return { socket, received: () => text };
 }
 
+it('listens on the port that it is given, and refuses one that is in use', async () => {
+  const { port } = new URL(server.url);
+  await expect(FakeAuthorizationServer.start({ port: Number(port) })).rejects.toThrow('EADDRINUSE');
+  await server.close();
+  server = await FakeAuthorizationServer.start({ port: Number(port) });
+  expect(new URL(server.url).port).toBe(port);
+  expect((await ask()).data).toMatchObject({ access_token: 't1' });
+});
+
 describe('the token endpoint', () => {
   it('issues counted Bearer tokens of an hour and records the requests', async () => {
     const before = Date.now();
