@@ -128,11 +128,14 @@ class FaultProxy {
   #mode = 'none';
   #pairs = new Set();
   #lost = new WeakSet();
+  /** By the socket that it goes to: what is on its way is never overtaken. */
+  #sent = new WeakMap();
 
   constructor(target) {
-    this.server = createProxy((client) => {
+    // Neither side waits for an acknowledgement of what it sent before, as ioredis and Redis do not.
+    this.server = createProxy({ noDelay: true }, (client) => {
       if (this.#mode === 'reset') return client.resetAndDestroy();
-      const server = connect(target, '127.0.0.1');
+      const server = connect({ port: target, host: '127.0.0.1', noDelay: true });
       this.#pairs.add(client).add(server);
       if (this.#mode === 'half-open') this.#lost.add(client).add(server);
       for (const [from, to] of [[client, server], [server, client]]) {
@@ -155,8 +158,11 @@ class FaultProxy {
 
   #pass(to, chunk) {
     if (this.#lost.has(to)) return;
-    if (this.#mode === 'latency') return void setTimeout(() => to.write(chunk), 30);
-    to.write(chunk);
+    const late = this.#mode === 'latency' ? sleep(30) : undefined;
+    this.#sent.set(
+      to,
+      Promise.all([this.#sent.get(to), late]).then(() => to.write(chunk)),
+    );
   }
 }
 

@@ -15,6 +15,7 @@ let environment;
 let own;
 let plain;
 let tenants;
+let lookups = 0;
 
 /**
  * Nanoseconds per operation: of the CPU, whatever else the machine does meanwhile; for what waits on a network, of
@@ -201,8 +202,7 @@ const operations = {
 
   /** Tokens of many tenants: heap growth per key, before and after each header went out. */
   fill: async ({ count }) => {
-    tenants = Array.from({ length: count }, (_, i) => `tenant-${i}`);
-    tenants.sort((a, b) => (hashOf(a) < hashOf(b) ? -1 : 1));
+    tenants = shuffled(Array.from({ length: count }, (_, i) => `tenant-${i}`));
     globalThis.fetch = stubFetch;
     const byTenant = new Map();
     if (process.argv[2] === 'ours') {
@@ -236,15 +236,33 @@ const operations = {
     const used = usedHeap();
     return { acquired: (acquired - before) / count, used: (used - before) / count };
   },
+  /** Tenants with options of their own, each with a token; how often their options were asked for. */
+  fillTenants: async ({ count }) => {
+    tenants = shuffled(Array.from({ length: count }, (_, i) => `tenant-${i}`));
+    let asked = 0;
+    const ask = async (tenant) => {
+      asked++;
+      return { clientId: tenant };
+    };
+    await operations.open({
+      ...environment,
+      options: { tenants: ask, http: { adapter: stubTokenAdapter('Bearer') } },
+      module: { maxTenants: count },
+    });
+    plain = { get: (tenant) => own.getTokenFor({ tenant }) };
+    await inParallel(count, 50, (i) => plain.get(tenants[i]));
+    return asked;
+  },
   /** The limit of `lookup`: a plain Map from tenant to promise. */
   fillMap: () => {
     plain.map = new Map(tenants.map((tenant) => [`bench:${tenant}`, Promise.resolve({ tenant })]));
   },
+  /** Goes on with those that come next, so that all have their turn. */
   lookup: (rounds) =>
     sideBySide(
       rounds,
-      (i) => plain.get(tenants[i % tenants.length]),
-      (i) => plain.map.get(`bench:${tenants[i % tenants.length]}`),
+      () => plain.get(nextTenant()),
+      () => plain.map.get(`bench:${nextTenant()}`),
     ),
 
   /** Proofs: ours on a stub adapter; the limit is bare Axios with jose, and WebCrypto alone. */
@@ -294,8 +312,14 @@ const operations = {
   },
 };
 
-function hashOf(text) {
-  return createHash('sha256').update(text).digest('hex');
+function nextTenant() {
+  return tenants[lookups++ % tenants.length];
+}
+
+/** The same in each run. */
+function shuffled(texts) {
+  const hashOf = (text) => createHash('sha256').update(text).digest('hex');
+  return texts.toSorted((a, b) => (hashOf(a) < hashOf(b) ? -1 : 1));
 }
 
 answer(operations);

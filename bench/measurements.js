@@ -19,8 +19,9 @@ const BATCH_MS = 4;
 /** Few in a turn, and many turns: the speed of a shared machine changes from second to second. */
 const BATCHES = 5;
 const PROCESSES = 3;
-/** Long enough for the optimising compiler to be done with the code in question. */
+/** Long enough for the optimising compiler to be done with the code in question, which takes some thousand calls. */
 const WARM_UP_MS = 1_000;
+const WARM_UP_OF_FETCHES_MS = 5_000;
 const LIFETIMES_S = [3, 60, 290, 3600, 86_400];
 
 const medianOf = (samples, value) => median(samples.map((sample) => value(sample)));
@@ -83,13 +84,13 @@ export class Bench {
    * `rounds` of an operation, spread over several processes for each contestant, since the optimising compiler does
    * not come to the same in each. `prepare` makes a lane ready.
    */
-  async timedRounds(names, rounds, operation, prepare) {
+  async timedRounds(names, rounds, operation, prepare, warmUpMs = WARM_UP_MS) {
     const samples = names.map(() => []);
     const processes = this.quick ? 1 : PROCESSES;
     for (let process = 0; process < processes; process++) {
       await this.withLanes(names, async (lanes) => {
         for (const lane of lanes) await prepare(lane);
-        const more = await this.timed(lanes, Math.ceil(rounds / processes), operation);
+        const more = await this.timed(lanes, Math.ceil(rounds / processes), operation, warmUpMs);
         more.forEach((own, at) => samples[at].push(...own));
       });
     }
@@ -97,10 +98,10 @@ export class Bench {
   }
 
   /** Rounds of an operation in batches of about `BATCH_MS`, after a warm-up that also finds their size. */
-  async timed(lanes, count, operation) {
+  async timed(lanes, count, operation, warmUpMs = WARM_UP_MS) {
     for (const lane of lanes) {
       lane.iterations = 10;
-      for (let spentMs = 0; spentMs < WARM_UP_MS;) {
+      for (let spentMs = 0; spentMs < warmUpMs;) {
         const { ns, limitNs } = await lane.call(operation, { iterations: lane.iterations, batches: BATCHES });
         spentMs += (BATCHES * lane.iterations * (ns + limitNs)) / 1e6;
         lane.iterations = Math.ceil(Math.min((BATCH_MS * 1e6) / ns, lane.iterations * 10));
@@ -161,10 +162,11 @@ export async function requests(bench) {
 export async function fetches(bench) {
   const names = namesWhere((contestant) => contestant.fetches);
   const rows = async (mock, rounds) => {
-    const samples = await bench.timedRounds(names, rounds, 'fetched', async (lane) => {
+    const prepare = async (lane) => {
       await bench.open(lane);
       await lane.call('connectFetch', { mock });
-    });
+    };
+    const samples = await bench.timedRounds(names, rounds, 'fetched', prepare, WARM_UP_OF_FETCHES_MS);
     return timedRows(names, samples, 'toLimit');
   };
   const cold = await bench.withLanes(names, async (lanes) => {
@@ -312,11 +314,7 @@ export async function keys(bench) {
           size,
           bytes: memory[i].acquired,
           bytesUsed: memory[i].used,
-          ns: medianOf(samples[i], ({ ns }) => ns),
-          mapNs: medianOf(samples[i], ({ limitNs }) => limitNs),
-          // Against the smallest of the same round.
-          growth: median(samples[i].map(({ ns }, round) => ns / samples[0][round].ns)),
-          mapGrowth: median(samples[i].map(({ limitNs }, round) => limitNs / samples[0][round].limitNs)),
+          ...lookedUp(samples[i], samples[0]),
         }));
       },
     );
@@ -331,6 +329,34 @@ export async function keys(bench) {
     });
   }
   return rows;
+}
+
+/** Lookup time by number of tenants; the limit is a plain Map. */
+export async function tenants(bench) {
+  const sizes = [10, 10_000];
+  return bench.withLanes(
+    sizes.map(() => 'ours'),
+    async (lanes) => {
+      const asked = [];
+      for (const [i, lane] of lanes.entries()) {
+        await lane.call('open', bench.environment('ours-tenants'));
+        asked.push(await lane.call('fillTenants', { count: sizes[i] }));
+        await lane.call('fillMap');
+      }
+      const samples = await bench.timed(lanes, bench.quick ? 6 : 27, 'lookup');
+      return sizes.map((size, i) => ({ size, asked: asked[i], ...lookedUp(samples[i], samples[0]) }));
+    },
+  );
+}
+
+/** `growth` is against the smallest of the same round. */
+function lookedUp(samples, smallest) {
+  return {
+    ns: medianOf(samples, ({ ns }) => ns),
+    mapNs: medianOf(samples, ({ limitNs }) => limitNs),
+    growth: median(samples.map(({ ns }, round) => ns / smallest[round].ns)),
+    mapGrowth: median(samples.map(({ limitNs }, round) => limitNs / smallest[round].limitNs)),
+  };
 }
 
 /** A DPoP-bound request; the limits are WebCrypto's signature alone, jose, and bare Axios with jose. */

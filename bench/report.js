@@ -128,6 +128,20 @@ const sections = {
       ),
     ),
   ],
+  tenants: (rows) => [
+    '## Many tenants',
+    'A token by the name of its tenant; the plain Map holds a promise per tenant.',
+    table(
+      ['tenants', 'lookup, ns', 'to 10 tenants', 'plain Map, ns', 'plain Map, to 10 tenants'],
+      rows.map((at) => [
+        number(at.size),
+        number(at.ns),
+        times(at.growth),
+        number(at.mapNs),
+        times(at.mapGrowth),
+      ]),
+    ),
+  ],
   dpop: (rows) => [
     '## A request with a DPoP proof (ES256)',
     table(

@@ -31,6 +31,7 @@ const names = [
   'unauthorized',
   'outage',
   'keys',
+  'tenants',
   'dpop',
   'fleet',
   'install',

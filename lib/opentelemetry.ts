@@ -31,11 +31,11 @@ export class OAuthClientMetrics {
 
   constructor(registry: OAuthClientRegistry) {
     this.#registry = registry;
-    registry.runtime.tracers.push(traced);
+    const { tracers, events$ } = registry.runtime;
+    if (tracers.includes(traced)) return; // several modules list this provider
+    tracers.push(traced);
     const meter = metrics.getMeter(NAME);
-    const record = recorder(meter);
-    const stopObserving = this.#observe(meter);
-    registry.runtime.events$.subscribe({ next: record, complete: stopObserving });
+    events$.subscribe({ next: recorder(meter), complete: this.#observe(meter) });
   }
 
   #observe(meter: Meter): () => void {

@@ -112,13 +112,12 @@ export class RedisTokenStore extends TokenStore {
 
   async delete(key: string, ifValue?: string): Promise<void> {
     const name = this.#name(key);
-    await this.#connection.run(async () => {
-      if (ifValue === undefined) return this.#remove(name);
-      // Compared here and deleted by its text, so that Redis needs no digest of a token, which might be guessed.
-      const text = await this.#read(name);
-      const holds = (await unseal(this.#keys, name, text))?.value === ifValue;
-      return holds && this.#deleteIf(name, text);
-    });
+    const connection = this.#connection;
+    if (ifValue === undefined) return void (await connection.run(() => this.#remove(name)));
+    // Compared here and deleted by its text, so that Redis needs no digest of a token, which might be guessed.
+    const text = await connection.run(() => this.#read(name));
+    if ((await unseal(this.#keys, name, text))?.value === ifValue)
+      await connection.run(() => this.#deleteIf(name, text));
   }
 
   async withLock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<LockOutcome<T>> {

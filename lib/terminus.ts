@@ -15,7 +15,7 @@ export interface OAuthClientHealthOptions {
   clients?: readonly string[] | undefined;
   /**
    * For a readiness probe: down only while a client with `prefetch` fetches its first token. An outage counts as
-   * degraded, since an instance without traffic makes no calls, and without calls nobody would notice its end.
+   * degraded: an instance without traffic makes no calls, and would never notice the end of the outage.
    * Default false.
    */
   readiness?: boolean | undefined;
@@ -47,7 +47,7 @@ export class OAuthClientHealthIndicator {
   }
 
   /**
-   * How the clients fare, each with its state, the token's expiry and the last failure's code.
+   * The health of the clients: each has its state, the token's expiry and the last failure's code.
    *
    * @param key the name in the health check's result
    * @param options which clients count, and for which probe

@@ -52,10 +52,9 @@ export class LruMap<V> {
   set(key: string, value: V): void {
     this.#entries.delete(key);
     this.#entries.set(key, value);
-    for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= this.#limit) return;
-      this.#entries.delete(oldest);
-    }
+    // An iterator would step over all that was moved to the end.
+    const [oldest] = this.#entries.size > this.#limit ? this.#entries.keys() : [];
+    if (oldest !== undefined) this.#entries.delete(oldest);
   }
 
   delete(key: string): boolean {

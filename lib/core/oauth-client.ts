@@ -3,7 +3,7 @@ import { map, mergeMap, take, throwError } from 'rxjs';
 import { aborted$ } from './aborted.js';
 import type { AccessToken } from './access-token.js';
 import { AmbientRequests } from './ambient-requests.js';
-import type { Clock } from './clock.js';
+import { momentOf, type Clock } from './clock.js';
 import { OAuthClientError, OAuthConfigurationError } from './errors.js';
 import type { OAuthClientEvent, OAuthClientStatus } from './events.js';
 import type { AroundTokenRequest, FlightContext, TokenLifeOptions } from './flight-context.js';
@@ -11,6 +11,8 @@ import { GuardedStore } from './guarded-store.js';
 import { LruMap } from './memory-token-store.js';
 import { OncePerFleet } from './once-per-fleet.js';
 import { TokenLife } from './token-life.js';
+import { COLD } from './token-state.js';
+import { statusOf } from './token-status.js';
 import { checked, snapshotOf, type RequestSnapshot } from './request-snapshot.js';
 import { isPlain, mergeTokenRequests, tokenKey } from './token-request.js';
 import type { TokenEndpoint, TokenRequest, TokenRequestDetails } from './token-request.js';
@@ -89,9 +91,8 @@ export class OAuthClient {
     return new Observable<AccessToken>((subscriber) => {
       if (this.#runtime.closed) return subscriber.error(closedError(this.name));
       const asked = checked(this.name, snapshot);
-      const { signal, forceRefresh = false } = asked;
-      const own$ = this.#tenants && defer(() => this.#ofTenant(asked));
-      const token$ = own$ ?? this.life(asked).token$(forceRefresh);
+      const { signal } = asked;
+      const token$ = defer(() => this.#ofTenant(asked));
       if (signal === undefined) return token$.subscribe(subscriber);
       const reason$ = aborted$(signal).pipe(mergeMap((reason) => throwError(() => reason)));
       return merge(reason$, token$).pipe(take(1)).subscribe(subscriber);
@@ -124,9 +125,13 @@ export class OAuthClient {
    */
   status(): OAuthClientStatus {
     const { tokenRequests } = this.#context.sent;
-    const life = this.#default.used ? this.#default : this.#recent;
-    if (this.#tenants === undefined || life.used)
-      return { client: this.name, ...life.status(), tokenRequests };
+    const { state: shown } = this.#default.state === COLD ? this.#recent : this.#default;
+    if (this.#tenants === undefined || shown !== COLD)
+      return {
+        client: this.name,
+        ...statusOf(shown, this.#context.pause, momentOf(this.#runtime.clock)),
+        tokenRequests,
+      };
     const states = Array.from(this.#tenants.clients(), (own) => own.status().state);
     const [degraded = 0, down = 0] = ['degraded', 'down'].map(
       (one) => states.filter((state) => state === one).length,
@@ -168,7 +173,7 @@ export class OAuthClient {
 
   /** @internal Those of all its tokens, without those of its tenants. */
   *lives(): Iterable<TokenLife> {
-    if (this.#tenants === undefined || this.#default.used) yield this.#default;
+    if (this.#tenants === undefined || this.#default.state !== COLD) yield this.#default;
     if (this.#recent === this.#default) return;
     for (const life of this.#runtime.tokens.values()) if (life.isOf(this.#context)) yield life;
   }

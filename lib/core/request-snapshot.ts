@@ -13,7 +13,7 @@ type Copy = (value: unknown) => unknown;
 
 const TEXT = 'must be a text that is not blank';
 const TEXTS = 'must be a text that is not blank, or a list of them';
-const MEMBERS: Readonly<Record<string, readonly [Copy, string]>> = {
+const MEMBERS = Object.entries<readonly [Copy, string]>({
   client: [textOf, TEXT],
   scope: [scopeOf, 'must be scope values separated by spaces (RFC 6749 §3.3)'],
   audience: [textsOf, TEXTS],
@@ -25,14 +25,14 @@ const MEMBERS: Readonly<Record<string, readonly [Copy, string]>> = {
   tenant: [(value) => (typeof value === 'string' ? value : undefined), 'must be a text'],
   forceRefresh: [(value) => (typeof value === 'boolean' ? value : undefined), 'must be true or false'],
   signal: [(value) => ('addEventListener' in Object(value) ? value : undefined), 'must be an AbortSignal'],
-};
+});
 
 /** Copies what a caller passes. Each member is read once: getters and proxies may answer differently the next time. */
 export function snapshotOf(passed: unknown): RequestSnapshot {
   if (!isObject(passed)) return { request: {}, problems: ['the token request must be an object'] };
   const request: Record<string, unknown> = {};
   const problems: string[] = [];
-  for (const [name, [copyOf, says]] of Object.entries(MEMBERS)) {
+  for (const [name, [copyOf, says]] of MEMBERS) {
     try {
       const value: unknown = Reflect.get(passed, name);
       if (value === undefined) continue;

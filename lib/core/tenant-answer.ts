@@ -15,7 +15,7 @@ function copyOf(value: unknown): unknown {
 }
 
 /** Whether a value is no instance, such as an agent. */
-function isPlain(value: unknown): value is object {
+export function isPlain(value: unknown): value is object {
   if (typeof value !== 'object' || value === null) return false;
   return [null, Object.prototype, Array.prototype].includes(Object.getPrototypeOf(value) as null);
 }

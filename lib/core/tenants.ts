@@ -32,19 +32,19 @@ export interface TenantSource<C> {
   readonly ask: (tenant: string) => unknown;
   /** @throws {OAuthConfigurationError} with every problem of the answer */
   readonly make: (tenant: string, answer: unknown) => C;
-  /** Serves requests that name no tenant, if those may be. */
+  /** Serves requests that name no tenant, if they are allowed. */
   readonly otherwise: () => C | undefined;
 }
 
-/** On a `tenants` function: requests may as well name no tenant, as in unit tests. */
+/** Marks a `tenants` function whose client also serves requests without a tenant, as in unit tests. */
 export const TENANT_IS_OPTIONAL = Symbol('optional');
 
 const ASK_LIMIT_MS = 4_000;
-/** Functions may hold new credentials or not: they are tried after the pause that a refusal makes. */
+/** A function in the answer may return new credentials or the old ones: it is tried after the pause that follows a refusal. */
 const RENEW_PAUSE_MS = 5_000;
 const MOST_LOOKS = 20;
 
-/** The tenants of all clients: so many are kept, those used last, and all that are in use. */
+/** The tenants of all clients. It keeps those used last up to a limit, and all that are in use. */
 export class TenantCache<C extends TenantClient> {
   readonly #runtime: TokenRuntime;
   readonly #limit: number;
@@ -90,33 +90,38 @@ export class TenantCache<C extends TenantClient> {
     return this.#kept.values();
   }
 
-  /** Drops those used least recently beyond the limit. Few are looked at, since all may be in use. */
+  /** Drops those used least recently beyond the limit. It looks at few of them, since all may be in use. */
   trim(): void {
+    if (this.#kept.size <= this.#limit) return; // an iterator would step over all that was moved to the end
     let looks = 0;
     for (const [key, { own, uses }] of this.#kept) {
       if (this.#kept.size <= this.#limit || looks++ === MOST_LOOKS) return;
-      if (uses > 0 || [...own.client.lives()].some(({ flying }) => flying)) this.get(key);
+      if (uses > 0 || [...own.client.lives()].some(({ state }) => state.refresh.kind === 'flying'))
+        this.get(key);
       else this.drop(key);
     }
   }
 
-  /** Not while calls are under way, which may need a connection yet. */
+  /** Not while calls are under way, since they may still need a connection. */
   #close({ own, uses, isDropped }: Kept<C>): void {
     if (isDropped && uses === 0) for (const close of own.closers.splice(0)) close();
   }
 }
 
-/** The tenants of one client. Their options are asked for when a request names them, once for all callers at once. */
+/** The tenants of one client. A request that names a tenant loads its options, once for concurrent callers. */
 export class Tenants<C extends TenantClient> implements TenantClients {
   readonly #source: TenantSource<C>;
   readonly #cache: TenantCache<C>;
   readonly #runtime: TokenRuntime;
+  readonly #keyOf: (tenant: string) => string;
   readonly #asked = new Map<string, Promise<Kept<C>>>();
   /** Those whose tokens are being removed from the store. */
   readonly #leaving = new Map<string, Promise<unknown>>();
 
   constructor(source: TenantSource<C>, cache: TenantCache<C>, runtime: TokenRuntime) {
     this.#source = source;
+    const prefix = JSON.stringify(source.name);
+    this.#keyOf = (tenant) => prefix + tenant;
     this.#cache = cache;
     this.#runtime = runtime;
     runtime.events$.subscribe((event) => {
@@ -129,7 +134,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   }
 
   /**
-   * Does `work` with the tenant's client, and once more with what the tenant has by then if its credentials are refused.
+   * Does `work` with the tenant's client. If the server refuses its credentials, loads its options again and repeats `work`.
    *
    * @param otherwise used where no tenant is named
    * @throws {OAuthClientError} `tenant_required`, `unknown_client`, `credentials_unavailable`, `configuration_invalid`
@@ -163,7 +168,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     }
   }
 
-  /** Those that are kept. */
+  /** The clients of the tenants that are kept. */
   *clients(tenant?: string): Iterable<OAuthClient> {
     for (const { own } of this.#kept(tenant)) yield own.client;
   }
@@ -186,11 +191,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
       if (kept.name === this.#source.name && kept.tenant === (tenant ?? kept.tenant)) yield kept;
   }
 
-  #keyOf(tenant: string): string {
-    return JSON.stringify(this.#source.name) + tenant;
-  }
-
-  /** What the tenant has by now; the same if nothing changed. Another call may have found out already. */
+  /** The tenant with its present options; `kept` itself if nothing changed. Another call may have loaded them already. */
   async #renew(kept: Kept<C>): Promise<Kept<C>> {
     const present = this.#cache.get(this.#keyOf(kept.tenant)) ?? kept;
     return present === kept ? this.#ask(kept.tenant, kept) : present;

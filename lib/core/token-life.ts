@@ -3,7 +3,7 @@ import type { Observable } from 'rxjs';
 import type { AccessToken, HeldToken } from './access-token.js';
 import { SleptError, elapsedMs, later, momentOf, type Moment } from './clock.js';
 import { errorDuring, type Pause } from './backoff.js';
-import type { TokenRequestReason, TokenStatus } from './events.js';
+import type { TokenRequestReason } from './events.js';
 import type { Flight, FlightContext } from './flight-context.js';
 import { FlightFailure, asOAuthClientError } from './flight-failure.js';
 import type { AcquiredToken } from './once-per-fleet.js';
@@ -11,6 +11,9 @@ import { LAG_MS, RejectionLimit, type Rejection } from './rejection-limit.js';
 import type { TokenRequestDetails } from './token-request.js';
 import { SharedKey, acquireToken, leaseMsOf, sharedWait, type FlightPlan } from './token-flight.js';
 import * as states from './token-state.js';
+
+/** How long callers wait for a better token than the one in hand. */
+const LONGEST_WAIT_MS = 5_000;
 
 /** The life of one token: one key of one client, from the first request through refreshes, failures and rejections. */
 export class TokenLife {
@@ -31,21 +34,16 @@ export class TokenLife {
     return this.#context === context;
   }
 
-  /** Whether a flight is under way. */
-  get flying(): boolean {
-    return this.#state.refresh.kind === 'flying';
-  }
-
-  /** Whether a token was ever asked for. */
-  get used(): boolean {
-    return this.#state !== states.COLD;
+  /** `COLD` until a token is first requested. */
+  get state(): states.TokenState {
+    return this.#state;
   }
 
   /** The token at hand, without any wait; starts a refresh in the background when one is due. */
   current(): AccessToken | undefined {
     const { held } = this.#state;
     if (held.kind === 'none') return undefined;
-    if (held.token.isFresh(this.#context.clock)) return held.token.token;
+    if (held.standing !== 'doubtful' && held.token.isFresh(this.#context.clock)) return held.token.token;
     const now = momentOf(this.#context.clock);
     if (!states.unexpired(this.#state, now)) {
       this.#apply({ type: 'dropped', because: 'expired' });
@@ -64,11 +62,6 @@ export class TokenLife {
     // The common wait needs no subscription of its own: its callers share the flight's promise.
     const flight = held.kind === 'none' ? this.#underWay(momentOf(this.#context.clock)) : undefined;
     return flight?.promise ?? firstValueFrom(this.#next(force));
-  }
-
-  /** One token, then completes; each subscription decides anew. */
-  token$(force: boolean): Observable<AccessToken> {
-    return defer(() => this.#next(force));
   }
 
   /** An API accepted the token: what was held against its predecessors is over. */
@@ -117,7 +110,7 @@ export class TokenLife {
    * Forgets the token in hand, here and in the store; with `only`, just that one. Another one on its way is welcome,
    * unless all are `given_up`.
    */
-  drop(why: 'rejected' | 'forced' | 'given_up', only?: AccessToken): void {
+  drop(why: 'rejected' | 'given_up', only?: AccessToken): void {
     const { about, clock, events$ } = this.#context;
     const token = this.#state.held.kind === 'token' ? this.#state.held.token.token : undefined;
     if (only && token?.value !== only.value) return;
@@ -133,17 +126,17 @@ export class TokenLife {
     if (why === 'given_up') this.#apply({ type: 'given_up', now: momentOf(clock) });
   }
 
+  /** The token in hand may not be accepted any more: it is used only as long as no other can be had. */
+  doubt(): void {
+    this.#apply({ type: 'doubted' });
+  }
+
   /** Gives up all there is; resolves once the store has none of it either, also not from the flight under way. */
   async forget(): Promise<void> {
     const flight = this.#underWay(momentOf(this.#context.clock));
     this.drop('given_up');
     await flight?.promise.catch(() => undefined); // its callers see the failure
     await this.#key.forget(undefined);
-  }
-
-  status(): TokenStatus {
-    const now = momentOf(this.#context.clock);
-    return states.statusOf(this.#state, now, this.#pause(now));
   }
 
   #apply(event: states.TokenEvent): void {
@@ -191,7 +184,11 @@ export class TokenLife {
       return isUsable() ? of(held.token) : flight.token$;
     });
     return flight.token$.pipe(
-      timeout({ first: held.remainingMs(now) / 2, scheduler: clock.scheduler, with: () => slow$ }),
+      timeout({
+        first: Math.min(held.remainingMs(now) / 2, LONGEST_WAIT_MS),
+        scheduler: clock.scheduler,
+        with: () => slow$,
+      }),
       catchError((error: unknown) => (isUsable() ? of(held.token) : throwError(() => error))),
     );
   }

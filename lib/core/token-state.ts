@@ -1,14 +1,16 @@
 import { elapsedMs, later, remainingMs, type Moment } from './clock.js';
 import { holdMs, type Pause } from './backoff.js';
 import type { OAuthClientError } from './errors.js';
-import type { TokenStatus } from './events.js';
 import type { FlightFailure } from './flight-failure.js';
-import type { AccessToken, HeldToken } from './access-token.js';
+import type { AccessToken, HeldToken, TokenPhase } from './access-token.js';
 import type { Flight } from './flight-context.js';
 import type { StoredToken } from './token-store.js';
 
-/** What an API said of the token so far: nothing; nothing, but it accepted the one before; that it takes it. */
-type Standing = 'new' | 'successor' | 'accepted';
+/**
+ * What an API said of the token so far: nothing; nothing, but it accepted the one before; that it takes it. A `doubtful`
+ * one may be bound to a certificate that was replaced since: it serves while no other can be had.
+ */
+type Standing = 'new' | 'successor' | 'accepted' | 'doubtful';
 
 /** What there is to use. */
 export type Held =
@@ -71,6 +73,7 @@ export type TokenEvent =
   | { readonly type: 'abandoned'; readonly flight: Flight }
   | { readonly type: 'found'; readonly token: HeldToken }
   | { readonly type: 'accepted' }
+  | { readonly type: 'doubted' }
   | { readonly type: 'dropped'; readonly because: 'expired' | 'rejected' | 'forced' }
   | { readonly type: 'given_up'; readonly now: Moment }; // prettier-ignore
 
@@ -85,8 +88,7 @@ export type TokenDecision = 'use' | 'use_and_refresh' | 'wait' | 'fail';
 export function decide(state: TokenState, now: Moment, pause: Pause | undefined): TokenDecision {
   const { held, refresh } = state;
   const paused = pause !== undefined && refresh.kind !== 'flying';
-  const phase = held.kind === 'none' ? 'expired' : held.token.phaseAt(now);
-  switch (phase) {
+  switch (phaseOf(held, now)) {
     case 'fresh':
       return 'use';
     case 'refresh_due':
@@ -102,6 +104,11 @@ export function decide(state: TokenState, now: Moment, pause: Pause | undefined)
   }
 }
 
+function phaseOf(held: Held, now: Moment): TokenPhase {
+  const phase = held.kind === 'none' ? 'expired' : held.token.phaseAt(now);
+  return held.kind === 'token' && held.standing === 'doubtful' && phase !== 'expired' ? 'reserve' : phase;
+}
+
 /** The one transition. Pure. */
 export function next(state: TokenState, event: TokenEvent): TokenState {
   const { held, refresh } = state;
@@ -115,8 +122,7 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
   switch (event.type) {
     case 'took_off': {
       const { flight, now } = event;
-      const inNoHurry = held.kind === 'token' && held.token.phaseAt(now) === 'refresh_due';
-      const course = inNoHurry ? 'in_background' : 'awaited';
+      const course = phaseOf(held, now) === 'refresh_due' ? 'in_background' : 'awaited';
       return { ...state, refresh: { kind: 'flying', flight, since: now, course } };
     }
     case 'found': // another instance's token, which ends neither the pause nor the trouble
@@ -124,6 +130,8 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
     case 'accepted':
       if (held.kind === 'none') return state;
       return { ...state, held: { ...held, standing: 'accepted' }, trusted: true };
+    case 'doubted':
+      return held.kind === 'none' ? state : doubted(state, held);
     case 'dropped':
       // For good, whatever the clocks say later.
       return {
@@ -140,6 +148,17 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
       return { ...state, held: none, refresh: flying ? IDLE : refresh, refused };
     }
   }
+}
+
+/** Callers wait for the flight under way now, also for one that began in the background. */
+function doubted(state: TokenState, held: Extract<Held, { kind: 'token' }>): TokenState {
+  const { refresh } = state;
+  const isHurried = refresh.kind === 'flying' && refresh.course === 'in_background';
+  return {
+    ...state,
+    held: { ...held, standing: 'doubtful' },
+    refresh: isHurried ? { ...refresh, course: 'awaited' } : refresh,
+  };
 }
 
 type FlightEvent = Extract<TokenEvent, { type: 'flies_on' | 'landed' | 'crashed' | 'abandoned' }>;
@@ -167,7 +186,7 @@ function landed(state: TokenState, event: Extract<TokenEvent, { type: 'landed' }
   const { token, now, chance } = event;
   const previous = unexpired(state, now);
   const fresher = previous === undefined || token.token.expiresAt > previous.token.token.expiresAt;
-  const same = previous?.token.token.value === token.token.value;
+  const same = previous?.token.token.value === token.token.value && previous.standing !== 'doubtful';
   const held = !same ? taken(state, token) : fresher ? { ...previous, token } : previous;
   const refused = state.refused.onItsWay ? { ...state.refused, onItsWay: false } : state.refused;
   if (fresher || held.token.phaseAt(now) === 'fresh')
@@ -210,25 +229,8 @@ export function unexpired({ held }: TokenState, now: Moment): Extract<Held, { ki
   return held.kind === 'token' && held.token.phaseAt(now) !== 'expired' ? held : undefined;
 }
 
-/** A state as the application sees it. Pure. */
-export function statusOf(state: TokenState, now: Moment, pause: Pause | undefined): TokenStatus {
-  const { held, refresh, failure } = state;
-  const usable = unexpired(state, now) !== undefined;
-  const calm = refresh.kind === 'flying' ? 'refreshing' : usable ? 'fresh' : 'idle';
-  return {
-    state: isFailing(state) ? (usable ? 'degraded' : 'down') : calm,
-    ...(held.kind === 'token' && {
-      expiresAt: held.token.token.expiresAt,
-      acquiredAt: new Date(held.token.acquired.wall),
-      refreshAt: new Date(held.token.refreshAt),
-    }),
-    ...(pause && { backoffUntil: new Date(now.wall + remainingMs(now, pause.until)) }),
-    ...(failure && { lastError: { code: failure.error.code, at: new Date(failure.at) } }),
-  };
-}
-
 /** Whether the last flight failed, or the present one has met a failure. */
-function isFailing({ failure, refresh }: TokenState): boolean {
+export function isFailing({ failure, refresh }: TokenState): boolean {
   return failure !== undefined || (refresh.kind === 'flying' && refresh.course === 'failing');
 }
 

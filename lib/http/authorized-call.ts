@@ -1,49 +1,15 @@
-import type { CreateAxiosDefaults } from 'axios';
 import { defer, filter, firstValueFrom, merge, mergeMap, throwError, timer, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
-import type { Clock } from '../core/clock.js';
 import { OriginNotAllowedError } from '../core/errors.js';
-import type { OAuthClient } from '../core/oauth-client.js';
-import type { Tenants } from '../core/tenants.js';
 import type { TokenLife } from '../core/token-life.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { targetOf, type AllowedOrigins, type RequestTarget } from './allowed-origins.js';
-import { isReplayable, type Answer, type Refusals } from './refusals.js';
-import type { Routes } from './routes.js';
-import type { TokenHeader } from './sealing.js';
-import type { TlsMaterial } from './tls-agent.js';
-
-/** Makes DPoP proofs for API requests and keeps the APIs' nonces (RFC 9449). */
-export interface ProofMaker {
-  proof(method: string, url: URL, token: AccessToken): Promise<string>;
-  /** True when `proof` was not made with that nonce, so that the request is worth another try. */
-  rememberNonce(origin: string, nonce: string | undefined, proof: string): boolean;
-}
-
-/** A client as API requests see it. */
-export interface ApiClient {
-  readonly client: OAuthClient;
-  readonly origins: AllowedOrigins;
-  readonly tokenHeader: TokenHeader;
-  readonly refusals: Refusals;
-  readonly unauthorizedRetry: boolean;
-  readonly dpop: ProofMaker | undefined;
-  readonly clock: Clock;
-  /** Present the client's certificate (RFC 8705), if it has one. */
-  readonly routes: Routes;
-  /** Each with a client of its own, if the client has tenants. */
-  readonly tenants: Tenants<ApiClient> | undefined;
-  /** What requests have unless they say otherwise. */
-  readonly defaults: CreateAxiosDefaults;
-  /** What fetch presents. */
-  readonly material: TlsMaterial | undefined;
-  /** Close its idle connections; requests under way go on. */
-  readonly closers: (() => void)[];
-}
+import type { ApiClient } from './api-client.js';
+import { isReplayable, type Answer } from './refusals.js';
 
 /** An API request, whatever sends it. */
 export interface OutgoingRequest<R> {
-  /** As it goes out. It may change until then. */
+  /** Its present state. `send` checks the target again if it may have changed. */
   readonly config: RequestTarget & { readonly method?: string; readonly data?: unknown };
   /** Emits the reason as soon as the caller cancels. */
   readonly cancelled$: Observable<unknown>;
@@ -52,18 +18,18 @@ export interface OutgoingRequest<R> {
 }
 
 export interface ApiAnswer<R> extends Answer {
-  /** The outcome as the caller expects it: a response, or the error that is thrown in its place. `refused`: the client whose token it did not accept. */
+  /** Returns the response, or throws the error that the caller expects instead. `refused`: the client whose token the API did not accept. */
   surface(refused?: string): R;
   /** Frees the connection of an answer that nobody will read. */
   discard(): void;
 }
 
-/** What one sending carries, and how far it may carry it. */
+/** The credentials of one sending, and the origins that may receive them. */
 export class Credentials {
   readonly token: AccessToken;
   /** A DPoP proof (RFC 9449 §4), which holds for this sending only. */
   readonly proof: string | undefined;
-  /** Whether the request went on without its token, so that the answer says nothing about that. */
+  /** Whether the request went on without its token, so that the answer says nothing about the token. */
   astray = false;
   readonly #origins: AllowedOrigins;
 
@@ -74,8 +40,8 @@ export class Credentials {
   }
 
   /**
-   * Whether the token may follow a redirect to `url`. Not with a proof, which holds for one URL, and not back from
-   * elsewhere, since any server could send us back.
+   * Whether the token may follow a redirect to `url`. It may not if it has a proof, which holds for one URL, nor after
+   * a redirect has left the allowed origins, since any server could redirect us back.
    */
   mayFollow(url: URL): boolean {
     this.astray ||= this.proof !== undefined || this.#origins.reach(url) === 0;
@@ -86,7 +52,7 @@ export class Credentials {
 /** The first pause before a token is tried again that the API may not know yet; each further one is twice as long. */
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 2_000;
-/** How often one token is sent again for another nonce, and how many are sent: under overload each could die on its way. */
+/** How many nonces a token is tried with, and how many tokens: under overload, each could be replaced on its way. */
 const [MAX_NONCES, MAX_TOKENS] = [2, 4];
 
 /**
@@ -108,7 +74,7 @@ export function sendAuthorized<R>(
 /**
  * Does `work` with the client of the tenant that a request names; without tenants with `api` itself.
  *
- * @param isBare whether the request carries no token of ours, so that it may as well name no tenant
+ * @param isBare whether the request gets no token, so that it need not name a tenant
  */
 export function forTenant<R>(
   { cancelled$ }: Pick<OutgoingRequest<R>, 'cancelled$'>,
@@ -128,13 +94,20 @@ export function forTenant<R>(
   return unlessCancelled(cancelled$.pipe(filter(() => !isKnown)), given);
 }
 
-/** The client whose allowed origin covers most of where `request` goes. */
+/** The client whose allowed origin matches the target of `request` best. */
 export function clientFor(request: RequestTarget, clients: Iterable<ApiClient>): ApiClient | undefined {
   const target = targetOf(request);
   const reachOf = ({ origins }: ApiClient) =>
     target && !origins.detours(request) ? origins.reach(target) : 0;
   const ranked = [...clients].map((api) => ({ api, reach: reachOf(api) }));
   return ranked.filter(({ reach }) => reach > 0).sort((a, b) => b.reach - a.reach)[0]?.api;
+}
+
+/** @throws {OriginNotAllowedError} if the client's token may not go where `request` goes */
+export function checkTarget(request: RequestTarget, { client, origins }: ApiClient): void {
+  if (origins.allow(request)) return;
+  const origin = origins.detours(request) ? `unix:${request.socketPath}` : targetOf(request)?.origin;
+  throw new OriginNotAllowedError(client.name, origin);
 }
 
 class AuthorizedCall<R> {
@@ -151,7 +124,7 @@ class AuthorizedCall<R> {
   }
 
   start(asked: TokenRequest | undefined): Promise<R> {
-    this.#checkTarget();
+    checkTarget(this.#request.config, this.#api);
     const { client, dpop, origins } = this.#api;
     const ready = dpop === undefined && !client.closed && !asked?.forceRefresh && !asked?.signal?.aborted;
     const token = ready ? this.#life.current() : undefined;
@@ -168,7 +141,6 @@ class AuthorizedCall<R> {
     const { origins, dpop } = this.#api;
     const { method = 'get' } = this.#request.config;
     const proof = dpop && (await dpop.proof(method, this.#target, token));
-    this.#checkTarget(); // it may have changed meanwhile
     const credentials = new Credentials(token, proof, origins);
     this.#sentAt = this.#api.clock.monotonic();
     return [credentials, await this.#request.send(credentials)];
@@ -178,14 +150,6 @@ class AuthorizedCall<R> {
     const target = targetOf(this.#request.config);
     if (target === undefined) throw new OriginNotAllowedError(this.#api.client.name);
     return target;
-  }
-
-  #checkTarget(): void {
-    const { client, origins } = this.#api;
-    const { config } = this.#request;
-    if (origins.allow(config)) return;
-    const origin = origins.detours(config) ? `unix:${config.socketPath}` : targetOf(config)?.origin;
-    throw new OriginNotAllowedError(client.name, origin);
   }
 
   #conclude(credentials: Credentials, answer: ApiAnswer<R>): R | Promise<R> {
@@ -199,7 +163,7 @@ class AuthorizedCall<R> {
     return (answer.status >= 300 || refusals.readsData) && !credentials.astray && refusals.includes(answer);
   }
 
-  /** An API refused the token: tries that one again where it may do, then another one. */
+  /** After a refusal: tries the same token again if the API may not know it yet, then another one. */
   async #mend(credentials: Credentials, answer: ApiAnswer<R>): Promise<R> {
     if (!this.#api.unauthorizedRetry || !isReplayable(this.#request.config.data)) {
       this.#report(credentials, answer);
@@ -213,7 +177,7 @@ class AuthorizedCall<R> {
       let next: AccessToken | undefined;
       if (nonceIsNew && nonces++ < MAX_NONCES) next = await this.#newest();
       else if (token.value === first.value) next = await this.#after(token, pauseMs);
-      else if (tokens < MAX_TOKENS) next = await this.#successorOf(token); // it may have died on its way
+      else if (tokens < MAX_TOKENS) next = await this.#successorOf(token); // it may have been replaced on its way
       if (next === undefined) return answer.surface(this.#api.client.name);
       if (next.value !== token.value) [nonces, tokens] = [0, tokens + 1];
       answer.discard();
@@ -224,7 +188,7 @@ class AuthorizedCall<R> {
     return answer.surface();
   }
 
-  /** What to send after `rejected`; nothing when it is too soon for another token, or there is none. */
+  /** The token to send after `rejected`; `undefined` if it is too soon for another one, or there is none. */
   async #after(rejected: AccessToken, pauseMs: number): Promise<AccessToken | undefined> {
     const life = this.#life;
     switch (life.reject(rejected, this.#sentAt)) {
@@ -244,7 +208,7 @@ class AuthorizedCall<R> {
     }
   }
 
-  /** The caller gets this answer and does not wait for what comes of it. */
+  /** Reports a refusal that the caller gets at once, without waiting for a new token. */
   #report(credentials: Credentials, answer: ApiAnswer<R>): void {
     if (this.#noteNonce(credentials, answer)) return; // it says nothing about the token
     const rejection = this.#life.reject(credentials.token, this.#sentAt);
@@ -252,7 +216,7 @@ class AuthorizedCall<R> {
       this.#life.get(false).catch(() => undefined); // an event reports it
   }
 
-  /** An API took the token, whatever else it answered. */
+  /** Notes that the API accepted the token, whatever else it answered. */
   #learn(credentials: Credentials, answer: ApiAnswer<R>): void {
     if (credentials.astray) return;
     this.#life.accept(credentials.token);
@@ -265,7 +229,7 @@ class AuthorizedCall<R> {
     return dpop.rememberNonce(this.#target.origin, answer.headers()['dpop-nonce'], proof);
   }
 
-  /** What took the place of a token that was refused, or is about to; nothing if that stays the one in hand. */
+  /** The token that replaced a refused one, or is about to; `undefined` if there is none. */
   #successorOf(refused: AccessToken): Promise<AccessToken | undefined> {
     return this.#unlessCancelled(() => this.#life.successorOf(refused));
   }
@@ -274,13 +238,13 @@ class AuthorizedCall<R> {
     return this.#unlessCancelled(() => this.#life.get(false));
   }
 
-  /** What `work` comes to; rejects with the reason as soon as the caller cancels, and starts nothing after that. */
   #unlessCancelled<T>(work: () => Observable<T> | Promise<T>): Promise<T> {
     return unlessCancelled(this.#request.cancelled$, work);
   }
 }
 
-function unlessCancelled<T>(reason$: Observable<unknown>, work: () => Observable<T> | Promise<T>) {
+/** The result of `work`; rejects with the reason as soon as the caller cancels, and starts nothing after that. */
+export function unlessCancelled<T>(reason$: Observable<unknown>, work: () => Observable<T> | Promise<T>) {
   const cancelled$ = reason$.pipe(mergeMap((reason) => throwError(() => reason)));
   return firstValueFrom(merge(cancelled$, defer(work)));
 }

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
-import axios, {
+import {
+  AxiosError,
   AxiosHeaders,
   type AxiosAdapter,
   type AxiosInstance,
   type AxiosResponse,
+  type AxiosStatic,
   type CreateAxiosDefaults,
   type InternalAxiosRequestConfig,
 } from 'axios';
@@ -13,11 +15,14 @@ import { EMPTY, merge, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { checked } from '../core/request-snapshot.js';
 import type { TokenRequest } from '../core/token-request.js';
-import { clientFor, forTenant, sendAuthorized } from './authorized-call.js';
-import type { ApiAnswer, ApiClient, Credentials, OutgoingRequest } from './authorized-call.js';
+import { checkTarget, clientFor, forTenant, sendAuthorized } from './authorized-call.js';
+import type { ApiAnswer, Credentials, OutgoingRequest } from './authorized-call.js';
+import type { ApiClient } from './api-client.js';
+import { buildOf } from './axios-instance.js';
 import { withDefaultsOf } from './own-defaults.js';
+import { headOf } from './protocol-transport.js';
 import { followRedirect } from './redirects.js';
-import { lowerCased, readable } from './refusals.js';
+import { isReplayable, lowerCased, readable } from './refusals.js';
 import type { OAuthRequestConfig } from '../core/token-request.js';
 import { SealedTokenRequest } from './request-config.js';
 import {
@@ -34,8 +39,10 @@ import {
 
 type Config = InternalAxiosRequestConfig & { [CARRIED]?: Carried };
 type Adapter = InternalAxiosRequestConfig['adapter'];
+/** The adapter below ours, and the build of Axios that knows it by its name. */
+type Below = { readonly adapter: Adapter; readonly build: AxiosStatic };
 
-/** On what was sent: the credentials in its headers, and the header of the token. */
+/** On a config that is sent: the credentials in its headers, and the name of the token's header. */
 const CARRIED = Symbol('credentials');
 type Carried = readonly [credentials: Credentials, header: string];
 const MANUAL = Object.freeze({ redirect: 'manual' });
@@ -51,13 +58,12 @@ export interface ApiClients {
 }
 
 /**
- * Puts tokens on the requests of `instance`, by an adapter around that of each request: the last place before the
- * socket, where no interceptor or transform can change the request any more, or see the token.
+ * Puts tokens on the requests of `instance`, in an adapter around that of each request. That is the last place before
+ * the socket, where no interceptor or transform can change the request any more, or see the token.
  *
- * @param client the client whose tokens they get; without a name, the one whose allowed origin fits best, and none
- * elsewhere
- * @param isOwn whether it is that client's own instance, so that a tenant's defaults take the place of its own
- * @returns takes the interceptor off again
+ * @param client the client whose tokens the requests get; without it, the client whose allowed origin matches best
+ * @param isOwn whether `instance` is the client's own, so that a tenant's defaults replace the client's
+ * @returns whether the interceptor is on, which ends when the instance's interceptors are cleared, and what takes it off
  * @throws {OAuthClientError} `unknown_client`
  */
 export function interceptTokens(
@@ -65,36 +71,45 @@ export function interceptTokens(
   clients: ApiClients,
   client?: string,
   isOwn = false,
-): () => void {
+): { isOn: () => boolean; detach: () => void } {
   const own = client === undefined ? undefined : clients.get(client);
   const select = (config: Config, name: string | undefined): ApiClient | undefined =>
     name === undefined ? (own ?? clientFor(config, clients.all())) : clients.get(name);
+  const build = buildOf(instance);
   let attached = true;
-  const wrap = (config: Config): Config => {
+  const wrap = (passed: Config): Config => {
+    const config = Object.isFrozen(passed) ? { ...passed } : passed;
     const asked = sealOAuth(config);
     SealedProxy.seal(config);
     const { adapter: given } = config;
     // A request that passes twice, as with retry libraries, has an adapter of ours already.
-    const below = typeof given === 'function' && BELOW in given ? (given[BELOW] as Adapter) : given;
+    const inner = typeof given === 'function' && BELOW in given ? (given[BELOW] as Adapter) : given;
+    const below = { adapter: inner, build };
     const adapter = (sent: Config): Promise<AxiosResponse> =>
       attached
         ? authorize(sent, below, asked, select, isOwn ? instance.defaults : undefined)
         : sendAsItIs(sent, below);
-    adapter[BELOW] = below;
+    adapter[BELOW] = inner;
     config.adapter = adapter;
     return config;
   };
-  const id = instance.interceptors.request.use(wrap, undefined, { synchronous: true });
-  return () => {
-    attached = false;
-    instance.interceptors.request.eject(id);
+  const chain = instance.interceptors.request;
+  chain.use(wrap, undefined, { synchronous: true });
+  // Not the number that `use` returns: once the chain was cleared, it may be that of another interceptor.
+  const place = () => chain.handlers?.findIndex((handler) => handler?.fulfilled === wrap) ?? -1;
+  return {
+    isOn: () => place() >= 0,
+    detach: () => {
+      attached = false;
+      chain.eject(place());
+    },
   };
 }
 
 /** Sends a request with a token, unless it is to get none. */
 function authorize(
   config: Config,
-  below: Adapter,
+  below: Below,
   asked: OAuthRequestConfig | undefined,
   select: (config: Config, name: string | undefined) => ApiClient | undefined,
   defaults: CreateAxiosDefaults | undefined,
@@ -111,13 +126,14 @@ function authorize(
     if (api.tenants === undefined) return sendOf(request, oauth);
     const isBare = oauth === false || request.hasOwnCredentials;
     return forTenant(request, api, oauth || {}, isBare, async (own) => {
-      const present = { ...config, adapter: below ?? 'http' };
-      // Those of another client's tenant have no place on this instance.
+      const present = { ...config, adapter: below.adapter ?? 'http' };
+      // The defaults of another client's tenant do not belong on this instance.
       const isOwn = defaults !== undefined && select(config, undefined) === api;
       const given = isOwn ? await withDefaultsOf(present, defaults, own) : present;
       const { adapter } = given;
-      // Ours stays, with what the caller gave: the request may be sent again.
-      return sendOf(new AxiosRequest(Object.assign(given, { adapter: config.adapter }), adapter, own), oauth);
+      // Our adapter stays on the config, since the request may be sent again.
+      const sent = Object.assign(given, { adapter: config.adapter });
+      return sendOf(new AxiosRequest(sent, { ...below, adapter }, own), oauth);
     });
   } catch (error) {
     return Promise.reject(error);
@@ -126,17 +142,17 @@ function authorize(
 
 /** Sends a request of a client, with a token unless it is to get none. */
 function sendOf(request: AxiosRequest, oauth: TokenRequest | false | undefined): Promise<AxiosResponse> {
-  const { api, config, adapter } = request;
+  const { api, config, below } = request;
   if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, api, oauth);
-  if (!api.origins.allow(config)) return sendAsItIs(config, adapter, api.tokenHeader.ownName);
+  if (!api.origins.allow(config)) return sendAsItIs(config, below, api.tokenHeader.ownName);
   return request.send().then((answer) => answer.surface());
 }
 
 /** Sends a request without a token of ours. */
-async function sendAsItIs(config: Config, adapter: Adapter, ownName?: string): Promise<AxiosResponse> {
+async function sendAsItIs(config: Config, below: Below, ownName?: string): Promise<AxiosResponse> {
   try {
     const copy = copyToSend(config);
-    const response = await resolve(adapter, copy)(copy);
+    const response = await resolve(below, copy)(copy);
     response.config = config;
     sealOnSight(response, ownName);
     return response;
@@ -146,7 +162,7 @@ async function sendAsItIs(config: Config, adapter: Adapter, ownName?: string): P
   }
 }
 
-/** The request before another adapter of ours, above this one, put its token on: the one nearest to the wire does it. */
+/** The request without the token of an outer adapter of ours, since the innermost adds it. */
 function withoutOurs(config: Config): Config {
   const carried = config[CARRIED];
   if (carried === undefined) return config;
@@ -161,13 +177,13 @@ function withoutOurs(config: Config): Config {
 /** An Axios request as it left all interceptors and transforms. */
 class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   readonly config: Config;
-  readonly adapter: Adapter;
+  readonly below: Below;
   readonly api: ApiClient;
   #boundary: string | undefined;
 
-  constructor(config: Config, adapter: Adapter, api: ApiClient) {
+  constructor(config: Config, below: Below, api: ApiClient) {
     this.config = config;
-    this.adapter = adapter;
+    this.below = below;
     this.api = api;
   }
 
@@ -192,58 +208,63 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       response.config = config;
       refuseProxyAnswer(response.request);
       if (response.data instanceof Readable) {
-        // The stream's own errors show all of it.
+        // Errors of the stream itself show the request.
         for (const part of [response.data, response.request]) sealRequest(part, ownName);
         takeOff(copy, name);
       } else if (error === undefined) sealOnSight(response, ownName);
       return answerOf(response, error);
     };
     const failed = (error: unknown) => {
-      const response = sealError(error, config, ownName);
+      const isTooLarge = (error as AxiosError | undefined)?.code === AxiosError.ERR_BAD_RESPONSE;
+      const head = isTooLarge ? headOf(error as AxiosError) : undefined;
+      const response = sealError(error, config, ownName) ?? (head as AxiosResponse | undefined);
       if (response === undefined) throw error;
       return answered(response, error);
     };
     try {
-      return resolve(this.adapter, copy)(copy).then(answered, failed);
+      return resolve(this.below, copy)(copy).then(answered, failed);
     } catch (error) {
       return Promise.resolve(error).then(failed);
     }
   }
 
-  /** A copy to send, so that the credentials stand in no config that anybody else can see. */
+  /** A copy to send, so that no config that others can see holds the credentials. */
   #carrying(credentials: Credentials | undefined): Config {
     const { config } = this;
     const { origins, routes, tokenHeader } = this.api;
     const copy = copyToSend(config);
+    if (credentials) checkTarget(copy, this.api); // `config` may have changed meanwhile, or have accessors
     const headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {
       headers[tokenHeader.name] = tokenHeader.valueFor(credentials.token);
       if (credentials.proof !== undefined) headers['DPoP'] = credentials.proof;
       copy[CARRIED] = [credentials, tokenHeader.name];
     }
-    if (config.data instanceof FormData) this.#fixBoundary(headers);
+    const isForm = Object.prototype.toString.call(config.data) === '[object FormData]';
+    if (isForm && isReplayable(config.data)) this.#fixBoundary(headers);
     copy.headers = headers;
     let outside = config.httpsAgent as Agent | undefined;
-    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(config), this.adapter);
+    if (routes.areNeeded || config.proxy)
+      outside = routes.lay(copy, origins.siteOf(copy), this.below.adapter);
     const reach = { origins, header: tokenHeader, inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
       followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
-    // The fetch adapter asks nobody before it follows.
+    // The fetch adapter follows redirects without calling `beforeRedirect`.
     if (credentials) copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
     for (const agent of [copy.httpAgent, copy.httpsAgent, outside]) sealAgent(agent);
     return copy;
   }
 
-  /** A form is to be the same, byte by byte, when it is sent again; fetch adapters choose the boundary themselves. */
+  /** Makes a form the same, byte by byte, when it is sent again. Fetch adapters choose the boundary themselves. */
   #fixBoundary(headers: AxiosHeaders): void {
-    const adapter = this.adapter;
+    const { adapter } = this.below;
     const mayChoose = adapter === undefined || adapter === 'http' || Array.isArray(adapter);
     if (!mayChoose || /boundary=/i.test(String(headers.getContentType()))) return;
     headers.setContentType(`multipart/form-data; boundary=${(this.#boundary ??= randomUUID())}`);
   }
 }
 
-/** An answer, of which Axios may have made an error. */
+/** An answer, which Axios may have turned into an error. */
 function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<AxiosResponse> {
   const { status, data } = response;
   const headers = () => lowerCased(response.headers ?? {}); // mock adapters leave them out
@@ -262,9 +283,9 @@ function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<A
   };
 }
 
-function resolve(adapter: Adapter, config: Config): AxiosAdapter {
+function resolve({ adapter, build }: Below, config: Config): AxiosAdapter {
   if (typeof adapter === 'function') return adapter;
-  return axios.getAdapter(adapter ?? axios.defaults.adapter, config);
+  return build.getAdapter(adapter ?? build.defaults.adapter, config);
 }
 
 function takeOff({ headers }: Config, header: string): void {

@@ -1,20 +1,39 @@
-import axios, { type AxiosInstance, type CreateAxiosDefaults } from 'axios';
+import { createRequire } from 'node:module';
+import axios, { type AxiosInstance, type AxiosStatic, type CreateAxiosDefaults } from 'axios';
 import { OAuthClientError } from '../core/errors.js';
+
+/**
+ * The build of Axios that made an instance. A CommonJS application has another one than this package imports, and looks for
+ * its classes in errors. An unknown build, such as another version, counts as ours.
+ */
+export function buildOf({ interceptors }: AxiosInstance): AxiosStatic {
+  const made = (build: AxiosStatic) =>
+    build.interceptors.request.constructor === interceptors.request.constructor;
+  if (made(axios)) return axios;
+  const other = createRequire(import.meta.url)('axios') as AxiosStatic;
+  return made(other) ? other : axios;
+}
 
 /**
  * `axios.create`, whose default headers may also be functions, asked at each request that does not bring that header itself.
  * One that fails rejects the request with `credentials_unavailable`.
  *
  * @param asks false where they are asked later, when it is known which tenant's they are
+ * @param build what creates it
  */
-export function createInstance(client: string, defaults: CreateAxiosDefaults, asks = true): AxiosInstance {
+export function createInstance(
+  client: string,
+  defaults: CreateAxiosDefaults,
+  asks = true,
+  build: AxiosStatic = axios,
+): AxiosInstance {
   const headers = Object.entries<unknown>(defaults.headers ?? {});
   const asked = headers.filter(
     (header): header is [string, () => unknown] => typeof header[1] === 'function',
   );
-  if (asked.length === 0) return axios.create(defaults);
+  if (asked.length === 0) return build.create(defaults);
   const plain = Object.fromEntries(headers.filter(([, value]) => typeof value !== 'function'));
-  const instance = axios.create({ ...defaults, headers: plain as CreateAxiosDefaults['headers'] & object });
+  const instance = build.create({ ...defaults, headers: plain as CreateAxiosDefaults['headers'] & object });
   instance.interceptors.request.use(async (config) => {
     if (!asks) return config;
     for (const [name, ask] of asked) config.headers.set(name, await valueOf(client, name, ask), false);

@@ -3,12 +3,13 @@ import { aborted$ } from '../core/aborted.js';
 import { OriginNotAllowedError } from '../core/errors.js';
 import { checked } from '../core/request-snapshot.js';
 import { targetOf, urlOf, type RequestTarget } from './allowed-origins.js';
-import { Credentials, forTenant, sendAuthorized } from './authorized-call.js';
-import type { ApiAnswer, ApiClient, OutgoingRequest } from './authorized-call.js';
-import type { FetchTransport } from './fetch-transport.js';
+import { Credentials, forTenant, sendAuthorized, unlessCancelled } from './authorized-call.js';
+import type { ApiAnswer, OutgoingRequest } from './authorized-call.js';
+import type { ApiClient } from './api-client.js';
+import { describe, type FetchTransport } from './fetch-transport.js';
 import { withHeadersOf } from './own-defaults.js';
 import { nextHop, type Hop } from './redirects.js';
-import { readable } from './refusals.js';
+import { isReplayable, readable } from './refusals.js';
 import { SealedTokenRequest } from './request-config.js';
 import { markRefused } from './sealing.js';
 
@@ -40,17 +41,15 @@ export function authorizedFetch(parts: FetchParts): Fetch {
     const written = isRequest(input) ? input.url : String(input);
     const targetFor = ({ defaults: { baseURL } }: ApiClient): RequestTarget =>
       typeof input === 'string' && baseURL !== undefined ? { baseURL, url: written } : { url: written };
-    const common = api.tenants ? ANYWHERE : (urlOf(targetFor(api)) ?? written);
-    const isPlain = !isRequest(input) && !(given instanceof Request) && !(given?.body instanceof FormData);
-    const init = isPlain ? plainInit(given ?? {}) : await wholeInit(common, input, given);
+    const isPlain = !isRequest(input) && !isRequest(given) && !mayChange(given?.body);
+    const init = isPlain ? plainInit(given) : await wholeInit(input, given);
     const oauth = snapshot && checked(name, snapshot);
     if (oauth && oauth.client !== undefined && oauth.client !== name) {
       const { client, ...asked } = oauth;
       return (await other(client))(new URL(urlOf(targetFor(api)) ?? written), { ...init, oauth: asked });
     }
     const isBare = oauth === false || api.tokenHeader.name.toLowerCase() in init.headers;
-    const cancelled$ = init.signal ? aborted$(init.signal) : EMPTY;
-    return forTenant({ cancelled$ }, api, oauth || {}, isBare, async (own) => {
+    return await forTenant({ cancelled$: cancelledBy(init) }, api, oauth || {}, isBare, async (own) => {
       const target = targetFor(own);
       const url = urlOf(target) ?? written;
       const present = own === api ? parts : await partsOf(own);
@@ -64,33 +63,45 @@ export function authorizedFetch(parts: FetchParts): Fetch {
   };
 }
 
-/** In place of a URL that depends on the tenant, where it does not matter. */
+/** The URL of a `Request` that is not sent. */
 const ANYWHERE = 'http://localhost';
 
 /** Headers as a record by lower-case names, which fetch reads faster than `Headers`. */
 type Init = Omit<RequestInit, 'headers'> & { headers: Hop['headers'] };
 
 /** A copy, since the caller may change its own. Fetch reads the result of a spread more slowly. */
-function plainInit(given: RequestInit = {}): Init {
+function plainInit(given?: RequestInit | null): Init {
   const init: Record<string, unknown> = {};
-  for (const name of Object.keys(given)) if (name !== 'oauth') init[name] = given[name as keyof RequestInit];
-  init['headers'] = recordOf(given.headers);
+  for (const name in given) if (name !== 'oauth') init[name] = given[name as keyof RequestInit];
+  init['headers'] = recordOf(given?.headers);
   return init as Init;
 }
 
-/** What is asked for by a `Request` or with a form, with a body that can be sent again. */
-async function wholeInit(url: string, ...[input, given]: Parameters<Fetch>): Promise<Init> {
-  const whole = input instanceof Request ? input : new Request(url, isRequest(input) ? input : undefined);
-  const request = new Request(whole, given);
-  const { method, headers, signal, redirect } = request;
-  // Of a form the boundary is another each time.
-  const body = request.body && (await request.arrayBuffer());
-  const init = given instanceof Request ? undefined : plainInit(given);
-  return { ...init, method, headers: recordOf(headers), signal, redirect, body };
+/** A copy of a `Request`, or of an init whose body the caller may change. It can be sent again. */
+async function wholeInit(...[input, given]: Parameters<Fetch>): Promise<Init> {
+  const asked = isRequest(input) ? input : undefined;
+  const request = new Request(asked instanceof Request ? asked : new Request(ANYWHERE, asked), given);
+  // Not that of `request`, which Node no longer aborts once `request` is garbage collected.
+  const signal = given?.signal === undefined ? (asked?.signal ?? null) : given.signal;
+  const init = isRequest(given) ? undefined : plainInit(given);
+  const { method, headers, redirect, cache, credentials, integrity, referrer, referrerPolicy } = request;
+  const whole = { method, headers: recordOf(headers), redirect, cache, credentials, integrity };
+  // A form has another boundary each time it is read.
+  const body = request.body && (await unlessCancelled(cancelledBy({ signal }), () => request.arrayBuffer()));
+  return { ...init, ...whole, referrer, referrerPolicy, signal, body };
 }
 
-function isRequest(input: Parameters<Fetch>[0]): input is Request {
-  return typeof input === 'object' && 'url' in input;
+function isRequest(given: Parameters<Fetch>[number]): given is Request {
+  return typeof given === 'object' && given !== null && 'url' in given;
+}
+
+/** Whether a caller could change a body, such as `URLSearchParams`, before it is sent, or sent again. */
+function mayChange(body: RequestInit['body']): boolean {
+  return typeof body === 'object' && body !== null && !(body instanceof Blob) && isReplayable(body);
+}
+
+function cancelledBy({ signal }: Pick<RequestInit, 'signal'>): Observable<unknown> {
+  return signal ? aborted$(signal) : EMPTY;
 }
 
 function recordOf(headers: RequestInit['headers']): Record<string, string> {
@@ -99,7 +110,8 @@ function recordOf(headers: RequestInit['headers']): Record<string, string> {
 
 /** A request as it left the caller. */
 class FetchRequest implements OutgoingRequest<Response> {
-  readonly config: RequestTarget & Pick<Hop, 'method'> & { data: unknown };
+  readonly config: RequestTarget & { method: string; data: unknown };
+  readonly cancelled$: Observable<unknown>;
   readonly #parts: FetchParts;
   readonly #init: Init;
   /** Whether redirects are followed, which happens here. */
@@ -107,8 +119,9 @@ class FetchRequest implements OutgoingRequest<Response> {
   readonly #start: Hop;
 
   constructor(parts: FetchParts, target: RequestTarget, url: string, init: Init) {
-    const { method = 'GET', headers, body = null, redirect = 'follow' } = init;
-    this.config = Object.assign(target, { method, data: body });
+    const { method, headers, body, redirect = 'follow' } = init;
+    this.config = Object.assign(target, { method: method ?? 'GET', data: body });
+    this.cancelled$ = cancelledBy(init);
     this.#parts = parts;
     this.#follows = redirect === 'follow';
     this.#init = Object.assign(init, { redirect: this.#follows ? 'manual' : redirect });
@@ -119,10 +132,6 @@ class FetchRequest implements OutgoingRequest<Response> {
     return Object.hasOwn(this.#start.headers, this.#parts.api.tokenHeader.name.toLowerCase());
   }
 
-  get cancelled$(): Observable<unknown> {
-    return this.#init.signal ? aborted$(this.#init.signal) : EMPTY;
-  }
-
   /** Without credentials it still presents the client's certificate, and follows redirects anywhere. */
   async send(credentials?: Credentials): Promise<ApiAnswer<Response>> {
     const { client, dpop, origins, refusals } = this.#parts.api;
@@ -131,14 +140,14 @@ class FetchRequest implements OutgoingRequest<Response> {
       const response = await this.#transmit(hop, carried);
       const next = this.#follows ? nextHop(hop, response, followed) : undefined;
       if (next === undefined) {
-        if (followed > 0) Object.defineProperty(response, 'redirected', { value: true });
-        return answerOf(response, refusals.readsData ? await textOf(response) : undefined);
+        if (followed > 0) describe(response, { redirected: true });
+        return new FetchAnswer(response, refusals.readsData ? await textOf(response) : undefined);
       }
       discard(response);
       const to = new URL(next.url);
       if (credentials && origins.reach(to) === 0) throw new OriginNotAllowedError(client.name, to.origin);
       if (dpop && carried && to.origin === new URL(hop.url).origin) {
-        const proof = await dpop.proof(next.method, to, carried.token);
+        const proof = await dpop.proof(next.method ?? 'GET', to, carried.token);
         carried = new Credentials(carried.token, proof, origins);
       } else if (!credentials?.mayFollow(to)) carried = undefined;
       hop = next;
@@ -151,32 +160,49 @@ class FetchRequest implements OutgoingRequest<Response> {
     const headers = { ...hop.headers };
     if (credentials) headers[tokenHeader.name] = tokenHeader.valueFor(credentials.token);
     if (credentials?.proof !== undefined) headers['dpop'] = credentials.proof;
-    return this.#parts.transport(url, Object.assign(this.#init, { method, body, headers }));
+    return this.#parts.transport(url, Object.assign(this.#init, { method, body, headers }) as RequestInit);
   }
 }
 
-/** @param text the body, where it was read for `unauthorized.when` */
-function answerOf(response: Response, text: string | undefined): ApiAnswer<Response> {
-  const { status, headers } = response;
-  return {
-    status,
-    headers: () => Object.fromEntries(headers),
-    data: () => readable(text, Object.fromEntries(headers)),
-    surface: (refused) => {
-      if (refused !== undefined) markRefused(response, refused);
-      return response;
-    },
-    discard: () => discard(response),
-  };
+/** What came back, which is looked at no more than needed. */
+class FetchAnswer implements ApiAnswer<Response> {
+  readonly status: number;
+  readonly #response: Response;
+  readonly #text: string | undefined;
+
+  /** @param text the body, where it was read for `unauthorized.when` */
+  constructor(response: Response, text: string | undefined) {
+    this.status = response.status;
+    this.#response = response;
+    this.#text = text;
+  }
+
+  headers(): Record<string, string> {
+    return Object.fromEntries(this.#response.headers);
+  }
+
+  data(): unknown {
+    return readable(this.#text, this.headers());
+  }
+
+  surface(refused?: string): Response {
+    if (refused !== undefined) markRefused(this.#response, refused);
+    return this.#response;
+  }
+
+  discard(): void {
+    discard(this.#response);
+  }
 }
 
-/** The body of a clone; `undefined` for a stream of events, which does not end, and for what breaks off. */
+const ENDLESS =
+  /^(text\/event-stream|multipart\/x-mixed-replace|application\/(x-)?(ndjson|jsonl|json-seq|stream\+json))\b/i;
+
+/** The body of a clone; `undefined` for a type that may never end, and for a body that breaks off. */
 async function textOf(response: Response): Promise<string | undefined> {
-  if (/^text\/event-stream\b/i.test(response.headers.get('content-type') ?? '')) return undefined;
-  return response
-    .clone()
-    .text()
-    .catch(() => undefined);
+  if (ENDLESS.test(response.headers.get('content-type') ?? '')) return undefined;
+  const text = response.clone().text();
+  return text.catch(() => undefined);
 }
 
 /** Frees the connection of an answer that nobody will read. */

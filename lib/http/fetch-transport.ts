@@ -23,11 +23,11 @@ export interface FetchRoute {
   readonly staysHere: (url: string) => boolean;
 }
 
-/** What Axios takes and fetch cannot: to ignore it could send a request past a proxy or a check. */
+/** Options that fetch cannot use. Ignoring them could send a request past a proxy or a check. */
 const UNUSABLE = ['httpAgent', 'httpsAgent', 'socketPath', 'transport', 'lookup'];
 
 /**
- * How a client's fetch sends: by Node's own fetch; with `tls` or a proxy by that of undici, which is loaded only then.
+ * How a client's fetch sends: with Node's own fetch, or for `tls` or a proxy with undici's, which is loaded only then.
  *
  * @throws {OAuthConfigurationError} when undici is needed and missing, or `http` holds what fetch cannot use
  */
@@ -50,18 +50,30 @@ export async function fetchTransport(route: FetchRoute): Promise<FetchTransport>
   ]);
 }
 
-/** Lets an adapter answer that is a function, as those of tests are: with a text, or with what becomes JSON. */
+/** Sets members of a response and of its clones that only fetch itself can set otherwise. */
+export function describe(response: Response, said: { url?: string; redirected?: boolean }): Response {
+  const clone = response.clone.bind(response);
+  const members = { ...said, clone: () => describe(clone(), said) };
+  for (const [name, value] of Object.entries(members))
+    Object.defineProperty(response, name, { value, configurable: true });
+  return response;
+}
+
+/** Sends by an adapter that is a function, as tests have them. Its data is a text, bytes or a stream, or becomes JSON. */
 function byAdapter(adapter: AxiosAdapter, baseURL = ''): FetchTransport {
-  return async (url, { method = 'GET', headers: given, body }) => {
+  return async (url, { method = 'GET', headers: given, body, signal }) => {
     const { href } = new URL(url);
     const path = href.startsWith(`${baseURL}/`) && { baseURL, url: href.slice(baseURL.length) };
     const headers = AxiosHeaders.from(Object.fromEntries(new Headers(given)));
-    const asked = { url: href, ...path, method: method.toLowerCase(), headers };
+    const asked = { url: href, ...path, ...(signal && { signal }), method: method.toLowerCase(), headers };
     const sent = body ? { ...asked, data: await new Response(body).text() } : asked;
     const { data, status, statusText, headers: answered } = await adapter(sent);
-    const known = { 'content-type': 'application/json', ...(answered as Record<string, string>) };
+    const isRaw = data instanceof Blob || ArrayBuffer.isView(data) || Symbol.asyncIterator in Object(data);
+    const type = !isRaw && { 'content-type': 'application/json' };
+    const known = { ...type, ...(answered as Record<string, string>) };
     const isEmpty = [204, 205, 304].includes(status);
-    const text = typeof data === 'string' ? data : JSON.stringify(data);
-    return new Response(isEmpty ? null : text, { status, statusText, headers: known });
+    const whole =
+      isRaw || typeof data === 'string' ? (data as NonNullable<typeof body>) : JSON.stringify(data);
+    return new Response(isEmpty ? null : whole, { status, statusText, headers: known });
   };
 }

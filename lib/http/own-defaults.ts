@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { AxiosHeaders, type CreateAxiosDefaults, type InternalAxiosRequestConfig } from 'axios';
-import type { ApiClient } from './authorized-call.js';
+import type { ApiClient } from './api-client.js';
 import { valueOf } from './axios-instance.js';
 import { SealedProxy } from './sealing.js';
 
 /**
- * A request as its client's own defaults make it, where it has those of its instance: what callers set themselves stays.
- * What Axios has used by then, its transforms, is the instance's.
+ * A request with its client's own defaults in place of those of its instance. What the caller set stays, and so do the
+ * instance's transforms, which Axios has already run.
  */
 export async function withDefaultsOf<C extends InternalAxiosRequestConfig>(
   config: C,
@@ -17,9 +17,8 @@ export async function withDefaultsOf<C extends InternalAxiosRequestConfig>(
   const copy = { ...overlaid(config, instance, own), headers: new AxiosHeaders(config.headers) } as C;
   SealedProxy.seal(copy);
   const { method = 'get' } = config;
-  const common = new AxiosHeaders(
-    Object.fromEntries(headersFor(method, instance.headers)) as Record<string, string>,
-  );
+  const commonHeaders = headersFor(method, instance.headers) as [string, string][];
+  const common = new AxiosHeaders(Object.fromEntries(commonHeaders));
   for (const [name, value] of headersFor(method, headers)) {
     const present = copy.headers.get(name) ?? undefined;
     if (present !== undefined && present !== common.get(name)) continue;

@@ -24,10 +24,10 @@ const BOUNDS = {
 };
 
 /**
- * The way of a client's protocol requests: over Axios, so that its proxy, agents and TLS hold for them too, but
- * without redirects, and within 1 MiB.
+ * Sends a client's protocol requests by Axios, so that its proxy, agents and TLS apply to them too, but without
+ * redirects, and within 1 MiB.
  *
- * @param remedyFor the remedy for what the network says
+ * @param remedyFor finds the remedy for a network error
  */
 export function httpTransport(
   client: string,
@@ -61,7 +61,7 @@ export function httpTransport(
   return send;
 }
 
-/** An instance for what goes to an authorization server: without redirects, and within the bound. */
+/** An instance for requests to an authorization server: without redirects, and within the bound. */
 export function routedInstance(client: string, routes: Routes, http: CreateAxiosDefaults): AxiosInstance {
   const instance = createInstance(client, { ...http, ...BOUNDS });
   instance.interceptors.request.use((config) => {
@@ -75,7 +75,7 @@ export function routedInstance(client: string, routes: Routes, http: CreateAxios
   return instance;
 }
 
-/** Whether the request went into a connection that was kept alive, and that the server had closed meanwhile. */
+/** Whether the request used a kept-alive connection that the server had closed. */
 function wasStale({ code, request }: AxiosError): boolean {
   const { reusedSocket, res } = (request ?? {}) as { reusedSocket?: boolean; res?: IncomingMessage };
   return reusedSocket === true && !res && (code === 'ECONNRESET' || code === 'EPIPE');
@@ -83,8 +83,8 @@ function wasStale({ code, request }: AxiosError): boolean {
 
 type Answer = Pick<AxiosResponse<string>, 'status' | 'headers'> & { data?: string };
 
-/** What had come of an answer whose body was broken off or too large. */
-function headOf({ response, request }: AxiosError): Answer | undefined {
+/** Status and headers of an answer whose body broke off or was too large. */
+export function headOf({ response, request }: AxiosError): Answer | undefined {
   if (response) return { status: response.status, headers: response.headers };
   const { res } = (request ?? {}) as { res?: IncomingMessage };
   if (res?.statusCode === undefined) return undefined;
@@ -99,7 +99,7 @@ function toResponse({ status, headers, data = '' }: Answer): Response {
   return new Response(bodiless ? null : data, { status, headers: known });
 }
 
-/** Only what the network said goes on: an Axios error holds the request, and that holds the credentials. */
+/** Keeps only what the network said: an Axios error holds the request, and that holds the credentials. */
 function typed(client: string, { code, message }: AxiosError, remedyFor: (said: string) => string): Error {
   if (message.startsWith('maxContentLength')) {
     return new TokenResponseError(

@@ -9,7 +9,7 @@ import { isCredential, type TokenHeader } from './sealing.js';
 type BeforeRedirect = NonNullable<InternalAxiosRequestConfig['beforeRedirect']>;
 type Options = Parameters<BeforeRedirect>[0];
 
-/** How far token and certificate of a client may go, and the agents that have the certificate and that have it not. */
+/** How far a client's token and certificate may go, and the agents with and without that certificate. */
 export interface Reach {
   origins: AllowedOrigins;
   /** The header of the token. */
@@ -25,9 +25,9 @@ const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketP
  * Redirects are followed below Axios, where only `beforeRedirect` can take the token off, or put it back: at a
  * change of host it is lost, allowed or not (RFC 9110 §15.4).
  *
- * @param credentials what the request carries; without any only the client's certificate is looked after, which
- * goes no further than a token
- * @param own the caller's own, which runs first, and without sight of the credentials
+ * @param credentials what the request carries; without them, only the client's certificate is kept within the
+ * allowed origins
+ * @param own the caller's own `beforeRedirect`, which runs first and does not see the credentials
  */
 export function followRedirect(
   { origins, header, inside, outside }: Reach,
@@ -44,7 +44,7 @@ export function followRedirect(
   const mayFollow = !moved && (credentials?.mayFollow(new URL(href)) ?? origins.reach(new URL(href)) > 0);
   if (credentials) setCredentials(options, header, mayFollow ? credentials.token : undefined);
   const agents = options['agents'] as { https?: Agent | undefined } | undefined;
-  // Axios may have put in one that tunnels without the certificate.
+  // Axios may have set one that tunnels without the certificate.
   if (agents && inside !== outside) agents.https = mayFollow ? inside : outside;
 }
 
@@ -61,10 +61,11 @@ function setCredentials(options: Options, header: TokenHeader, token: AccessToke
 /** What a redirect may change about a request of fetch. */
 export interface Hop {
   readonly url: string;
-  readonly method: string;
+  /** As the caller gave it; without any it is `GET`. */
+  readonly method: string | undefined;
   /** By lower-case name. */
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: NonNullable<RequestInit['body']> | null;
+  readonly body: RequestInit['body'];
 }
 
 /** As many as fetch follows. */
@@ -73,13 +74,14 @@ const ABOUT_THE_BODY = /^content-(encoding|language|location|type|length)$/i;
 const FOR_THE_ORIGIN = /^(authorization|proxy-authorization|cookie|host)$/i;
 
 /**
- * Where fetch goes on after an answer (Fetch Standard, HTTP-redirect fetch); `undefined` when it is no redirect.
+ * The request that follows an answer (Fetch Standard, HTTP-redirect fetch); `undefined` if that is no redirect.
  *
  * @param followed how many redirects led here
  * @throws {TypeError} as fetch does
  */
 export function nextHop(hop: Hop, answer: Response, followed: number): Hop | undefined {
   const { status } = answer;
+  const { method = 'GET' } = hop;
   const location = [301, 302, 303, 307, 308].includes(status) ? answer.headers.get('location') : null;
   if (location === null) return undefined;
   const to = Buffer.from(location, 'latin1').toString(); // UTF-8 in practice
@@ -87,17 +89,15 @@ export function nextHop(hop: Hop, answer: Response, followed: number): Hop | und
   const url = new URL(to, hop.url);
   if (!/^https?:$/.test(url.protocol)) throw failedFetch('the redirect leads to a URL that is not HTTP(S)');
   if (followed === MAX_REDIRECTS) throw failedFetch('redirect count exceeded');
-  const becomesGet =
-    status === 303 ? !/^(get|head)$/i.test(hop.method) : status < 303 && /^post$/i.test(hop.method);
+  const becomesGet = status === 303 ? !/^(get|head)$/i.test(method) : status < 303 && /^post$/i.test(method);
   if (status !== 303 && !isReplayable(hop.body))
     throw failedFetch('a stream cannot be sent again after a redirect');
   const goes = ([name]: [string, string]) =>
     !(becomesGet && ABOUT_THE_BODY.test(name)) &&
     (url.origin === new URL(hop.url).origin || !FOR_THE_ORIGIN.test(name));
   const headers = Object.fromEntries(Object.entries(hop.headers).filter(goes));
-  return becomesGet
-    ? { url: url.href, method: 'GET', headers, body: null }
-    : { ...hop, url: url.href, headers };
+  const changed = becomesGet && { method: 'GET', body: null };
+  return { ...hop, ...changed, url: url.href, headers };
 }
 
 /** What fetch rejects with when there is no answer. */

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 
-/** An API's answer, as far as it may show that its token is not accepted. */
+/** The parts of an API's answer that may show that it does not accept a token. */
 export interface Answer {
   readonly status: number;
   /** All of them, by lower-case name. */
@@ -17,7 +17,7 @@ export interface RefusalOptions {
 
 /** Which answers of an API mean that it does not accept a token. */
 export class Refusals {
-  /** Whether an answer with any status may be one, so that its data is looked at. */
+  /** Whether an answer with any status may be one, so that its data is read. */
   readonly readsData: boolean;
   readonly #options: RefusalOptions;
   #warn: (() => void) | undefined;
@@ -35,7 +35,7 @@ export class Refusals {
     const { 'www-authenticate': challenges = '' } = answer.headers();
     const says = (error: string) => new RegExp(`\\berror\\s*=\\s*"?${error}\\b`, 'i').test(challenges);
     if (status >= 400 && status < 500 && says('invalid_token')) return true;
-    // Another token has the same rights (RFC 6750 §3.1). A 401 that says so is a misleading one.
+    // A new token would have the same rights (RFC 6750 §3.1). On a 401, the code is misleading.
     if (status !== 401 && says('insufficient_scope')) return false;
     return statuses.includes(status) || this.#ask(answer);
   }
@@ -48,7 +48,7 @@ export class Refusals {
       const verdict: unknown = when({ status, headers: answer.headers(), data: answer.data() });
       if (typeof verdict === 'boolean') return verdict;
     } catch {
-      // What it threw may hold the answer.
+      // The error is not shown, since it may hold the answer.
     }
     this.#warn?.();
     this.#warn = undefined;
@@ -56,7 +56,7 @@ export class Refusals {
   }
 }
 
-/** Data before Axios parses it: the JSON that it is, or its text; of a stream nothing. */
+/** Data that Axios has not parsed yet: parsed if it is JSON, else as text; `undefined` for a stream. */
 export function readable(data: unknown, headers: Record<string, unknown>): unknown {
   if (data instanceof Readable || data instanceof ReadableStream || data instanceof Blob) return undefined;
   const isBytes = data instanceof ArrayBuffer || ArrayBuffer.isView(data);

@@ -30,7 +30,7 @@ export class SealedTokenRequest {
     this.#snapshot = snapshot;
   }
 
-  /** `oauth` as it may stand on a request. Whether it fits shows when the request is sent. */
+  /** `oauth` as it may stand on a request. It is checked when the request is sent. */
   static of(oauth: unknown): Asked {
     const sealed = oauth instanceof SealedTokenRequest ? oauth : new SealedTokenRequest(snapshotOf(oauth));
     return sealed as Asked;

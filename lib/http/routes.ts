@@ -8,7 +8,7 @@ import { environmentProxy, proxyOf } from './tunnel.js';
 /** How many agents are kept, with their idle connections, for proxies that change from request to request. */
 const MAX_AGENTS = 16;
 
-/** What holds for requests wherever it is asked. */
+/** Rules that requests and the checks at boot share. */
 export interface RouteRules {
   /** Whether a URL is http that does not leave this machine, and so goes through no proxy. */
   staysHere(url: string): boolean;
@@ -22,7 +22,7 @@ export class Routes {
   readonly #material: TlsMaterial | undefined;
   readonly #rules: RouteRules;
   readonly #environment = environmentProxy('https');
-  /** Whether requests that name no proxy themselves have to be looked at. */
+  /** Whether `lay` is needed for requests that name no proxy themselves. */
   readonly areNeeded: boolean;
   readonly #agents = new WeakMap<object, LruMap<TlsAgent>>();
   #made: TlsAgent[] = [];
@@ -43,14 +43,14 @@ export class Routes {
   lay(config: AxiosRequestConfig, site: URL | undefined, adapter = config.adapter): Agent | undefined {
     const { proxy, httpVersion } = config;
     const given = config.httpsAgent as Agent | undefined;
-    // An agent with a certificate of its own was chosen for that.
+    // An agent that has a certificate of its own keeps it.
     const material = given?.options?.cert || given?.options?.pfx ? undefined : this.#material;
     const hasAgents = !this.#rules.ignoresAgents({ adapter: adapter ?? axios.defaults.adapter, httpVersion });
     if (material && !hasAgents && site?.protocol === 'https:') this.#refuse();
     if (site && this.#rules.staysHere(site.href)) config.proxy = false;
     if (!hasAgents || (given !== undefined && !(given instanceof Agent))) return given;
     const isFromEnvironment = !proxy && proxy !== false;
-    // Node may be told to heed the environment itself.
+    // Node's own agents may read the proxy variables themselves.
     const isOurs = material !== undefined || !('proxyEnv' in (given ?? globalAgent).options);
     const through = proxy ? proxyOf(proxy) : isFromEnvironment && isOurs ? this.#environment : undefined;
     if (!material && !through) return given;

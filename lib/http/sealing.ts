@@ -17,9 +17,9 @@ type Part = Record<PropertyKey, unknown>;
 
 /** On an answer that refused a token: the client whose token it refused. */
 const REFUSED = Symbol('refused client');
-/** The members by which the parts of a sent request know each other. */
+/** The members that link the parts of a sent request. */
 const PARTS = ['req', 'res', '_redirectable', '_currentRequest', '_options', 'socket'];
-/** What leads on to connections, which other requests of ours may be using just now. */
+/** The members that lead to connections, which other requests may be using. */
 const SHARED = ['agent', 'agents', 'nativeProtocols', 'socket', 'client'];
 
 /** The header that carries a client's token. */
@@ -28,6 +28,8 @@ export class TokenHeader {
   /** The same, unless it is `Authorization`. */
   readonly ownName: string | undefined;
   readonly #scheme: string | undefined;
+  /** The last one sent, since the next request most often sends the same. */
+  #sent: { token: AccessToken; value: string } | undefined;
 
   /** @param scheme what precedes the token; by default its type in `Authorization`, and nothing elsewhere */
   constructor({ name = 'Authorization', scheme }: { [part in 'name' | 'scheme']?: string | undefined } = {}) {
@@ -37,6 +39,11 @@ export class TokenHeader {
   }
 
   valueFor(token: AccessToken): string {
+    if (this.#sent?.token !== token) this.#sent = { token, value: this.#join(token) };
+    return this.#sent.value;
+  }
+
+  #join(token: AccessToken): string {
     if (this.#scheme === undefined) return token.authorization;
     return this.#scheme === '' ? token.value : `${this.#scheme} ${token.value}`;
   }
@@ -48,7 +55,7 @@ export function isCredential(name: string, ownName: string | undefined): boolean
 }
 
 /**
- * Takes token and proof out of what a request shows after it was sent. Copies of its headers stand in Node's request
+ * Takes token and proof out of a request that was sent. Copies of its headers stand in Node's request
  * and its socket, in what follows redirects, in an HTTP/2 stream or in a `Request` of fetch.
  *
  * @param ownName the client's header for tokens, if that is not `Authorization`
@@ -70,19 +77,18 @@ export function sealRequest(request: unknown, ownName?: string, seen = new Set<u
   for (const name of SHARED) hide(request, name);
 }
 
-/** Has the request of a response sealed when somebody first looks at it: few do, and it takes longer than all else of ours. */
+/** Seals the request of a response when somebody first reads it: few do, and sealing takes longer than all the rest. */
 export function sealOnSight(response: AxiosResponse, ownName?: string): void {
   const request: unknown = response.request;
   if (!isPart(request)) return;
-  const member = { enumerable: true, configurable: true };
-  const settle = (value: unknown) =>
-    Object.defineProperty(response, 'request', { ...member, value, writable: true });
+  let [shown, seal] = [request as unknown, () => sealRequest(request, ownName)];
+  const set = (value: unknown) => void ([shown, seal] = [value, () => undefined]);
   const get = () => {
-    sealRequest(request, ownName);
-    settle(request);
-    return request;
+    seal();
+    set(shown);
+    return shown;
   };
-  Object.defineProperty(response, 'request', { ...member, get, set: settle });
+  Object.defineProperty(response, 'request', { enumerable: true, configurable: true, get, set });
 }
 
 /** Puts the caller's config in place of the one that was sent, also in wrapped errors; returns the response, if any. */
@@ -113,7 +119,7 @@ export function refuseProxyAnswer(request: unknown): void {
   throw proxyError('', `opened no tunnel to ${host}: it answered ${res.statusCode}`);
 }
 
-/** Notes on an answer whose token it refused; an error that anybody makes of that response keeps the note. */
+/** Notes on a response that it refused a token; an error made of that response keeps the note. */
 export function markRefused(response: object, client: string): void {
   Object.defineProperty(response, REFUSED, { value: client });
 }
@@ -124,16 +130,17 @@ export function rejectedClientOf(error: unknown): string | undefined {
   return response?.[REFUSED];
 }
 
-/** An agent shows its keys, and all requests under way. */
+/** Keeps an agent's keys, and all requests under way, out of JSON, inspection and lists of members. */
 export function sealAgent(agent: unknown): void {
   if (!isPart(agent) || Object.hasOwn(agent, 'toJSON')) return;
+  for (const name of ['options', 'sockets', 'freeSockets', 'requests']) hide(agent, name);
   const shown = `[${agent.constructor.name}]`;
   for (const name of ['toJSON', inspect.custom]) {
     Object.defineProperty(agent, name, { value: () => shown, configurable: true, writable: true });
   }
 }
 
-/** A proxy that shows no credentials, to stand in configs; what is sent has the one behind it. */
+/** Stands in configs for a proxy, without its credentials. What is sent has the real one. */
 export class SealedProxy {
   readonly host: string;
   readonly port: number;
@@ -156,14 +163,14 @@ export class SealedProxy {
   }
 }
 
-/** Puts what a request asks for out of sight, as it is now; returns what stands there instead. */
+/** Replaces the `oauth` member of a request by a sealed copy, and returns that. */
 export function sealOAuth(config: AxiosRequestConfig): OAuthRequestConfig | undefined {
   const { oauth } = config;
   if (oauth !== undefined && oauth !== false) config.oauth = SealedTokenRequest.of(oauth);
   return config.oauth;
 }
 
-/** Does so when it is made: Nest's `HttpService` reads its config, the last argument, when somebody subscribes. */
+/** Does so when the request is made: Nest's `HttpService` reads its config, the last argument, when somebody subscribes. */
 export function sealedAtOnce<S extends (...args: any[]) => unknown>(send: S): S {
   const sealed = (...args: unknown[]) => {
     const config = { ...(args.pop() as AxiosRequestConfig | undefined) };
@@ -176,8 +183,10 @@ export function sealedAtOnce<S extends (...args: any[]) => unknown>(send: S): S 
 /** A copy with the proxy's credentials. Member by member: to spread what Axios makes of a config takes five times as long. */
 export function copyToSend<C extends InternalAxiosRequestConfig>(config: C): C {
   const members = config as unknown as Record<string, unknown>;
-  const copy: Record<string, unknown> = {};
+  const copy: Record<string, unknown> & { [name in 'url' | 'baseURL']?: string | URL } = {};
   for (const name of Object.keys(members)) copy[name] = members[name];
+  // An object may be another text each time.
+  for (const name of ['url', 'baseURL'] as const) if (copy[name]) copy[name] = String(copy[name]);
   return SealedProxy.open(copy as unknown as C);
 }
 

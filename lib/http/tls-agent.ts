@@ -15,7 +15,7 @@ export interface Route {
   /** What the client presents and trusts; without it, what the agent in `given` or Node's own has. */
   material: TlsMaterial | undefined;
   given: Agent | undefined;
-  /** In which a tunnel to the server is opened; the server alone sees anything of the material. */
+  /** Opens a tunnel to the server, which alone sees the material. */
   proxy: URL | undefined;
   /** Whether `NO_PROXY` holds. */
   isFromEnvironment: boolean;
@@ -27,7 +27,7 @@ export interface Route {
  */
 export class TlsAgent extends Agent {
   readonly #route: Route;
-  /** By the options of a connection: when it is set free, it still belongs to the certificate it was made with. */
+  /** By the options of a connection, which still belongs to the certificate it was made with when it is idle. */
   readonly #generations = new WeakMap<object, number>();
 
   constructor(route: Route) {

@@ -47,12 +47,13 @@ export function isExempt({ host, port }: Server): boolean {
     .split(/[\s,]+/)
     .some((entry) => {
       const [, inBrackets, plain = entry, only] = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(entry) ?? [];
-      const excepted = inBrackets ?? plain;
+      const excepted = inBrackets ?? plain.replace(/(\w)\.$/, '$1');
       if (excepted === '' || (only !== undefined && Number(only) !== Number(port))) return false;
       const [network = '', prefix] = excepted.split('/');
       if (prefix !== undefined) return isInRange(name, network, Number(prefix));
       if (/^[*.]/.test(excepted)) return name.endsWith(excepted.replace(/^\*/, ''));
-      return name === excepted || (LOOPBACK.test(name) && LOOPBACK.test(excepted));
+      if (LOOPBACK.test(name) && LOOPBACK.test(excepted)) return true;
+      return name === excepted || isInRange(name, excepted, isIP(excepted) === 6 ? 128 : 32);
     });
 }
 
@@ -69,8 +70,8 @@ function variable(name: string): string {
 }
 
 /**
- * Opens a tunnel through a proxy (RFC 9110 §9.3.6). The proxy learns where it leads to, and its own credentials;
- * anything but a tunnel is an error that names the proxy.
+ * Opens a tunnel through a proxy (RFC 9110 §9.3.6). The proxy gets the target and its own credentials. Any answer but
+ * a tunnel is an error that names the proxy.
  *
  * @param ca authorities to trust in an https proxy, instead of Node's own
  */
@@ -81,14 +82,8 @@ export function openTunnel(proxy: URL, { host, port }: Server, ca: Authorities, 
   const credentials = unescape(`${proxy.username}:${proxy.password}`);
   const basic = `Basic ${Buffer.from(credentials).toString('base64')}`;
   const headers = { host: authority, ...(credentials !== ':' && { 'proxy-authorization': basic }) };
-  const options = {
-    method: 'CONNECT',
-    path: authority,
-    auth: null,
-    headers,
-    agent: false,
-    timeout: TIMEOUT_MS,
-  };
+  const target = { method: 'CONNECT', path: authority, auth: null, headers };
+  const options = { ...target, agent: false, timeout: TIMEOUT_MS };
   const request =
     proxy.protocol === 'https:' ? requestOverTls(proxy, { ...options, ca }) : requestInClear(proxy, options);
   request.once('connect', ({ statusCode }, socket) => {

@@ -1,6 +1,6 @@
 import type { SecureContextOptions } from 'node:tls';
 import { Agent, ProxyAgent, fetch, type Dispatcher } from 'undici';
-import type { FetchRoute, FetchTransport } from './fetch-transport.js';
+import { describe, type FetchRoute, type FetchTransport } from './fetch-transport.js';
 
 /**
  * Sends by undici, with the client's certificate to its allowed origins and through its proxy. By undici's own fetch,
@@ -29,12 +29,8 @@ export function fetchByUndici(route: FetchRoute, proxy: URL | undefined): FetchT
     const answer = await fetch(target, { dispatcher: dispatcherFor(new URL(target)), ...given });
     const { url, status, statusText, headers, body } = answer;
     // As an instance of the global class, which libraries ask for.
-    const response = new Response(body as ReadableStream | null, {
-      status,
-      statusText,
-      headers: [...headers],
-    });
-    return Object.defineProperty(response, 'url', { value: url });
+    const head = { status, statusText, headers: [...headers] };
+    return describe(new Response(body as ReadableStream | null, head), { url });
   };
   const close = () => {
     for (const dispatcher of [direct, foreign, own]) dispatcher.close().catch(() => undefined);

@@ -10,7 +10,7 @@ import { RequestedTokenEndpoint } from '../oauth/requested-token.js';
 import { isLoopback } from '../options/option-schema.js';
 import { ignoresAgents } from '../options/problems.js';
 
-/** A client's way to its authorization server, and the keys that it shares with the way to its API. */
+/** A client's connection to its authorization server, and the keys that it shares with the connection to its API. */
 export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
   readonly endpoint: TokenEndpoint;
   /** Where its tokens may go. */
@@ -22,11 +22,11 @@ export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
 /** What a connection is made of. */
 export interface ConnectionParts extends Pick<ProtocolParts, 'options' | 'clock' | 'warn'> {
   name: string;
-  /** Called when tokens that are bound to the certificate before cannot be used any more (RFC 8705 §3). */
+  /** Called when the present tokens may be bound to a certificate that was replaced (RFC 8705 §3). */
   onCertificateReplaced?: () => void;
-  /** Names an option as the user has written it. Default: by its path, as in code. */
+  /** Names an option as the user wrote it. Default: its path, as in code. */
   label?: ProtocolParts['label'];
-  /** Wraps the transport, to see requests and answers go by. */
+  /** Wraps the transport, to observe requests and answers. */
   observe?: (transport: ProtocolTransport) => ProtocolTransport;
 }
 

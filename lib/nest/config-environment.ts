@@ -4,7 +4,7 @@ import type { EnvironmentSource } from '../options/environment.js';
 
 const UNBOUND_CONFIG = Symbol('ConfigService without loaders');
 
-/** A `ConfigService` for applications whose own one cannot be seen from here. */
+/** A `ConfigService` for applications whose own is not visible to this module. */
 @Module({
   imports: [ConfigModule],
   providers: [{ provide: UNBOUND_CONFIG, useExisting: ConfigService }],
@@ -12,7 +12,7 @@ const UNBOUND_CONFIG = Symbol('ConfigService without loaders');
 })
 export class ConfigEnvironmentModule {}
 
-/** DI token of where the `OAUTH_*` variables come from. */
+/** DI token of the source of the `OAUTH_*` variables. */
 export const ENVIRONMENT = Symbol('OAuth client environment');
 
 /** The application's `ConfigService` if it is global or imported: only that one waits for asynchronous loaders. */
@@ -25,7 +25,7 @@ export const environmentProvider: FactoryProvider<EnvironmentSource> = {
   }),
 };
 
-/** Only its private part says what loaders and, one level down, a schema added to the environment. */
+/** Only a private member of `ConfigService` has the names that loaders and, one level down, a schema added. */
 function namesIn(loaded: Record<string, object | undefined> = {}): string[] {
   return Object.keys({ ...process.env, ...loaded, ...loaded['_PROCESS_ENV_VALIDATED'] });
 }

@@ -52,14 +52,16 @@ export function namedProviders(names: readonly OAuthClientName[]): FactoryProvid
     {
       provide: getOAuthClientToken(name),
       inject: [OAuthTokenService, OAuthClientRegistry].map((token) => ({ token, optional: true })),
-      // Stand-ins in tests may have nothing but getToken.
+      // Stand-ins in tests may have nothing but getToken or attach.
       useFactory: (tokens?: Partial<OAuthTokenService>, registry?: OAuthClientRegistry) =>
         tokens?.client?.(name) ?? present(name, registry).get(name).client,
     },
     {
       provide: getOAuthHttpToken(name),
-      inject: [{ token: OAuthAxiosInterceptor, optional: true }],
-      useFactory: (interceptor?: OAuthAxiosInterceptor) => present(name, interceptor).httpService(name),
+      inject: [OAuthAxiosInterceptor, OAuthClientRegistry].map((token) => ({ token, optional: true })),
+      useFactory: (interceptor?: Partial<OAuthAxiosInterceptor>, registry?: OAuthClientRegistry) =>
+        interceptor?.httpService?.(name) ??
+        new OAuthAxiosInterceptor(present(name, registry)).httpService(name),
     },
     {
       provide: getOAuthFetchToken(name),

@@ -5,7 +5,7 @@ import type { AxiosInstance, CreateAxiosDefaults } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
 import type { CommonJsAxiosInstance } from '../http/axios-commonjs.cjs';
 import { interceptTokens } from '../http/axios-binding.js';
-import { createInstance } from '../http/axios-instance.js';
+import { buildOf, createInstance } from '../http/axios-instance.js';
 import { SealedProxy, sealAgent, sealedAtOnce } from '../http/sealing.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
@@ -14,7 +14,10 @@ import { OAuthClientRegistry } from './oauth-client-registry.js';
 @Injectable()
 export class OAuthAxiosInterceptor {
   readonly #registry: OAuthClientRegistry;
-  readonly #attached = new WeakMap<AxiosInstance, { client: string | undefined; detach: () => void }>();
+  readonly #attached = new WeakMap<
+    AxiosInstance,
+    ReturnType<typeof interceptTokens> & { client?: string | undefined }
+  >();
   readonly #httpServices = new Map<string, HttpService>();
 
   constructor(registry: OAuthClientRegistry) {
@@ -26,23 +29,27 @@ export class OAuthAxiosInterceptor {
    * allowed origin matches the request's URL. Attaching the same instance again changes nothing.
    *
    * @param http an `HttpService` or Axios instance of your own; not the process-wide one of a bare `HttpModule`
-   * @returns takes the interceptor off again
-   * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` when it sends another client's tokens already
+   * @returns a function that detaches the interceptor
+   * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` if it is neither, or sends another client's tokens
    * @example const detach = interceptor.attach(this.http, 'buoy');
    */
   attach(http: HttpService | AxiosInstance | CommonJsAxiosInstance, client?: OAuthClientName): () => void {
-    return this.#attach((http instanceof HttpService ? http.axiosRef : http) as AxiosInstance, client, false);
+    const instance = axiosOf(http);
+    if ('interceptors' in instance) return this.#attach(instance, client, false);
+    throw new OAuthConfigurationError([
+      'OAuthAxiosInterceptor.attach() needs an HttpService or an Axios instance. If a test replaces that, override OAuthAxiosInterceptor with { attach: () => () => {} } as well.',
+    ]);
   }
 
   #attach(instance: AxiosInstance, client: OAuthClientName | undefined, isOwn: boolean): () => void {
     const present = this.#attached.get(instance);
-    if (present !== undefined) {
+    if (present?.isOn()) {
       if (present.client === client) return present.detach;
       throw new OAuthConfigurationError([
         `This Axios instance sends the tokens of ${present.client === undefined ? 'the client that fits' : `client "${present.client}"`} already; detach it first, or use another instance.`,
       ]);
     }
-    // Only that one has the statics, whichever build of Axios it comes from.
+    // Only the process-wide instance has the static members, in every build of Axios.
     if ('isAxiosError' in instance)
       this.#registry.logger.warn(
         client,
@@ -54,12 +61,9 @@ export class OAuthAxiosInterceptor {
         client,
         `OAuthAxiosInterceptor.attach() was given an Axios instance whose httpsAgent accepts any server (rejectUnauthorized: false)${client === undefined ? '' : `, for client "${client}"`}; trust the server's authority with its ca instead.`,
       );
-    const off = interceptTokens(instance, this.#registry, client, isOwn);
-    const detach = () => {
-      if (this.#attached.delete(instance)) off();
-    };
-    this.#attached.set(instance, { client, detach });
-    return detach;
+    const interception = interceptTokens(instance, this.#registry, client, isOwn);
+    this.#attached.set(instance, { client, ...interception });
+    return interception.detach;
   }
 
   /** The named client's own `HttpService`, one for the whole module. */
@@ -69,12 +73,17 @@ export class OAuthAxiosInterceptor {
     const api = this.#registry.get(name);
     const defaults: CreateAxiosDefaults = { ...api.defaults };
     SealedProxy.seal(defaults);
-    sealAgent(defaults.httpAgent);
-    sealAgent(defaults.httpsAgent);
-    const service = new HttpService(createInstance(name, defaults, api.tenants === undefined));
+    for (const agent of [defaults.httpAgent, defaults.httpsAgent]) sealAgent(agent);
+    const build = buildOf(new HttpService().axiosRef);
+    const service = new HttpService(createInstance(name, defaults, api.tenants === undefined, build));
     service['makeObservable'] = sealedAtOnce(service['makeObservable']);
     this.#attach(service.axiosRef, name, true);
     this.#httpServices.set(name, service);
     return service;
   }
+}
+
+/** The instance of an `HttpService`, which may come from another copy of `@nestjs/axios`. */
+export function axiosOf(http: HttpService | AxiosInstance | CommonJsAxiosInstance): AxiosInstance {
+  return ('axiosRef' in http ? http.axiosRef : http) as AxiosInstance;
 }

@@ -1,6 +1,6 @@
 import { globalAgent, type Agent } from 'node:https';
 import type { CreateAxiosDefaults } from 'axios';
-import type { ApiClient } from '../http/authorized-call.js';
+import type { ApiClient } from '../http/api-client.js';
 import { Refusals } from '../http/refusals.js';
 import { TokenHeader } from '../http/sealing.js';
 import { closeIdle } from '../http/tls-agent.js';
@@ -37,14 +37,14 @@ export class OAuthClientRegistry {
   readonly shutdownGraceMs: number;
   readonly #clients = new Map<string, RegisteredClient>();
   readonly #tenants: TenantCache<RegisteredClient>;
-  /** Agents that tenants brought, and how many have each. */
+  /** The agents in tenants' options, each with the number of tenants that use it. */
   readonly #agents = new Map<Agent, number>();
   readonly #connect: typeof connectClient;
-  /** Where tests get the tokens of a client from. */
+  /** Makes the endpoint that gives a client its tokens in tests. */
   #standIn: ((name: string) => StandInEndpoint) | undefined;
 
   /**
-   * @param connect how clients reach the world
+   * @param connect connects a client to its servers
    * @throws {OAuthConfigurationError} with every problem of every client
    */
   constructor(
@@ -78,17 +78,16 @@ export class OAuthClientRegistry {
   }
 
   /**
-   * Takes all tokens from what an application's tests put in place of `OAuthTokenService`.
+   * Gets all tokens from the object that overrides `OAuthTokenService` in a test.
    *
    * @throws {OAuthConfigurationError} if that has no `getToken`
    */
   takeTokensFrom(standIn: unknown): void {
     const source = Object(standIn) as { getToken?: (name: string, request: TokenRequest) => unknown };
-    if (typeof source.getToken !== 'function') {
+    if (typeof source.getToken !== 'function')
       throw new OAuthConfigurationError([
         'What overrides OAuthTokenService has no getToken(name, request): give it one, or override the providers of getOAuthHttpToken(name), getOAuthFetchToken(name) and getOAuthClientToken(name) instead.',
       ]);
-    }
     this.#standIn = (name) =>
       new StandInEndpoint(name, this.runtime.clock, (request) => source.getToken?.(name, request));
     for (const { client } of this.all()) client.askInstead(this.#standIn(client.name));
@@ -100,10 +99,8 @@ export class OAuthClientRegistry {
       if (!warned.has(message)) this.logger.warn(name, message);
       warned.add(message);
     };
-    if (
-      process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' ||
-      globalAgent.options.rejectUnauthorized === false
-    )
+    const { rejectUnauthorized } = globalAgent.options;
+    if (process.env['NODE_TLS_REJECT_UNAUTHORIZED'] === '0' || rejectUnauthorized === false)
       warn(
         `Client "${name}" accepts any server, so that its credentials and tokens can be read on the way: unset NODE_TLS_REJECT_UNAUTHORIZED and rejectUnauthorized, and trust the server's authority with tls.ca.`,
       );
@@ -121,7 +118,7 @@ export class OAuthClientRegistry {
     return this.#build(name, own, { ...whose, ...label, tenants });
   }
 
-  /** Notes the agents that a tenant's options brought; returns what gives them up, with the last tenant that has them. */
+  /** Counts the agents in a tenant's options. Returns a function that releases them, and closes those that no tenant uses any more. */
   #holdAgents(options: OAuthClientOptions, shared: OAuthClientOptions): () => void {
     const agentsOf = ({ http }: OAuthClientOptions) => [http?.['httpAgent'], http?.['httpsAgent']] as Agent[];
     const own = agentsOf(options).filter((agent) => agent?.freeSockets && !agentsOf(shared).includes(agent));
@@ -134,7 +131,11 @@ export class OAuthClientRegistry {
     return () => own.forEach((agent) => count(agent, -1));
   }
 
-  #build(name: string, own: OAuthClientOptions, { warn, tenants, label, ...whose }: Whose): RegisteredClient {
+  #build(
+    name: string,
+    own: OAuthClientOptions,
+    { warn, tenants, label, ...whose }: TenantParts,
+  ): RegisteredClient {
     const options = withDefaults(own);
     const { runtime } = this;
     const { clock } = runtime;
@@ -144,9 +145,9 @@ export class OAuthClientRegistry {
       clock,
       warn,
       ...(label && { label }),
-      // Those in hand are bound to the one before.
+      // The present tokens may be bound to the previous certificate.
       onCertificateReplaced: () => {
-        for (const life of client.lives()) life.drop('forced');
+        for (const life of client.lives()) life.doubt();
       },
     });
     const client = OAuthClient.create({ name, endpoint, options, runtime, tenants, ...whose });
@@ -162,13 +163,13 @@ export class OAuthClientRegistry {
   }
 }
 
-/** What makes a client one of a tenant, or one with tenants. */
-interface Whose extends Pick<OAuthClientParts, 'tenant' | 'sent'>, Pick<ConnectionParts, 'label'> {
+/** What the client of a tenant, or one with tenants, has besides its options. */
+interface TenantParts extends Pick<OAuthClientParts, 'tenant' | 'sent'>, Pick<ConnectionParts, 'label'> {
   readonly warn: (message: string) => void;
   readonly tenants?: Tenants<RegisteredClient>;
 }
 
-/** A tenant's options over those that all have in common. @throws {OAuthConfigurationError} with every problem */
+/** A tenant's options on top of those of its client. @throws {OAuthConfigurationError} with every problem */
 function validTenant(name: string, shared: OAuthClientOptions, answer: unknown): OAuthClientOptions {
   const { tenants: _, prefetch: __, ...own } = isRecord(answer) ? answer : {};
   const merged = mergeClientOptions(shared, own);
@@ -191,7 +192,7 @@ function validClients(
   const read = inCode ? { clients: options.clients, problems: [] } : clientsFromEnvironment(environment);
   const problems = [...moduleProblemsOf(options), ...read.problems];
   const { defaults } = options;
-  const valid: Record<string, OAuthClientOptions> = {};
+  const valid = Object.create(null) as Record<string, OAuthClientOptions>; // a client may be named __proto__
   for (const [name, own] of Object.entries<unknown>(isRecord(read.clients) ? read.clients : {})) {
     if (!isRecord(own)) {
       problems.push(`Client "${name}": its options must be an object.`);

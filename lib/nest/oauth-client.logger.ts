@@ -9,7 +9,7 @@ import type { PartnerFailure } from './partner-failure.js';
 type FailureEvent = Extract<OAuthClientEvent, { error: Error; client: string }>;
 type Whose = { client: string; tenant?: string | undefined };
 type LogParts = Readonly<Record<string, string | number | undefined>> & { tenant?: string | undefined };
-/** Of a client with many tenants each may be in trouble. */
+/** A client may have many tenants, each with troubles of its own. */
 const MOST_REPORTED = 1_000;
 
 /** One line for people, its parts for machines: loggers that write JSON take the members, others the sentence. */
@@ -40,7 +40,7 @@ export class OAuthClientLogger {
     events$.subscribe((event) => this.#log(event));
   }
 
-  /** A handler ended in `failure`: an error only if the client's own events did not report it. */
+  /** A handler failed. The line is an error only if no event of the client reported the failure before. */
   handlerFailed({ message, cause, problem }: PartnerFailure, handler: string): void {
     const { client = '', code, status } = problem;
     const trouble = code === 'token_rejected' ? 'rejected' : code === 'closed' ? 'closed' : 'down';
@@ -50,7 +50,7 @@ export class OAuthClientLogger {
     this.#write(level, `${handler} failed with ${status}: ${message}`, parts);
   }
 
-  /** Something to be put right, that ends nothing. */
+  /** Something to correct, with which the application still runs. */
   warn(client: string | undefined, message: string): void {
     this.#write('warn', message, { client });
   }

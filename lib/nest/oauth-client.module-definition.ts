@@ -9,7 +9,7 @@ import type { OAuthClientModuleOptions } from '../options/module-options.js';
 /** DI token of the module's {@link SealedOptions}. */
 export const MODULE_OPTIONS_TOKEN = Symbol('OAuthClient module options');
 
-/** Out of sight, since Nest's container shows what its providers hold. */
+/** Hides the options, since Nest's container shows what its providers hold. */
 export class SealedOptions {
   readonly #options: OAuthClientModuleOptions;
 
@@ -33,7 +33,7 @@ function outOfSight(provider: Provider): Provider {
 export const { ConfigurableModuleClass, OPTIONS_TYPE, ASYNC_OPTIONS_TYPE } =
   new ConfigurableModuleBuilder<OAuthClientModuleOptions>({
     optionsInjectionToken: MODULE_OPTIONS_TOKEN,
-    alwaysTransient: true, // no option tells one registration from another any more
+    alwaysTransient: true, // Nest cannot tell registrations apart by their hidden options
   })
     .setClassMethodName('forRoot')
     .setFactoryMethodName('createOAuthClientOptions')

@@ -1,7 +1,7 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import { OAuthConfigurationError } from '../core/errors.js';
-import type { ApiClient } from '../http/authorized-call.js';
+import type { ApiClient } from '../http/api-client.js';
 import { authorizedFetch, type Fetch, type FetchParts } from '../http/fetch-binding.js';
 import { fetchTransport } from '../http/fetch-transport.js';
 import { isLoopback } from '../options/option-schema.js';
@@ -21,7 +21,7 @@ export class OAuthFetches implements OnModuleInit {
     this.#modules = modules;
   }
 
-  /** The named client's fetch. One that cannot work rejects each call, since it may never be used. */
+  /** The named client's fetch. If it cannot work, it rejects each call, since the application may never use it. */
   fetch(name: string): Promise<Fetch> {
     const present = this.#fetches.get(name) ?? this.#make(name);
     this.#fetches.set(name, present);
@@ -63,7 +63,7 @@ export class OAuthFetches implements OnModuleInit {
     return { api, transport, partsOf, other: (name) => this.fetch(name) };
   }
 
-  /** What providers, controllers and the like are given. */
+  /** What is injected into providers, controllers and the like. */
   *#injected(): Iterable<unknown> {
     for (const { providers, controllers, injectables } of this.#modules.values())
       for (const wrapper of [...providers.values(), ...controllers.values(), ...injectables.values()]) {

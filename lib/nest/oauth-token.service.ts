@@ -29,9 +29,9 @@ export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap, 
   }
 
   /**
-   * An access token of the named client: the present one, or one wait shared by all who need it.
+   * An access token of the named client: the present one, or a new one that all waiting callers share.
    *
-   * @throws {OAuthClientError} `unknown_client`, or why there is no token to be had
+   * @throws {OAuthClientError} `unknown_client`, or the reason why there is no token
    */
   getToken(name: OAuthClientName, request?: TokenRequest): Promise<AccessToken> {
     try {
@@ -73,7 +73,7 @@ export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap, 
     return this.#registry.get(name).client;
   }
 
-  /** How each client fares. Asks nobody. */
+  /** The status of each client. Sends no request. */
   status(): OAuthClientStatus[] {
     return [...this.#registry.all()].map(({ client }) => client.status());
   }
@@ -96,7 +96,7 @@ export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap, 
       this.#prefetching.add(client.name);
       const token = client.getToken().finally(() => this.#prefetching.delete(client.name));
       if (options.prefetch === 'required') required.push(token);
-      // In the background a failure is told by an event, and asked for again when a token is needed.
+      // An event reports the failure, and the next call that needs a token asks again.
       else token.catch(() => undefined);
     }
     await Promise.all(required);

@@ -44,7 +44,9 @@ export class PartnerFailure extends HttpException {
     this.message = detail;
     this.problem = problem;
     this.extensions = { client, code, status };
-    this.retryAfterSeconds = status === 503 ? secondsOf(cause) : undefined;
+    const askedMs = cause instanceof AuthorizationServerUnavailableError ? cause.retryAfterMs : undefined;
+    const seconds = Math.max(1, Math.ceil((askedMs ?? RETRY_AFTER_MS) / 1000));
+    this.retryAfterSeconds = status === 503 ? seconds : undefined;
   }
 
   /** `undefined` for all other errors, which stay as they are. */
@@ -80,9 +82,4 @@ export class RpcPartnerFailureFilter implements ExceptionFilter<RpcPartnerFailur
   catch(failure: RpcPartnerFailure): Observable<never> {
     return throwError(() => failure.getError());
   }
-}
-
-function secondsOf(cause: Error): number {
-  const asked = cause instanceof AuthorizationServerUnavailableError ? cause.retryAfterMs : undefined;
-  return Math.max(1, Math.ceil((asked ?? RETRY_AFTER_MS) / 1000));
 }

@@ -5,16 +5,16 @@ import { TOKEN_CHARACTERS, type TokenEndpoint, type TokenRequestDetails } from '
 import type { StoredToken } from '../core/token-store.js';
 
 const LEFT_MS = 24 * 3_600_000;
-/** No API is given time to learn of a token of that age: one that it refuses is replaced at once. */
+/** An API should know a token of this age, so one that it refuses is replaced at once. */
 const AGE_MS = 3_600_000;
 
-/** What tests have in place of an authorization server: a function that returns a token, or throws. */
+/** Takes the place of an authorization server in tests: a function that returns a token, or throws. */
 export class StandInEndpoint implements TokenEndpoint {
   readonly #client: string;
   readonly #clock: Clock;
   readonly #ask: (request: TokenRequestDetails) => unknown;
 
-  /** @param ask its token, as a text or as the `value` of an object, or a promise of that */
+  /** @param ask returns the token: a text, an object with the text as its `value`, or a promise of either */
   constructor(client: string, clock: Clock, ask: (request: TokenRequestDetails) => unknown) {
     this.#client = client;
     this.#clock = clock;

@@ -45,7 +45,7 @@ function usesOf(subject: object): ReadonlyMap<string, Use> {
 /** Express sends objects by `json`, Fastify by `send`. */
 type HttpResponse = Partial<Record<'json' | 'send', (body: unknown) => unknown>>;
 
-/** What `@UseOAuthClient(name)` does around a handler, in a class of its own, so that what cannot work fails at boot. */
+/** The interceptor of `@UseOAuthClient(name)`. Each is a class of its own, so that a decorator that cannot work fails the boot. */
 export function interceptorFor(name: string, use: Use): typeof UseOAuthClientInterceptor {
   class Interceptor extends UseOAuthClientInterceptor {
     constructor(tokens: OAuthTokenService, registry: OAuthClientRegistry, adapter: HttpAdapterHost) {
@@ -77,9 +77,11 @@ class UseOAuthClientInterceptor implements NestInterceptor {
     // A decorated class with a decorated method has this interceptor twice; the first one serves both.
     if (ambient.prepared(context)) return next.handle();
     const scope = { call: context, handler: context.getHandler() };
+    const failed = (error: unknown) => this.#fail(context, error);
+    const handled = () => next.handle().pipe(readInPresentContext(failed));
     return defer(() => this.#prepare(context)).pipe(
-      mergeMap((clients) => ambient.run(scope, clients, () => next.handle().pipe(readInPresentContext()))),
-      catchError((error: unknown) => this.#fail(context, error)),
+      mergeMap((clients) => ambient.run(scope, clients, handled)),
+      catchError(failed),
     );
   }
 
@@ -106,7 +108,7 @@ class UseOAuthClientInterceptor implements NestInterceptor {
     const { httpAdapter } = this.#adapter;
     if (httpAdapter.isHeadersSent(response)) return;
     if (retryAfterSeconds) httpAdapter.setHeader(response, 'Retry-After', String(retryAfterSeconds));
-    // Not before it is sent: Nest 11 would reset the type, and a filter of the application may send something else.
+    // Only when it is sent: Nest 11 resets a type that is set earlier, and a filter of the application may send another body.
     const method = response.json ? 'json' : 'send';
     const send = response[method];
     response[method] = (body) => {

@@ -24,7 +24,7 @@ export interface ProtocolParts {
   warn: (message: string) => void;
   /** Names the option of a path as the user has written it: by its variable, or as in code. */
   label: (path: string) => string;
-  /** Takes over a certificate; `isReplaced` when tokens are bound to the one before (RFC 8705 §3). */
+  /** Takes over a certificate; `isReplaced` when tokens may be bound to the one before (RFC 8705 §3). */
   useCertificate: (material: SecureContextOptions, isReplaced: boolean) => void;
 }
 

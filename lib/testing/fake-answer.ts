@@ -25,7 +25,7 @@ export interface RecordedRequest {
 export type FakeFault =
   'hang' | 'hang_after_headers' | 'drip' | 'reset' | 'huge' | 'html' | 'empty' | 'garbage';
 
-/** A whole response. An object as `body` is sent as JSON; without `body` it is empty. */
+/** A whole response. Bytes as `body` are sent as they are, other objects as JSON; without `body` it is empty. */
 export interface FakeResponse {
   status: number;
   headers?: OutgoingHttpHeaders | undefined;
@@ -69,7 +69,7 @@ export async function record(message: IncomingMessage): Promise<RecordedRequest>
   return request;
 }
 
-/** One address of the server: what it received and what it says next. */
+/** One address of the server: what it received, and its next answers. */
 export class FakeEndpoint {
   readonly requests: RecordedRequest[] = [];
   readonly queue: FakeAnswer[] = [];
@@ -98,12 +98,13 @@ export class FakeEndpoint {
 export function send(response: ServerResponse, answer: FakeFault | FakeResponse): void {
   if (typeof answer === 'string') return FAULTS[answer](response);
   const { status, headers, body } = answer;
-  const isJson = typeof body === 'object';
+  const isJson = typeof body === 'object' && !ArrayBuffer.isView(body);
   response.writeHead(status, { ...(isJson && JSON_TYPE), ...headers });
   response.end(isJson ? JSON.stringify(body) : body);
 }
 
-const JSON_TYPE = { 'content-type': 'application/json' };
+/** Headers of a JSON answer. */
+export const JSON_TYPE = { 'content-type': 'application/json' };
 const HUGE_BYTES = 50 * 1024 * 1024;
 
 const FAULTS: Record<FakeFault, (response: ServerResponse) => void> = {

@@ -57,9 +57,10 @@ export class FakeAuthorizationServer {
     const { issuerPath = '', tokenPath = '/oauth/token', apiPath = '/api', ...settings } = options;
     this.#server = server;
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    this.issuer = this.url + issuerPath;
-    this.tokenEndpoint = this.url + tokenPath;
-    this.apiURL = this.url + apiPath.replace(/\/$/, '');
+    const at = (path: string) => new URL(path.replace(/^\/*/, '/'), this.url).href;
+    this.issuer = issuerPath === '' ? this.url : at(issuerPath);
+    this.tokenEndpoint = at(tokenPath);
+    this.apiURL = at(apiPath).replace(/\/$/, '');
     this.#settings = Object.assign({}, this, settings);
     this.reset();
     server.on('request', (message, response) => void this.#serve(message, response));
@@ -170,13 +171,13 @@ export class FakeAuthorizationServer {
   async #answer(request: RecordedRequest, path: string): ReturnType<FakeEndpoint['answer']> {
     const { token, api, metadata, other } = this.#state;
     const url = this.url + path;
-    if (url === this.tokenEndpoint) {
+    if (url === this.tokenEndpoint.split('?')[0]) {
       const answer = await token.answer(request, (it) => this.#grant(it), this.latencyMs);
       const body = typeof answer === 'object' && answer.status === 200 ? answer.body : undefined;
       if (typeof body === 'object') this.#issue({ ...body });
       return answer;
     }
-    const issuerPath = this.issuer.slice(this.url.length);
+    const issuerPath = this.issuer.slice(this.url.length).replace(/\/$/, '');
     const isMetadata = DOCUMENTS.some((name) =>
       [`/.well-known/${name}${issuerPath}`, `${issuerPath}/.well-known/${name}`].includes(path),
     );

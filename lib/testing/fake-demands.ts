@@ -64,7 +64,7 @@ export async function refusalOf(
     return `the Content-Type must be ${contentType || 'left out'}`;
   if (authentication !== undefined && !isAuthenticated(request, authentication, isKnown))
     return `the client must authenticate with ${authentication}`;
-  const known = parameters && [...AUTHENTICATING, ...Object.keys(parameters)];
+  const known = parameters && [...PROVING, ...Object.keys(parameters)];
   const wrong = misfit(sent, parameters) ?? (known && Object.keys(sent).find((one) => !known.includes(one)));
   if (wrong !== undefined) return `the parameter ${wrong} is missing, wrong or too much`;
   const header = misfit(request.headers, headers);
@@ -95,13 +95,7 @@ export function parametersOf({ url, form, json }: RecordedRequest): Record<strin
   return { ...Object.fromEntries(query), ...Object.fromEntries(form ?? []), ...(json as object | undefined) };
 }
 
-const AUTHENTICATING = [
-  'client_id',
-  'client_secret',
-  'client_assertion',
-  'client_assertion_type',
-  'assertion',
-];
+const PROVING = ['client_id', 'client_secret', 'client_assertion', 'client_assertion_type', 'assertion'];
 
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';

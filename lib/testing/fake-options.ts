@@ -19,10 +19,10 @@ export interface FakeAuthorizationServerOptions {
   tokenResponse?: ((members: Record<string, unknown>) => FakeAnswer) | undefined;
   /** Turns `error` and `error_description` of what `demands` refuses into the answer. */
   refusalResponse?: ((members: { error: string; error_description: string }) => FakeAnswer) | undefined;
-  /** Path of the token endpoint. Default `/oauth/token`. */
+  /** Path of the token endpoint, with a query if it has one. Default `/oauth/token`. */
   tokenPath?: string | undefined;
   /** Path that the API is below; `/` for an API at the root. Default `/api`. */
   apiPath?: string | undefined;
-  /** Path of the issuer, such as `/tenant`. Default none. */
+  /** Path of the issuer, such as `/tenant`, or `/` for an issuer that ends in a slash. Default none. */
   issuerPath?: string | undefined;
 }

@@ -1,27 +1,29 @@
 import { STATUS_CODES } from 'node:http';
-import { HttpService } from '@nestjs/axios';
+import type { HttpService } from '@nestjs/axios';
 import { Module, type DynamicModule } from '@nestjs/common';
 import axios, { AxiosError, AxiosHeaders } from 'axios';
 import type { AxiosAdapter, AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
 import type { OAuthClientName } from '../core/client-names.js';
+import { aborted$ } from '../core/aborted.js';
+import { isPlain } from '../core/tenant-answer.js';
 import { TENANT_IS_OPTIONAL } from '../core/tenants.js';
 import { TokenStore } from '../core/token-store.js';
 import type { TokenRequestDetails } from '../core/token-request.js';
 import { AllowedOrigins } from '../http/allowed-origins.js';
-import { clientFor } from '../http/authorized-call.js';
+import { clientFor, unlessCancelled } from '../http/authorized-call.js';
 import { lowerCased, readable } from '../http/refusals.js';
 import { SealedTokenRequest } from '../http/request-config.js';
 import { connectClient, type ClientConnection, type ConnectionParts } from '../nest/client-connection.js';
 import { ENVIRONMENT } from '../nest/config-environment.js';
-import { OAuthAxiosInterceptor } from '../nest/oauth-axios.interceptor.js';
+import { OAuthAxiosInterceptor, axiosOf } from '../nest/oauth-axios.interceptor.js';
 import { OAuthClientRegistry } from '../nest/oauth-client-registry.js';
 import { OAuthClientModule } from '../nest/oauth-client.module.js';
 import { StandInEndpoint } from '../nest/stand-in-endpoint.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import type { EnvironmentSource } from '../options/environment.js';
-import type { FakeResponse } from './fake-answer.js';
+import { JSON_TYPE, type FakeResponse } from './fake-answer.js';
 
-/** An API request that {@link FixedClient} answers: what Axios was to send, and the same of fetch. */
+/** An API request for a {@link FixedClient} to answer, as Axios would send it; requests of fetch look the same. */
 export interface FixedRequest extends InternalAxiosRequestConfig {
   /** The token that it carries. */
   token: string | undefined;
@@ -44,11 +46,11 @@ export interface FixedClient {
   token?: (string | ((request: TokenRequestDetails, client: string) => string | Promise<string>)) | undefined;
   /**
    * Answers all API requests of the client: a function, or the answer itself. That is the data of a response with status
-   * 200, or a whole response: an object of a numeric `status` and at most `headers` and `body`. Default: the requests
-   * fail, and say what to do.
+   * 200, or a whole response: a `Response`, or an object with a numeric `status` and at most `headers` and `body`. Objects
+   * and lists arrive as JSON does. Default: the requests fail, and the error says what to do.
    */
   answer?: FixedAnswer | FakeResponse | object | string | undefined;
-  /** What relative URLs are below, and what an `attach` without a name finds the client by. Default `https://<name>.test`. */
+  /** The base of relative URLs; an `attach` without a name finds the client by it. Default `https://<name>.test`. */
   baseURL?: string | undefined;
 }
 
@@ -68,15 +70,12 @@ type FixedClients = ReadonlyMap<string, FixedClient>;
  */
 @Module({})
 export class OAuthClientTestingModule {
-  /** @param clients names, or by name: the token, or what {@link FixedClient} tells; global, as `OAuthClientModule.forRoot()` is */
+  /** @param clients a list of names, or a token or {@link FixedClient} for each name; the module is global */
   static forRoot(clients: readonly string[] | Record<string, string | FixedClient>): DynamicModule {
-    const given = Array.isArray(clients)
-      ? Object.fromEntries(clients.map((one: string) => [one, {}]))
-      : clients;
-    const entries = Object.entries(given as Record<string, string | FixedClient>);
-    const fixed = new Map(
-      entries.map(([name, own]) => [name, typeof own === 'string' ? { token: own } : own]),
-    );
+    const named: [string, string | FixedClient][] = Array.isArray(clients)
+      ? clients.map((name: string) => [name, {}])
+      : Object.entries(clients);
+    const fixed = new Map(named.map(([name, own]) => [name, typeof own === 'string' ? { token: own } : own]));
     const options = {
       clients: Object.fromEntries([...fixed].map(([name, own]) => [name, optionsOf(name, own)])),
     };
@@ -119,7 +118,7 @@ function connectTo({ token = 'test-token' }: FixedClient = {}, parts: Connection
   return { ...connectClient(parts), endpoint, origins: new EveryOrigin(options.baseURL) };
 }
 
-/** Tokens may go anywhere, since nothing goes out. */
+/** Allows every origin, since no request reaches the network. */
 class EveryOrigin extends AllowedOrigins {
   override allow(): boolean {
     return true;
@@ -134,7 +133,7 @@ class EveryOrigin extends AllowedOrigins {
   }
 }
 
-/** Answers the requests of instances that are attached as well. */
+/** Also answers the requests of attached instances. */
 class AnsweringInterceptor extends OAuthAxiosInterceptor {
   readonly #registry: OAuthClientRegistry;
   readonly #clients: FixedClients;
@@ -159,8 +158,8 @@ class AnsweringInterceptor extends OAuthAxiosInterceptor {
   }
 
   #answer(http: HttpService | AxiosInstance, client: string | undefined): void {
-    const { request } = (http instanceof HttpService ? http.axiosRef : http).interceptors;
-    // The last one runs first: the adapter has to be there when the token is put around it.
+    const { request } = axiosOf(http).interceptors;
+    // Axios runs the last interceptor first, and the one that adds the token wraps the adapter that is set here.
     request.eject(this.#answering.get(request) ?? -1);
     const answering = (config: InternalAxiosRequestConfig) => {
       const own = config.adapter;
@@ -179,7 +178,7 @@ class AnsweringInterceptor extends OAuthAxiosInterceptor {
   }
 }
 
-/** @param own the adapter of the request or its instance: a mock of the test's own answers what has no answer here */
+/** @param own the adapter of the request or its instance; if a test set a mock there, it answers for a client without an answer */
 async function answerTo(
   config: InternalAxiosRequestConfig,
   name: string | undefined,
@@ -195,11 +194,17 @@ async function answerTo(
         : `No network in tests: ${request} of client "${name}" has no answer. Give OAuthClientTestingModule.forRoot({ '${name}': { answer } }), or overrideProvider(getOAuthHttpToken('${name}')).`,
     );
   }
-  const given: unknown = typeof answer === 'function' ? await (answer as FixedAnswer)(read(config)) : answer;
-  const { status, headers = {}, body: data } = isWhole(given) ? given : { status: 200, body: given };
+  const { signal = new AbortController().signal } = config;
+  const ask = async () => (typeof answer === 'function' ? (answer as FixedAnswer)(read(config)) : answer);
+  const given: unknown = await unlessCancelled(aborted$(signal as AbortSignal), ask);
+  const { status, headers = {}, body } = await wholeOf(given);
+  const isJson = isPlain(body);
+  // As text, for Axios to parse: each request has a copy of its own.
+  const data = isJson ? JSON.stringify(body) : body;
   const statusText = STATUS_CODES[status] ?? '';
-  const response = { data, status, statusText, headers: new AxiosHeaders(lowerCased(headers)), config };
-  if (config.validateStatus?.(status) !== false) return response;
+  const known = new AxiosHeaders({ ...(isJson && JSON_TYPE), ...lowerCased(headers) });
+  const response = { data, status, statusText, headers: known, config };
+  if (!config.validateStatus || config.validateStatus(status)) return response;
   const code = status < 500 ? AxiosError.ERR_BAD_REQUEST : AxiosError.ERR_BAD_RESPONSE;
   throw new AxiosError(`Request failed with status code ${status}`, code, config, undefined, response);
 }
@@ -210,10 +215,15 @@ function read(config: InternalAxiosRequestConfig): FixedRequest {
   return { ...config, token, body: readable(data, { 'content-type': headers.getContentType() }) };
 }
 
-function isWhole(answer: unknown): answer is FakeResponse {
-  const { status, ...others } = Object(answer) as Partial<FakeResponse>;
-  const isStatus = Number.isInteger(status) && status !== undefined && status >= 100 && status < 600;
-  return isStatus && Object.keys(others).every((name) => name === 'headers' || name === 'body');
+async function wholeOf(given: unknown): Promise<Omit<FakeResponse, 'body'> & { body?: unknown }> {
+  if (given instanceof Response) {
+    const { status, headers } = given;
+    return { status, headers: Object.fromEntries(headers), body: await given.clone().text() };
+  }
+  const { status, ...others } = Object(given) as Partial<FakeResponse>;
+  const isStatus = Number.isInteger(status) && status !== undefined && status >= 200 && status < 600;
+  const isWhole = isStatus && Object.keys(others).every((name) => name === 'headers' || name === 'body');
+  return isWhole ? { status, ...others } : { status: 200, body: given };
 }
 
 function isAxios(adapter: AxiosAdapter): boolean {

@@ -25,7 +25,7 @@ const AHEAD = { ratio: 0.25, maxMs: 300_000 };
 type Step =
   | { do: 'call' }
   | { do: 'land' | 'crash' | 'fail' | 'slow' | 'begin'; flight: number; ms: number }
-  | { do: 'accept' | 'expire' | 'give_up' }
+  | { do: 'accept' | 'doubt' | 'expire' | 'give_up' }
   | { do: 'find'; ms: number }
   | { do: 'drop'; because: 'rejected' | 'forced' }
   | { do: 'pass' | 'set_back' | 'sleep'; ms: number };
@@ -54,6 +54,10 @@ class Life {
         return;
       case 'accept':
         return this.#apply({ type: 'accepted' });
+      case 'doubt':
+        this.#apply({ type: 'doubted' });
+        if (this.#valid(before) !== this.#valid(this.state)) this.broken.push('a doubt displaced the token');
+        return;
       case 'expire':
         if (before.held.kind === 'token' && !this.#valid(before))
           this.#apply({ type: 'dropped', because: 'expired' });
@@ -161,7 +165,8 @@ class Life {
   }
 
   #fresh({ held }: TokenState): boolean {
-    return held.kind === 'token' && held.token.phaseAt(this.now) === 'fresh';
+    if (held.kind === 'none' || held.standing === 'doubtful') return false;
+    return held.token.phaseAt(this.now) === 'fresh';
   }
 }
 
@@ -179,7 +184,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('find' as const), ms }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('pass', 'pass', 'set_back', 'sleep'), ms }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('accept', 'expire', 'give_up') }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constantFrom('accept', 'doubt', 'expire', 'give_up') }) },
   {
     weight: 1,
     arbitrary: fc.record({

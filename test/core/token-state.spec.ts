@@ -5,7 +5,8 @@ import { errorDuring } from '../../lib/core/backoff.js';
 import { later, type Moment } from '../../lib/core/clock.js';
 import { AuthorizationServerUnavailableError } from '../../lib/core/errors.js';
 import type { Flight } from '../../lib/core/flight-context.js';
-import { COLD, next, type TokenEvent, type TokenState } from '../../lib/core/token-state.js';
+import { FlightFailure } from '../../lib/core/flight-failure.js';
+import { COLD, decide, next, pauseAt, type TokenEvent, type TokenState } from '../../lib/core/token-state.js';
 import { START } from './virtual-clock.js';
 
 const T0: Moment = { wall: START, monotonic: 7_000 };
@@ -69,6 +70,51 @@ describe('A flight that met a failure', () => {
     expect(courseAfter(failing, slow)).toEqual(['failing', T0]);
     expect(courseAfter(slow, failing)).toEqual(['failing', T0]);
     expect(courseAfter(failing, { type: 'abandoned', flight })).toBe('idle');
+  });
+});
+
+describe('A token that may be bound to a certificate which was replaced', () => {
+  const [flight, another] = [flightOf(), flightOf()];
+  const now = later(T0, 10);
+  const landing = (of: Flight, token: HeldToken): TokenEvent => ({ type: 'landed', flight: of, token, now, chance: 0.5 }); // prettier-ignore
+  const doubted = [
+    { type: 'took_off', flight, now: T0 },
+    landing(flight, tokenOf('first', T0)),
+    { type: 'doubted' },
+  ] as const;
+  const took_off = { type: 'took_off', flight: another, now } as const;
+  const decided = (...events: TokenEvent[]) => {
+    const state = after(...doubted, ...events);
+    return decide(state, now, pauseAt(state, undefined, now));
+  };
+  const error = new AuthorizationServerUnavailableError('down', { client: 'partner' });
+  const failure = new FlightFailure(error, now, 5_000);
+
+  it('25. is used only while no other can be had', () => {
+    expect(decided()).toBe('wait');
+    expect(decided(took_off)).toBe('wait');
+    expect(decided(took_off, { type: 'flies_on', flight: another, course: 'failing' })).toBe(
+      'use_and_refresh',
+    );
+    expect(decided(took_off, { type: 'crashed', flight: another, failure })).toBe('use');
+    expect(decided(took_off, landing(another, tokenOf('second', now)))).toBe('use');
+  });
+
+  it('25. has callers wait for a refresh that began in the background', () => {
+    const due = later(T0, 50_000);
+    const state = after(...doubted.slice(0, 2), { ...took_off, now: due }, { type: 'doubted' });
+    expect(state.refresh).toMatchObject({ course: 'awaited' });
+    expect(decide(state, due, undefined)).toBe('wait');
+  });
+
+  it('25. is in no doubt any more once an API accepts it, or the server has no other', () => {
+    expect(decided({ type: 'accepted' })).toBe('use');
+    expect(decided(took_off, landing(another, tokenOf('first', T0)))).toBe('use');
+  });
+
+  it('25. is not used once it has expired', () => {
+    const state = after(...doubted);
+    expect(decide(state, later(T0, 60_000), undefined)).toBe('wait');
   });
 });
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import axios, { type AxiosRequestConfig, type InternalAxiosRequestConfig } from 'axios';
 import { ReadableStream } from 'node:stream/web';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FormData as OtherFormData } from 'undici';
 import { rejectedClientOf } from '../../lib/http/sealing.js';
 import { Application } from '../support/application.js';
 import { Recorder } from '../support/recorder.js';
@@ -227,6 +228,17 @@ describe('What a caller asks of Axios', () => {
     expect(body.startsWith(`--${boundary}\r\n`)).toBe(true);
     expect(boundary === 'my-own-boundary').toBe(/my-own/.test(JSON.stringify(request)));
     expect(again).toEqual(first);
+  });
+
+  it('34. A form of another class is sent again byte by byte', async () => {
+    const api = await Application.withServer();
+    api.server.respondToApiWith({ status: 401 });
+    const form = new OtherFormData();
+    form.append('name', 'Käthe');
+    await api.axios.post('/x', form);
+    const [first, again] = api.server.apiRequests.map(({ rawBody }) => rawBody.toString());
+    expect(first).toContain('Käthe');
+    expect(again).toBe(first);
   });
 
   it('34. Two forms have two boundaries', async () => {

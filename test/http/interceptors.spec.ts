@@ -61,6 +61,8 @@ const meddlingAfterOurs: Record<string, Meddling> = {
   },
 };
 
+/** A body that is sent even if an interceptor took off the transforms that make text of objects. */
+const TEXT = '{"a":1}';
 const everything = { ...meddling, ...meddlingAfterOurs };
 
 describe('Beside interceptors that change what they get', () => {
@@ -73,7 +75,7 @@ describe('Beside interceptors that change what they get', () => {
         const http = axios.create({ baseURL: api.server.apiURL, oauth: { scope: 'read' } });
         http.interceptors.request.use((config) => everything[kind]?.(config, evil.origin) ?? config);
         api.interceptor.attach(http, name);
-        for (let i = 0; i < 2; i++) await http.post('/x', { a: 1 }).catch(() => undefined);
+        for (let i = 0; i < 2; i++) await http.post('/x', TEXT).catch(() => undefined);
         expect(evil.credentials).toEqual([]);
         const known = new Set([undefined, 'Bearer access-token-read-1']);
         expect(api.authorizations.filter((header) => !known.has(header))).toEqual([]);
@@ -89,10 +91,52 @@ describe('Beside interceptors that change what they get', () => {
       const http = axios.create({ baseURL: api.server.apiURL });
       api.interceptor.attach(http, 'api');
       http.interceptors.request.use((config) => meddling[kind]?.(config, evil.origin) ?? config);
-      for (let i = 0; i < 2; i++) await http.post('/x', { a: 1 }).catch(() => undefined);
+      for (let i = 0; i < 2; i++) await http.post('/x', TEXT).catch(() => undefined);
       expect(evil.credentials).toEqual([]);
     },
   );
+
+  it.each(['url', 'baseURL'] as const)(
+    '81. One that makes the %s another each time it is read takes no token along',
+    async (name) => {
+      const evil = await Recorder.start();
+      const api = await Application.withServer();
+      const ours = { url: '/x', baseURL: api.server.apiURL };
+      const theirs = { url: `${evil.origin}/x`, baseURL: evil.origin };
+      for (let honest = 0; honest < 10; honest++) {
+        const transform = function (this: Config) {
+          let read = 0;
+          const get = () => (read++ < honest ? ours : theirs)[name];
+          Object.defineProperty(this, name, { get, enumerable: true });
+        };
+        await api.axios.get('/x', { transformRequest: [transform] }).catch(() => undefined);
+      }
+      expect(evil.credentials).toEqual([]);
+      expect(api.authorizations).toContain('Bearer access-token-1');
+    },
+  );
+
+  it('81. A URL that is an object is read once: it gets a token, but takes none elsewhere', async () => {
+    const evil = await Recorder.start();
+    const api = await Application.withServer();
+    const http = axios.create();
+    api.interceptor.attach(http, 'api');
+    const url = `${api.server.apiURL}/x`;
+    for (const instance of [http, api.axios])
+      expect((await instance.request({ url: new URL(url) as unknown as string })).status).toBe(200);
+    for (let honest = 0; honest < 10; honest++) {
+      let read = 0;
+      const turning = { toString: () => (read++ < honest ? url : `${evil.origin}/x`) };
+      await http.request({ url: turning as string }).catch(() => undefined);
+    }
+    expect(evil.credentials).toEqual([]);
+  });
+
+  it('81. After one that freezes what it returns, the request gets its token', async () => {
+    const api = await Application.withServer();
+    api.axios.interceptors.request.use((config) => Object.freeze({ ...config }));
+    expect((await api.axios.get('/x')).status).toBe(200);
+  });
 
   it('81. Deleting `oauth` changes nothing about the token that was asked for', async () => {
     const api = await Application.withServer();
@@ -215,6 +259,39 @@ describe('A token that is taken right before the request is sent', () => {
     expect((await api.get('/x')).status).toBe(200);
     expect(api.authorizations.slice(1, 3)).toEqual(['Bearer access-token-2', 'Bearer access-token-2']);
     expect(api.authorizations.at(-1)).not.toBe('Bearer access-token-2');
+    expect(expired).toEqual([]);
+  });
+
+  it('81. After a pause for an API that may lag, in which the token expired: a new one', async () => {
+    const api = await Application.withServer();
+    await api.warmUp();
+    api.server.expiresIn = 1;
+    await api.token({ forceRefresh: true });
+    const expired = watchExpired(api);
+    api.server.respondToApiWith(async () => {
+      await sleep(800);
+      return { status: 401 };
+    });
+    expect((await api.get('/x')).status).toBe(200);
+    expect(api.authorizations.slice(1)).toEqual(['Bearer access-token-2', 'Bearer access-token-3']);
+    expect(expired).toEqual([]);
+  });
+
+  it('81. After a wait for the nonce of an API, in which the token expired: a new one', async () => {
+    const api = await Application.withServer({ dpop: true });
+    let issued = 0;
+    api.server.alwaysRespond(() =>
+      api.server.nextToken({ access_token: `access-token-${++issued}`, token_type: 'DPoP' }),
+    );
+    api.server.expiresIn = 1;
+    const expired = watchExpired(api);
+    api.server.respondToApiWith(async () => {
+      await sleep(1_200);
+      const challenge = { 'dpop-nonce': 'n1', 'www-authenticate': 'DPoP error="use_dpop_nonce"' };
+      return { status: 401, headers: challenge };
+    });
+    expect((await api.get('/x')).status).toBe(200);
+    expect(api.authorizations).toEqual(['DPoP access-token-1', 'DPoP access-token-2']);
     expect(expired).toEqual([]);
   });
 });

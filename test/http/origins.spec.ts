@@ -352,6 +352,27 @@ describe('Path prefixes of an allowed origin', () => {
     );
   });
 
+  it('43. An absolute URL may have a token exactly if the URL parser finds it on an allowed origin', () => {
+    const baseURL = 'http://api.test:8080/v1';
+    const origins = new AllowedOrigins(baseURL);
+    const start = fc.constantFrom(
+      'http://api.test:8080',
+      'http://api.test:8080/',
+      'http://api.test',
+      'HTTP://API.TEST:8080/',
+    );
+    const rest = fc.string({ unit: fc.constantFrom(...'/\\@:?#.%\t\n 0a', '..', 'evil.test', 'http:') });
+    fc.assert(
+      fc.property(start, rest, fc.boolean(), (before, after, below) => {
+        const url = before + after;
+        const parsed = URL.canParse(url) ? new URL(url) : undefined;
+        const isOn = parsed?.origin === 'http://api.test:8080' && parsed.username + parsed.password === '';
+        expect([url, origins.allow({ url, ...(below && { baseURL }) })]).toEqual([url, isOn]);
+        expect(origins.allow({ url, baseURL, allowAbsoluteUrls: false })).toBe(false);
+      }),
+    );
+  });
+
   it('43. It holds for redirects', async () => {
     const partner = await Recorder.start();
     const api = await Application.withServer({ allowedOrigins: [`${partner.origin}/partner`] });

@@ -418,6 +418,11 @@ describe('83. what stands between', () => {
     ['fd00::/8', 'fd00::1', true],
     ['[fd00::1]:443', 'fd00::1', true],
     ['fd00::1', 'fd00::1', true],
+    ['FD00:0:0::0:1', 'fd00::1', true],
+    ['fd00::1', 'fd00::2', false],
+    ['10.0.0.1', '10.0.0.1', true],
+    ['api.test.', 'api.test', true],
+    ['*.', 'api.test', false],
     ['localhost', '127.0.0.1', true],
   ])('83. NO_PROXY=%s and %s: excepted is %s', (list, host, expected) => {
     process.env['no_proxy'] = list;

@@ -123,14 +123,16 @@ describe('An answer that means a dead token', () => {
     expect(api.authorizations.slice(0, 3)).toEqual(REPLAYED);
   });
 
-  it('74. 77. For fetch a stream of events is not waited for, and its data is undefined', async () => {
+  it.each([
+    'text/event-stream; charset=utf-8',
+    'application/x-ndjson',
+    'application/stream+json',
+    'multipart/x-mixed-replace; boundary=x',
+  ])('74. 77. For fetch a stream of %s is not waited for, and its data is undefined', async (type) => {
     const seen: unknown[] = [];
     const api = await Application.withServer({ unauthorized: { when: ({ data }) => seen.push(data) < 0 } });
-    api.server.respondToApiWith({
-      status: 200,
-      headers: { 'content-type': 'text/event-stream' },
-      body: 'data: 1\n\n',
-    });
+    const headers = { 'content-type': type };
+    api.server.respondToApiWith({ status: 200, headers, body: 'data: 1\n\n' });
     expect(await (await api.fetch()('/x')).text()).toBe('data: 1\n\n');
     expect(seen).toEqual([undefined]);
   });

@@ -382,6 +382,43 @@ describe('Attaching', () => {
     expect(api.authorizations).toEqual(['Bearer access-token-1', undefined, 'Bearer access-token-1']);
   });
 
+  it('44. Detached twice, with another attach between → that one stays, and can be detached', async () => {
+    const api = await Application.withServer();
+    const http = axios.create({ baseURL: api.server.apiURL, validateStatus: () => true });
+    const first = api.interceptor.attach(http, 'api');
+    first();
+    const second = api.interceptor.attach(http, 'api');
+    first();
+    await http.get('/x');
+    second();
+    await http.get('/x');
+    expect(api.authorizations).toEqual(['Bearer access-token-1', undefined]);
+  });
+
+  it('44. After `interceptors.request.clear()` → gone; attached again → back; detached → no other interceptor goes', async () => {
+    const api = await Application.withServer();
+    const http = axios.create({ baseURL: api.server.apiURL, validateStatus: () => true });
+    const detach = api.interceptor.attach(http, 'api');
+    http.interceptors.request.clear();
+    http.interceptors.request.use((config) => {
+      config.headers.set('x-trace', 'abc');
+      return config;
+    });
+    detach();
+    await http.get('/x');
+    api.interceptor.attach(http, 'api');
+    http.interceptors.request.clear();
+    await http.get('/x');
+    api.interceptor.attach(http, 'api');
+    await http.get('/x');
+    expect(api.authorizations).toEqual([undefined, undefined, 'Bearer access-token-1']);
+    expect(api.server.apiRequests.map(({ headers }) => headers['x-trace'])).toEqual([
+      'abc',
+      undefined,
+      undefined,
+    ]);
+  });
+
   it('44. The same instance for another client → an error that says so', async () => {
     const api = await Application.withServer();
     expect(() => api.interceptor.attach(api.axios)).toThrow(/"api"/);

@@ -15,6 +15,7 @@ import type { FakeResponse } from 'nestjs-oauth-client/testing';
 import { Application } from '../support/application.js';
 import { everythingShown, type SecretWatch } from '../support/secrets.js';
 import { CLIENT_SECRET } from '../support/server.js';
+import { listedMembers } from '../support/walks.js';
 
 const TOKEN = /access-token-\w/;
 const PROOF = /eyJ[\w-]+\.[\w-]+\.[\w-]+/;
@@ -182,6 +183,22 @@ describe('Axios’s own errors show no token', () => {
     api.watch.add(await other);
   });
 
+  it('66. Listed members of a response, an error or the instance lead to no other request', async () => {
+    const httpAgent = new Agent({ keepAlive: true });
+    const api = await Application.withServer({ http: { httpAgent } });
+    await api.warmUp();
+    api.server.onApiRequest = ({ url }) => (url.endsWith('/hung') ? 'hang' : undefined);
+    const hung = api.axios.get('/hung').catch((error: unknown) => error);
+    const [first, second] = [await api.axios.get('/x'), await api.axios.get('/x', { timeout: 1_000 })];
+    const error = await api.failure(api.axios.get('/hung', { timeout: 50 }));
+    const found = listedMembers([first, second, error, api.http(), httpAgent]);
+    expect(found.length).toBeGreaterThan(20);
+    expect(found.filter(([, text]) => TOKEN.test(text)).map(([path]) => path)).toEqual([]);
+    expect(Object.keys(httpAgent.sockets)).toHaveLength(1);
+    httpAgent.destroy();
+    await hung;
+  });
+
   it('66. A request left alone shows neither what it asked for nor the requests that share its agent', async () => {
     const httpAgent = new Agent({ keepAlive: true });
     const api = await Application.withServer({ http: { httpAgent } }, {}, { secrets });
@@ -284,6 +301,14 @@ describe('What a response or an error leads to', () => {
     for (const customInspect of [true, false])
       expect(inspect(outcome, { depth: 8, showHidden: true, customInspect })).not.toMatch(TOKEN);
     if (data instanceof Readable) data.destroy();
+  });
+
+  it('82. A response that an interceptor freezes still shows its request', async () => {
+    const api = await Application.withServer();
+    api.axios.interceptors.response.use((response) => Object.freeze(response));
+    const { request } = (await api.axios.get('/x')) as { request: ClientRequest };
+    expect(request.path).toBe('/api/x');
+    api.watch.add(request);
   });
 
   it('82. A request still leads to its own URL, path, host and connection', async () => {

@@ -113,6 +113,25 @@ describe('An API that answers 401', () => {
     expect(api.authorizations.slice(1)).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
   });
 
+  it.each<[string, AxiosRequestConfig]>([
+    ['text', {}],
+    ['bytes', { responseType: 'arraybuffer' }],
+    ['without redirects', { maxRedirects: 0 }],
+  ])('34. A 401 that is larger than `maxContentLength` is replayed as well: %s', async (_, request) => {
+    const api = await Application.withServer();
+    const answer = { status: 401, body: 'x'.repeat(2_000) };
+    api.server.respondToApiWith(answer);
+    const bounds = { maxContentLength: 1_000, ...request };
+    expect((await api.axios.post('/x', BODY, bounds)).status).toBe(200);
+    expect(api.authorizations).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
+    api.server.onApiRequest = () => answer;
+    const error = await api.failure(api.axios.get('/x', bounds));
+    expect(error).toMatchObject({
+      code: AxiosError.ERR_BAD_RESPONSE,
+      message: expect.stringMatching(/maxContentLength/),
+    });
+  });
+
   it('34. Interceptors of the caller see one request and one response', async () => {
     const api = await Application.withServer();
     const seen: string[] = [];

@@ -2,8 +2,9 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
+import type { HttpService } from '@nestjs/axios';
 import { Controller, Get, Header, Res, Sse, StreamableFile, type ExecutionContext } from '@nestjs/common';
-import { OAuthTokenService, UseOAuthClient, type TokenRequest } from 'nestjs-oauth-client';
+import { InjectOAuthHttp, OAuthTokenService, UseOAuthClient, type TokenRequest } from 'nestjs-oauth-client';
 import { concatMap, interval, lastValueFrom, of, map, take, type Observable } from 'rxjs';
 import { readInPresentContext } from '../../lib/nest/later-reads.js';
 import { Application, platformNames } from '../support/application.js';
@@ -65,6 +66,32 @@ class ExportController {
     );
   }
 
+  @Get('iterator')
+  @Header('content-type', 'text/plain')
+  iterator(): AsyncIterable<string> {
+    return this.#parts();
+  }
+
+  @Get('response')
+  response(): Response {
+    return new Response(this.web());
+  }
+
+  @Get('web')
+  web(): ReadableStream {
+    const iterator = this.generator().getStream()[Symbol.asyncIterator]();
+    return new ReadableStream(
+      {
+        pull: async (controller) => {
+          const { value, done } = await iterator.next();
+          if (done) controller.close();
+          else controller.enqueue(value);
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
   @Get('own-response')
   own(@Res() response: { raw?: NodeJS.WritableStream } & NodeJS.WritableStream): void {
     Readable.from(this.#parts(), { highWaterMark: 1 }).pipe(response.raw ?? response);
@@ -91,21 +118,6 @@ class FastifyController extends ExportController {
   readable(): Readable {
     return this.generator().getStream();
   }
-
-  @Get('web')
-  web(): ReadableStream {
-    const iterator = this.readable()[Symbol.asyncIterator]();
-    return new ReadableStream(
-      {
-        pull: async (controller) => {
-          const { value, done } = await iterator.next();
-          if (done) controller.close();
-          else controller.enqueue(value);
-        },
-      },
-      { highWaterMark: 0 },
-    );
-  }
 }
 
 describe.each(platformNames)('78. What a handler returns to be read later, on %s', (platform) => {
@@ -118,8 +130,9 @@ describe.each(platformNames)('78. What a handler returns to be read later, on %s
     });
   });
 
-  const paths = ['generator', 'stream', 'compressed', 'late', 'events', 'own-response'];
-  const more = platform === 'Fastify' ? ['readable', 'web'] : [];
+  const streams = ['generator', 'stream', 'compressed', 'late', 'events', 'own-response'];
+  const paths = [...streams, 'iterator', 'response', 'web'];
+  const more = platform === 'Fastify' ? ['readable'] : [];
 
   it.each([...paths, ...more])('78. has the token of its handler for all it reads: %s', async (path) => {
     const text = await (await test.call(`/${path}`, { tenant: 'acme' })).text();
@@ -136,8 +149,49 @@ describe.each(platformNames)('78. What a handler returns to be read later, on %s
   });
 });
 
+@Controller()
+@UseOAuthClient('buoy')
+class FailingController {
+  constructor(@InjectOAuthHttp('buoy') private readonly http: HttpService) {}
+
+  @Get('iterator')
+  async *iterator(): AsyncGenerator<string> {
+    yield (await lastValueFrom(this.http.get<string>('/x'))).data;
+  }
+
+  @Get('response')
+  response(): Response {
+    return new Response(this.web());
+  }
+
+  @Get('web')
+  web(): ReadableStream {
+    const pull = async () => void (await lastValueFrom(this.http.get('/x')));
+    return new ReadableStream({ pull }, { highWaterMark: 0 });
+  }
+}
+
+describe.each(platformNames)('62. What a handler returns to be read later fails on %s', (platform) => {
+  it.each(['iterator', 'response', 'web'])('62. as the handler itself does: %s', async (path) => {
+    const oauth = { clients: { buoy: clientOf(server) } };
+    const test = await Application.start({ platform, oauth, controllers: [FailingController] });
+    server.respondToApiWith({ status: 401 }, { status: 401 });
+    const response = await test.call(`/${path}`);
+    expect([response.status, response.headers.get('content-type')]).toEqual([
+      502,
+      expect.stringContaining('application/problem+json'),
+    ]);
+    expect(await response.json()).toMatchObject({ client: 'buoy', code: 'token_rejected' });
+    server.respondToApiWith({ status: 403 });
+    expect((await test.call(`/${path}`)).status).toBe(500);
+  });
+});
+
 describe('78. What a handler returns to be iterated later, such as a GraphQL subscription', () => {
   const context = new AsyncLocalStorage<string>();
+  const rethrow = (error: unknown) => {
+    throw error;
+  };
 
   async function* untilEnded(ended: (string | undefined)[]): AsyncGenerator<string | undefined> {
     try {
@@ -154,7 +208,7 @@ describe('78. What a handler returns to be iterated later, such as a GraphQL sub
       const returned =
         kind === 'an iterator' ? untilEnded(ended) : { [Symbol.asyncIterator]: () => untilEnded(ended) };
       const emitted = await lastValueFrom(
-        context.run('handler', () => of(returned).pipe(readInPresentContext())),
+        context.run('handler', () => of(returned).pipe(readInPresentContext(rethrow))),
       );
       expect(emitted).toBe(returned);
       const seen: (string | undefined)[] = [];
@@ -167,6 +221,6 @@ describe('78. What a handler returns to be iterated later, such as a GraphQL sub
 
   it('78. anything else is left alone, also what is frozen', async () => {
     for (const value of [undefined, null, 'text', 7, Object.freeze({ read: 1 }), [1], new Map()])
-      expect(await lastValueFrom(of<unknown>(value).pipe(readInPresentContext()))).toBe(value);
+      expect(await lastValueFrom(of<unknown>(value).pipe(readInPresentContext(rethrow)))).toBe(value);
   });
 });

@@ -211,6 +211,14 @@ describe('names', () => {
     expect(server.tokenRequests).toHaveLength(0);
   });
 
+  it('2. any name is a name, also one that objects inherit', async () => {
+    for (const name of ['constructor', '__proto__', 'toString']) {
+      const clients = Object.fromEntries([[name, clientOf(server)]]);
+      const { tokens } = await Application.start({ oauth: { clients } });
+      expect((await tokens.getToken(name)).value).toMatch(/^access-token-/);
+    }
+  });
+
   it('2. forFeature with an unknown name fails at boot and lists the known ones', async () => {
     const imports = [OAuthClientModule.forRoot(two()), OAuthClientModule.forFeature('honeybee', 'bouy')];
     await expect(Application.start({ imports })).rejects.toMatchObject({

@@ -1,8 +1,12 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Agent } from 'node:https';
 import type { Clock, OAuthClientOptions } from 'nestjs-oauth-client';
 import { FakeAuthorizationServer, type FakeAnswer } from 'nestjs-oauth-client/testing';
 import { asyncScheduler } from 'rxjs';
 import { Application } from '../support/application.js';
+import { Authority } from '../support/certificates.js';
+import { closing } from '../support/closing.js';
+import { TlsServer } from '../support/tls-server.js';
 
 let server: FakeAuthorizationServer;
 
@@ -19,6 +23,18 @@ const client = (options: OAuthClientOptions = {}): OAuthClientOptions => ({
   ...options,
 });
 const metadataPaths = () => server.metadataRequests.map(({ url }) => url);
+
+const authority = new Authority();
+afterAll(() => authority.remove());
+
+/** An issuer on https that serves `metadata`, and how a client reaches it on this machine, whatever its host is. */
+async function secureIssuer(metadata: Record<string, unknown>) {
+  const answer = () => ({ status: 200, body: metadata });
+  const issuer = closing(await TlsServer.start(authority, answer, { demanding: false }));
+  const { hostname: host, port } = new URL(issuer.url);
+  const reach = { ca: authority.ca, host, port: Number(port), servername: 'localhost' };
+  return { issuer, http: { httpsAgent: new Agent(reach) } };
+}
 
 /** The machine's clock, an adjustable time ahead. */
 function clockAhead() {
@@ -97,18 +113,26 @@ describe('32. discovery', () => {
   it.each(['login.microsoftonline.com', 'tenant.b2clogin.com', 'as.example'])(
     '84. the issuer is compared for every host: %s',
     async (host) => {
-      await using tenant = await FakeAuthorizationServer.start({ issuerPath: '/tenant/v2.0' });
-      const issuer = `http://${host}:${new URL(tenant.url).port}/tenant/v2.0`;
-      const other = { issuer: `${tenant.url}/other`, token_endpoint: tenant.tokenEndpoint };
-      tenant.respondToMetadataWith(other, other);
-      // Only the name is another; the server is the one on this machine.
-      const http = { lookup: (_: string, _options: object, found: (error: null, address: string) => void) => found(null, '127.0.0.1') }; // prettier-ignore
-      const app = await Application.client(client({ issuer, http, allowInsecureRequests: true }));
-      expect(await app.failure()).toMatchObject({ code: 'token_response_invalid', retryable: false });
-      expect(tenant.metadataRequests).toHaveLength(2);
-      expect(tenant.tokenRequests).toHaveLength(0);
+      const other = { issuer: 'https://as.example/other', token_endpoint: `https://${host}/token` };
+      const { issuer, http } = await secureIssuer(other);
+      const app = await Application.client(client({ issuer: `https://${host}/tenant/v2.0`, http }));
+      const error = await app.failure();
+      expect(issuer.requests.map(({ method }) => method)).toEqual(['GET', 'GET']);
+      expect(error).toMatchObject({ code: 'token_response_invalid', retryable: false });
+      expect((error as Error).message).toMatch(/names another issuer/);
     },
   );
+
+  it('84. an https issuer may not name a token endpoint without https, not even on loopback', async () => {
+    const metadata = { issuer: 'https://as.example', token_endpoint: server.tokenEndpoint };
+    const { issuer, http } = await secureIssuer(metadata);
+    const app = await Application.client(client({ issuer: 'https://as.example', http }));
+    const error = await app.failure();
+    expect(error).toMatchObject({ code: 'token_response_invalid', retryable: false });
+    expect((error as Error).message).toMatch(/without https/);
+    expect(issuer.requests.map(({ method }) => method)).toEqual(['GET', 'GET']);
+    expect(server.tokenRequests).toHaveLength(0);
+  });
 
   it('84. the issuer is compared to the letter, a slash at its end included (RFC 8414 §3.3)', async () => {
     const app = await Application.client(client({ issuer: `${server.issuer}/` }));

@@ -307,7 +307,7 @@ describe('49. a replaced certificate', () => {
     expect(certificatesAt(tokenServer)).toEqual([fingerprintOf(first), fingerprintOf(second)]);
   });
 
-  it('49. drops the tokens bound to the old one: every request gets one that fits, whatever was in hand', async () => {
+  it('49. replaces the tokens bound to the old one: every request gets one that fits, whatever was in hand', async () => {
     const { app, put } = await mounted(first);
     const http = app.axios;
     const scopes = ['a', 'b', 'c'];
@@ -322,7 +322,21 @@ describe('49. a replaced certificate', () => {
     expect(tokens.size).toBe(3);
   });
 
-  it('49. drops a rotated grant’s access token, and keeps its refresh token', async () => {
+  it('25. a token that the API still takes serves on while no other can be had', async () => {
+    const { app, put } = await mounted(first);
+    const http = app.axios;
+    await http.get('/before');
+    for (const token of bound.keys()) bound.set(token, fingerprintOf(second)); // the API does not ask for the first
+    await put(second);
+    await tokenServer.close();
+    await expect(app.token({ scope: 'other' })).rejects.toMatchObject({
+      code: 'authorization_server_unavailable',
+    });
+    for (let call = 0; call < 5; call++) expect((await http.get('/meanwhile')).status).toBe(200);
+    expect(app.eventTypes).not.toContain('token_invalidated');
+  });
+
+  it('49. replaces a rotated grant’s access token, and keeps its refresh token', async () => {
     const used: (string | null)[] = [];
     await tokenServer.close();
     tokenServer = await TlsServer.start(authority, (request) => {

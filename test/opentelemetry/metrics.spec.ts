@@ -95,6 +95,17 @@ describe('metrics', () => {
     }
   });
 
+  it('count once when several modules list the provider', async () => {
+    class FeatureModule {}
+    const feature = { module: FeatureModule, providers: [OAuthClientMetrics] };
+    const oauth = { clients: { buoy: clientOf(server) } };
+    application = await Application.start({ oauth, imports: [feature], providers: [OAuthClientMetrics] });
+    await application.token();
+    expect((await points('oauth.client.token.requests')).map(([, value]) => value)).toEqual([1]);
+    expect(await points('oauth.client.store.state')).toEqual([[{}, 1]]);
+    expect(spans.getFinishedSpans()).toHaveLength(1);
+  });
+
   it('a token that another instance left in the store counts as shared', async () => {
     const store = new MemoryTokenStore();
     const first = await start({ store });

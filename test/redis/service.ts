@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import type { HttpService } from '@nestjs/axios';
 import { Agent } from 'node:http';
-import { connect, type TcpNetConnectOpts } from 'node:net';
+import { connect } from 'node:net';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { firstValueFrom } from 'rxjs';
@@ -23,8 +23,8 @@ export interface ServiceOptions {
   divert?: { from: number; to: number };
   /** What its wall clock is ahead of the others. */
   aheadMs?: number;
-  /** Its event loop stands still that long, every so often. */
-  blocked?: { forMs: number; everyMs: number };
+  /** Its event loop stands still that long in the middle of each request to one port. */
+  blocked?: { forMs: number; port: number };
 }
 
 /** What became of its calls. */
@@ -54,9 +54,16 @@ const logger = {
 const encryptionKeys = [{ id: '1', key: encryptionKey }];
 const store = redisUrl ? new RedisTokenStore(redisUrl, { encryptionKeys, timeoutMs: 1_000 }) : undefined;
 
+/** How far a request has come when the event loop stops. */
+const UNDER_WAY_MS = 1;
+
 class DivertingAgent extends Agent {
-  override createConnection({ port, host = '' }: TcpNetConnectOpts) {
-    return connect({ port: port === divert?.from ? divert.to : port, host });
+  /** Axios gives the port as a text, whatever the types say. */
+  override createConnection({ port, host = '' }: { port: number | string; host?: string }) {
+    const asked = Number(port);
+    const socket = connect({ port: asked === divert?.from ? divert.to : asked, host });
+    if (asked === blocked?.port) socket.once('connect', () => setTimeout(block, UNDER_WAY_MS, blocked.forMs));
+    return socket;
   }
 }
 
@@ -70,12 +77,6 @@ const tokens = app.get(OAuthTokenService);
 const http = app.get<HttpService>(getOAuthHttpToken('api'));
 let rejections = 0;
 tokens.events$.subscribe(({ type }) => void (rejections += Number(type === 'token_rejected')));
-
-if (blocked)
-  setInterval(
-    () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, blocked.forMs),
-    blocked.everyMs,
-  );
 
 process.on('message', ({ forMs, everyMs }: { forMs: number; everyMs: number }) => {
   void run(forMs, everyMs).then((service) => process.send!(service));
@@ -105,4 +106,9 @@ async function run(forMs: number, everyMs: number): Promise<Service> {
   await Promise.all(calls);
   const { tokenRequests } = tokens.client('api').status();
   return { calls: calls.length, failures, longestMs, tokenRequests, rejections, warnings };
+}
+
+/** Nothing else runs in this process meanwhile; unlike a busy loop, it leaves the processor to the others. */
+function block(forMs: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, forMs);
 }

@@ -58,6 +58,11 @@ export function everyOwnKey(value: unknown, maxDepth = 14): Found[] {
   );
 }
 
+/** As a copy or a comparison of objects has it: the own members that can be listed. */
+export function listedMembers(value: unknown): Found[] {
+  return walk(value, (owner) => Object.keys(owner).map((name) => [name, read(owner, name)]), 14);
+}
+
 /** As libraries that turn errors into plain objects do: the usual members of an error by name, then what can be listed. */
 export function asSerializer(value: unknown): Found[] {
   const usual = ['name', 'message', 'stack', 'cause', 'code', 'errors'];

@@ -344,6 +344,15 @@ describe('the API', () => {
     expect(statuses).toEqual([403, 200, 418, 200]);
   });
 
+  it('sends bytes as they are', async () => {
+    await ask();
+    const body = Buffer.from([0, 255, 254]);
+    server.respondToApiWith({ status: 200, headers: { 'content-type': 'application/pdf' }, body });
+    const response = await fetch(`${server.apiURL}/label.pdf`);
+    expect(response.headers.get('content-type')).toBe('application/pdf');
+    expect(Buffer.from(await response.arrayBuffer())).toEqual(body);
+  });
+
   it('lets a request be held while its token is revoked', async () => {
     await ask();
     let release = (): void => undefined;
@@ -415,6 +424,22 @@ describe('addresses', () => {
       async (path) => (await http.get(other.url + path, token)).status,
     );
     expect(await Promise.all(statuses)).toEqual([200, 200, 404, 404, 404]);
+  });
+
+  it.each([
+    { apiPath: 'v2', tokenPath: 'token', issuerPath: 'tenant' },
+    { apiPath: '/é/a b/', tokenPath: '/token?tenant=a', issuerPath: '/tenant/' },
+    { apiPath: '', tokenPath: '', issuerPath: '/' },
+  ])('63. may be written as partners write theirs: %j', async (paths) => {
+    await using other = await FakeAuthorizationServer.start(paths);
+    for (const url of [other.apiURL, other.tokenEndpoint, other.issuer]) expect(URL.canParse(url)).toBe(true);
+    const end = ({ issuerPath }: typeof paths) => (issuerPath.endsWith('/') ? '/' : '');
+    expect(other.issuer.endsWith('/')).toBe(end(paths) === '/');
+    await http.post(other.tokenEndpoint, '');
+    expect((await http.get(`${other.apiURL}/Patient`, token)).status).toBe(200);
+    const known = `${other.issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+    expect((await http.get(known)).data).toMatchObject({ issuer: other.issuer });
+    expect(other.otherRequests).toEqual([]);
   });
 
   it('63. that the server does not have are answered 404 with those that it has, and recorded', async () => {

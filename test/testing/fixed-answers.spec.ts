@@ -1,6 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { HttpService } from '@nestjs/axios';
 import { Test } from '@nestjs/testing';
+import { Readable } from 'node:stream';
 import axios, { AxiosError, type AxiosInstance } from 'axios';
 import {
   OAuthAxiosInterceptor,
@@ -139,6 +140,67 @@ describe('answers', () => {
       response: { status: 404, statusText: 'Not Found', data: { detail: 'no such query' } },
     });
     expect((error as AxiosError).config?.headers.has('authorization')).toBe(false);
+  });
+
+  it('63. are JSON as on the wire, so that no request sees what another one did to its answer', async () => {
+    const { http, fetch } = await start({ buoy: { answer: { at: new Date(0), list: ['a'] } } });
+    for (let round = 0; round < 2; round++) {
+      const { data, headers } = await http().get<{ list: string[] }>('/x');
+      expect(data).toEqual({ at: '1970-01-01T00:00:00.000Z', list: ['a'] });
+      expect(headers['content-type']).toBe('application/json');
+      data.list.push('b');
+    }
+    const response = await fetch()('/x');
+    expect(response.headers.get('content-type')).toBe('application/json');
+    expect(await response.json()).toEqual({ at: '1970-01-01T00:00:00.000Z', list: ['a'] });
+  });
+
+  it('63. may be bytes, a blob or a stream', async () => {
+    const bytes = Buffer.from([0, 255, 254]);
+    const answers = {
+      bytes,
+      array: new Uint8Array(bytes),
+      blob: new Blob([bytes]),
+      stream: () => Readable.from([bytes]),
+    };
+    for (const [kind, answer] of Object.entries(answers)) {
+      const { http, fetch } = await start({ buoy: { answer } });
+      const response = await fetch()('/label.pdf');
+      expect([kind, Buffer.from(await response.arrayBuffer())]).toEqual([kind, bytes]);
+      expect(response.headers.get('content-type') ?? '').not.toContain('json');
+      if (typeof answer !== 'function')
+        expect((await http().get('/label.pdf', { responseType: 'arraybuffer' })).data).toBe(answer);
+    }
+  });
+
+  it('63. may be a Response, also the same one for several requests', async () => {
+    const init = { status: 201, headers: { location: '/orders/7' } };
+    const { http, fetch } = await start({ buoy: { answer: Response.json({ number: 7 }, init) } });
+    for (let round = 0; round < 2; round++) {
+      const { status, headers, data } = await http().get<object>('/x');
+      expect([status, headers['location'], data]).toEqual([201, '/orders/7', { number: 7 }]);
+      const response = await fetch()('/x');
+      expect([response.status, await response.json()]).toEqual([201, { number: 7 }]);
+    }
+  });
+
+  it('63. that never come end with the signal of their caller', async () => {
+    const answer = () => new Promise(() => undefined);
+    const { http, fetch, attached } = await start({ buoy: { answer } });
+    for (const instance of [http(), attached('buoy')]) {
+      const call = instance.get('https://buoy.test/x', { signal: AbortSignal.timeout(20) });
+      await expect(call).rejects.toMatchObject({ code: 'ERR_CANCELED' });
+    }
+    await expect(fetch()('/x', { signal: AbortSignal.timeout(20) })).rejects.toMatchObject({
+      name: 'TimeoutError',
+    });
+  });
+
+  it('63. are refused by a validateStatus that says nothing, as Axios does', async () => {
+    const { http } = await start({ buoy: { answer: 'hip' } });
+    const validateStatus = () => undefined as unknown as boolean;
+    await expect(http().get('/x', { validateStatus })).rejects.toThrow('status code 200');
+    expect((await http().get('/x', { validateStatus: null })).data).toBe('hip');
   });
 
   it('63. reach an unnamed attach by the baseURL of a client, and else from the first client', async () => {

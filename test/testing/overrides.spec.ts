@@ -1,6 +1,13 @@
 import { describe, expect, it, jest } from '@jest/globals';
-import type { HttpService } from '@nestjs/axios';
-import { Controller, Get, Module, type DynamicModule, type INestApplication } from '@nestjs/common';
+import { HttpModule, HttpService } from '@nestjs/axios';
+import {
+  Controller,
+  Get,
+  Injectable,
+  Module,
+  type DynamicModule,
+  type INestApplication,
+} from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test, type TestingModuleBuilder } from '@nestjs/testing';
@@ -60,6 +67,7 @@ function applicationOf(oauth: DynamicModule): DynamicModule {
   return { module: class AppModule {}, imports: [oauth, QueriesModule] };
 }
 
+const ANSWER = { data: 'ok', status: 200, statusText: 'OK', headers: {} };
 const clients = {
   buoy: {
     clientId: 'x',
@@ -136,6 +144,52 @@ describe.each(cases)('a whole application on $platform, with $name', ({ platform
     app.get(OAuthAxiosInterceptor).attach(attached);
     expect((await attached.get(`${server.apiURL}/x`)).data).toEqual({ authorization: 'Bearer buoy-3' });
     expect(server.tokenRequests).toEqual([]);
+  });
+});
+
+describe.each(['the module', 'the kit'])('what overrides the rest of %s', (kind) => {
+  const oauth = () =>
+    kind === 'the kit'
+      ? OAuthClientTestingModule.forRoot({ buoy: { answer: 'of the kit' } })
+      : OAuthClientModule.forRoot({ clients });
+
+  @Injectable()
+  class Caller {
+    constructor(
+      readonly http: HttpService,
+      readonly interceptor: OAuthAxiosInterceptor,
+    ) {
+      interceptor.attach(http, 'buoy');
+    }
+  }
+  const builder = () =>
+    Test.createTestingModule({ imports: [oauth(), HttpModule.register({})], providers: [Caller] })
+      .overrideProvider(HttpService)
+      .useValue({ get: () => of('mocked') })
+      .setLogger(new CapturedLog());
+
+  it('63. may be an interceptor that has nothing but attach', async () => {
+    const attach = jest.fn();
+    const module = await builder().overrideProvider(OAuthAxiosInterceptor).useValue({ attach }).compile();
+    expect(attach).toHaveBeenCalledWith(module.get(HttpService), 'buoy');
+    const { axiosRef } = module.get<HttpService>(getOAuthHttpToken('buoy'));
+    if (kind === 'the kit') expect((await axiosRef.get('/x')).data).toBe('of the kit');
+    else expect(axiosRef.defaults.baseURL).toBe(clients.buoy.baseURL);
+  });
+
+  it('63. fails with what to override, if it is an HttpService without an Axios instance', async () => {
+    await expect(builder().compile()).rejects.toThrow(
+      'OAuthAxiosInterceptor.attach() needs an HttpService or an Axios instance. If a test replaces that, override OAuthAxiosInterceptor',
+    );
+  });
+
+  it('63. may be the HttpService of another copy of @nestjs/axios', async () => {
+    const axiosRef = axios.create({ adapter: async (config) => ({ ...ANSWER, config }) });
+    const module = await builder().overrideProvider(HttpService).useValue({ axiosRef }).compile();
+    const answered = await axiosRef.get('https://buoy.test/x').catch((error: Error) => error.message);
+    if (kind === 'the kit') expect(answered).toMatchObject({ data: 'of the kit' });
+    else expect(answered).toMatch(/may not send its token to https:\/\/buoy\.test/);
+    expect(module.get(Caller).http.axiosRef).toBe(axiosRef);
   });
 });
 

@@ -64,6 +64,10 @@ export const PROBLEMS: readonly KnownMessage[] = [
     causes: ['Two modules attach to one `HttpService`: give each an `HttpModule.register()` of its own.'],
   },
   {
+    find: 'attach() needs an HttpService or an Axios instance',
+    causes: ['A test replaces the `HttpService` that a constructor gives to `attach`.'],
+  },
+  {
     find: 'The URL given to RedisTokenStore must be',
     causes: ['The password has a `#`, `/` or `@`: encode it with `encodeURIComponent`.'],
   },

@@ -8,6 +8,7 @@ import {
   OAuthToken,
   OAuthTokenService,
   UseOAuthClient,
+  getOAuthHttpToken,
   type AccessToken,
   type OAuthClientStatus,
 } from 'nestjs-oauth-client';
@@ -133,6 +134,17 @@ export async function run(adapter: AbstractHttpAdapter): Promise<void> {
   assert.deepEqual([status?.client, status?.state], ['api', 'fresh']);
   assert.equal(authorised, 3);
   assert.equal(tokenRequests, 1, 'one token request');
+
+  // Code of the application that asks for the class of an error finds the one of its own `HttpService`s.
+  const named = app.get<HttpService>(getOAuthHttpToken('api'), { strict: false });
+  const refused = [new HttpService(), named].map((http) =>
+    lastValueFrom(http.get(`${origin}/api/refused`, { oauth: false })).catch(
+      (error: Error) => error.constructor,
+    ),
+  );
+  const [plain, ours] = await Promise.all(refused);
+  assert.equal(typeof plain, 'function');
+  assert.equal(ours, plain);
 
   await tunnelsOrRefuses();
   await app.close();
