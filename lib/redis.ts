@@ -172,7 +172,8 @@ export class RedisTokenStore extends TokenStore {
 
   /** A client with `stringNumbers` answers with text. */
   async #leftMs(name: string): Promise<number> {
-    return Number(await this.#client.pttl(name));
+    const answer: unknown = await this.#client.pttl(name);
+    return Number(answer);
   }
 
   async #read(name: string): Promise<string> {
