@@ -166,8 +166,14 @@ export class RedisTokenStore extends TokenStore {
   /** The entry that `read` answers, which is asked for after its remaining time. */
   async #entryOf(name: string, read: () => Promise<string>): Promise<StoredToken | undefined> {
     const askedAt = Date.now();
-    const [leftMs, text] = await Promise.all([this.#client.pttl(name), read()]);
+    const [leftMs, text] = await Promise.all([this.#leftMs(name), read()]);
     return byOurClock(await unseal(this.#keys, name, text), leftMs, askedAt, this.#timeoutMs);
+  }
+
+  /** A client with `stringNumbers` answers with text. */
+  async #leftMs(name: string): Promise<number> {
+    const answer: unknown = await this.#client.pttl(name);
+    return Number(answer);
   }
 
   async #read(name: string): Promise<string> {
@@ -180,7 +186,7 @@ export class RedisTokenStore extends TokenStore {
 
   async #acquire(name: string, owner: string, ttlMs: number): Promise<boolean> {
     const answer = this.#client.set(name, owner, 'PX', ttlMs, 'NX');
-    const [acquired, leftMs] = await Promise.all([answer, this.#client.pttl(name)]);
+    const [acquired, leftMs] = await Promise.all([answer, this.#leftMs(name)]);
     // A lock without an end gets the lease of the first instance that meets it.
     if (acquired === null && leftMs === -1) await this.#client.pexpire(name, ttlMs);
     return acquired !== null;

@@ -6,6 +6,7 @@ import { Cluster, Redis } from 'ioredis';
 import type { StoredToken, TokenStore } from '../../lib/core/token-store.js';
 import { RedisTokenStore, type RedisTokenStoreOptions } from '../../lib/redis.js';
 import { tokenStoreContract } from '../../lib/testing.js';
+import { closing } from '../support/closing.js';
 import { MARK, RedisServer, describeWithRedis, formsOf } from './redis-server.js';
 
 const HOUR_MS = 3_600_000;
@@ -240,6 +241,19 @@ describeWithRedis('RedisTokenStore on a real Redis', (server) => {
       await store.close();
       expect(await client.ping()).toBe('PONG');
       await client.quit();
+    });
+
+    it('59. 86. a given client that answers numbers as texts (stringNumbers) changes no lifetime, and no lock lasts for ever', async () => {
+      const client = new Redis(server().port, '127.0.0.1', { stringNumbers: true });
+      closing({ close: async () => client.disconnect() });
+      const store = new RedisTokenStore(client, { encryptionKeys: [k1], timeoutMs: 5_000 });
+      const now = Date.now();
+      const entry = { value: MARK, tokenType: 'Bearer', issuedAt: now, expiresAt: now + 60_000 } as const;
+      await store.set('texts', entry);
+      expect(await store.get('texts')).toEqual(entry);
+      await server().admin.set('oauth:{texts}:lock', 'nobody');
+      expect(await store.withLock('texts', 5_000, async () => 1)).toEqual({ outcome: 'held' });
+      expect(await server().admin.pttl('oauth:{texts}:lock')).toBeGreaterThan(0);
     });
 
     it('57. a store that one application closed serves the next one', async () => {
