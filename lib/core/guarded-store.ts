@@ -1,22 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { EMPTY, type Subscription, catchError, defer, exhaustMap, take, timer } from 'rxjs';
-import type { Clock } from './clock.js';
+import { EMPTY, type Subscription, catchError, defer, exhaustMap, firstValueFrom, take, timer } from 'rxjs';
+import { whileAwake, type Clock } from './clock.js';
 import { LruMap, MemoryTokenStore } from './memory-token-store.js';
-import { SCOPE_CHARACTERS, TOKEN_CHARACTERS } from './token-request.js';
+import { isSound } from './sound-entry.js';
 import type { LockOutcome, StoredToken, TokenStore } from './token-store.js';
 
 const PROBE_INTERVAL_MS = 1_000;
-/** What texts in an entry may be: those that are shown, and others by name. */
-const SHOWN = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]{0,2048}$/u;
-const MEMBERS: Readonly<Record<string, RegExp>> = {
-  tokenType: /^(Bearer|DPoP)$/,
-  scope: SCOPE_CHARACTERS,
-  refreshToken: /./,
-  client: SHOWN,
-  error: SHOWN,
-  errorDescription: SHOWN,
-  credentials: SHOWN,
-};
+/** How long a shared store may take for one operation; those of ours have deadlines of their own. */
+const LIMIT_MS = 5_000;
 /** How many writes are caught up on. */
 const MISSED = 1_000;
 /** How many grants are kept against a store that loses its entries. */
@@ -73,7 +64,7 @@ export class GuardedStore {
 
   async get(key: string): Promise<StoredToken | undefined> {
     const entry = await this.#attempt(key, () => this.#store.get(key));
-    const found = isSound(key, entry) ? entry : undefined;
+    const found = entry !== undefined && isSound(key, entry) ? entry : undefined;
     const kept = this.#grants.get(key);
     if (kept === undefined || (found && found.issuedAt >= kept.issuedAt)) return found;
     // The store lost the newest refresh token, or never had it: what it holds is spent.
@@ -110,38 +101,59 @@ export class GuardedStore {
   async close(): Promise<void> {
     this.#closed = true;
     for (const probe of this.#probes.values()) probe.unsubscribe();
-    await this.#store.close?.().catch(() => undefined);
+    await this.#within(async () => this.#store.close?.()).catch(() => undefined);
   }
 
   async #lock<T>(key: string, ttlMs: number, work: () => Promise<T>): Promise<GuardedOutcome<T>> {
     const part = this.#partOf(key);
     let working: Promise<T> | undefined;
-    if (!this.#probes.has(part)) {
+    let begun: (() => void) | undefined;
+    // A lock that is granted too late finds the work done.
+    const start = () => {
+      begun?.();
+      return (working ??= work());
+    };
+    if (this.#isUp(part))
       try {
-        const locked = await this.#store.withLock(key, ttlMs, () => (working = work()));
-        if (locked.outcome === 'acquired' && locked.unreleased !== undefined)
-          this.#fail(part, key, locked.unreleased);
-        if (locked.outcome !== 'error') return locked;
-        this.#fail(part, key, locked.error);
+        const hasBegun = new Promise<void>((resolve) => (begun = resolve));
+        const answer = Promise.resolve(this.#store.withLock(key, ttlMs, start));
+        answer.catch(() => undefined); // seen below, unless it comes too late
+        await this.#within(() => Promise.race([answer, hasBegun]));
+        await Promise.resolve(working).catch(() => undefined); // rejects below, after the lock was released
+        const locked = await this.#within(() => answer);
+        if (locked.outcome === 'held' && !working) return locked;
+        const isDone = locked.outcome === 'acquired' && working !== undefined;
+        const { unreleased, error }: Failed = isDone ? locked : { error: new Error(NO_OUTCOME), ...locked };
+        if (!isDone || unreleased !== undefined) this.#fail(part, key, unreleased ?? error);
       } catch (error) {
-        await working; // rejects if the work did; else the store threw
+        await working; // rejects if the work did; else the store failed
         this.#fail(part, key, error);
       }
-    }
-    return { outcome: 'acquired', result: await (working ?? work()) };
+    return { outcome: 'acquired', result: await start() };
   }
 
   /** @param write what to remember of an operation that the store must not miss */
   async #attempt<T>(key: string, operation: () => Promise<T>, write?: Write): Promise<T | undefined> {
     const part = this.#partOf(key); // it may be elsewhere when the operation has failed
-    if (!this.#probes.has(part))
+    if (this.#isUp(part))
       try {
-        return await operation();
+        return await this.#within(operation);
       } catch (error) {
         this.#fail(part, key, error);
       }
     if (write) this.#missed.set(write.name, { ...write, key, operation });
     return undefined;
+  }
+
+  #isUp(part: string): boolean {
+    return !this.#probes.has(part) && !this.#closed;
+  }
+
+  /** A store of the user's own may never answer, or throw at once. */
+  #within<T>(operation: () => T | Promise<T>): Promise<T> {
+    const answer$ = defer(async () => operation());
+    const late = () => new Error(`The token store did not answer within ${LIMIT_MS} ms.`);
+    return firstValueFrom(this.shared ? answer$.pipe(whileAwake(LIMIT_MS, this.#clock, late)) : answer$);
   }
 
   #partOf(key: string): string {
@@ -153,7 +165,9 @@ export class GuardedStore {
     const wasUp = !this.down;
     const probe = timer(PROBE_INTERVAL_MS, PROBE_INTERVAL_MS, this.#clock.scheduler)
       .pipe(
-        exhaustMap(() => defer(() => this.#probe(key, part)).pipe(catchError(() => EMPTY))),
+        exhaustMap(() =>
+          defer(() => this.#within(() => this.#probe(key, part))).pipe(catchError(() => EMPTY)),
+        ),
         take(1),
       )
       .subscribe(() => this.#recover(part));
@@ -206,6 +220,14 @@ export class GuardedStore {
   }
 }
 
+/** What a lock's answer may say of a failure. */
+interface Failed {
+  readonly error?: unknown;
+  readonly unreleased?: unknown;
+}
+
+const NO_OUTCOME = 'The token store answered a request for a lock with no outcome.';
+
 /** A write, and the entry that it was to leave. */
 interface Write {
   readonly name: string;
@@ -215,32 +237,4 @@ interface Write {
 interface Missed extends Write {
   readonly key: string;
   readonly operation: () => Promise<unknown>;
-}
-
-/** Whether an instance may have written an entry: others can write to a store as well. Failures have keys of their own. */
-function isSound(key: string, entry: unknown): entry is StoredToken {
-  const {
-    value,
-    issuedAt,
-    expiresAt,
-    failure = {},
-    details = {},
-    tokenType = '',
-    ...others
-  } = Object(entry) as Members;
-  const { message, status = 0, ...texts } = Object(failure) as Members;
-  const isFailure = /\.(failure|rejection)$/.test(key);
-  const content = isFailure ? [message, SHOWN] : [value, TOKEN_CHARACTERS];
-  if (isFailure !== 'failure' in Object(entry) || !fits(content)) return false;
-  if (![issuedAt, expiresAt, status].every(Number.isFinite) || Object(details) !== details) return false;
-  const members = Object.entries({ tokenType, ...others, ...texts }).filter(
-    ([, member]) => member !== undefined,
-  );
-  return members.every(([name, member]) => MEMBERS[name] === undefined || fits([member, MEMBERS[name]]));
-}
-
-type Members = Record<string, unknown>;
-
-function fits([text, pattern]: unknown[]): boolean {
-  return typeof text === 'string' && (pattern as RegExp).test(text);
 }
