@@ -91,8 +91,9 @@ export class OAuthClient {
     return new Observable<AccessToken>((subscriber) => {
       if (this.#runtime.closed) return subscriber.error(closedError(this.name));
       const asked = checked(this.name, snapshot);
-      const { signal } = asked;
-      const token$ = defer(() => this.#ofTenant(asked));
+      const { signal, forceRefresh = false } = asked;
+      const own$ = this.#tenants && defer(() => this.#ofTenant(asked));
+      const token$ = own$ ?? this.life(asked).token$(forceRefresh);
       if (signal === undefined) return token$.subscribe(subscriber);
       const reason$ = aborted$(signal).pipe(mergeMap((reason) => throwError(() => reason)));
       return merge(reason$, token$).pipe(take(1)).subscribe(subscriber);
@@ -109,8 +110,8 @@ export class OAuthClient {
     const present = [...(this.#tenants?.clients() ?? [])]; // the event of each may move the others
     for (const own of present) own.invalidate(rejected);
     for (const life of this.lives()) {
-      if (rejected === undefined) life.drop('given_up');
-      else life.drop('rejected', rejected);
+      if (rejected === undefined) void life.drop('given_up');
+      else void life.drop('rejected', rejected);
     }
   }
 

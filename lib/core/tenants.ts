@@ -177,7 +177,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   async forget(tenant?: string): Promise<void> {
     for (const asked of tenant === undefined ? [...this.#asked.keys()] : [tenant]) this.#asked.delete(asked);
     const leaving = [...this.#kept(tenant)].map(async (kept) => {
-      const left = Promise.all(Array.from(kept.own.client.lives(), (life) => life.forget()));
+      const left = Promise.all(Array.from(kept.own.client.lives(), (life) => life.drop('forgotten')));
       this.#leaving.set(kept.tenant, left);
       this.#cache.drop(this.#keyOf(kept.tenant));
       await left;

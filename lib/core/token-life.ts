@@ -64,6 +64,11 @@ export class TokenLife {
     return flight?.promise ?? firstValueFrom(this.#next(force));
   }
 
+  /** One token, then completes; each subscription decides anew. */
+  token$(force: boolean): Observable<AccessToken> {
+    return defer(() => this.#next(force));
+  }
+
   /** An API accepted the token: what was held against its predecessors is over. */
   accept(token: AccessToken): void {
     const { held } = this.#state;
@@ -89,7 +94,7 @@ export class TokenLife {
     const about = { ...whom, limited, unshared, expiresAt: rejected.expiresAt };
     events$.next({ type: 'token_rejected', reason: 'rejected', ...about });
     if (limited) return 'limited';
-    this.drop('rejected');
+    void this.drop('rejected');
     return 'replaceable';
   }
 
@@ -107,36 +112,35 @@ export class TokenLife {
   }
 
   /**
-   * Forgets the token in hand, here and in the store; with `only`, just that one. Another one on its way is welcome,
-   * unless all are `given_up`.
+   * Forgets the token in hand, here and in the store; with `only`, just that one. A flight under way may bring another one,
+   * unless all are `given_up`, or `forgotten` with all that the store has.
+   *
+   * @returns resolves once the store has it no longer
    */
-  drop(why: 'rejected' | 'given_up', only?: AccessToken): void {
+  async drop(why: 'rejected' | 'given_up' | 'forgotten', only?: AccessToken): Promise<void> {
     const { about, clock, events$ } = this.#context;
     const token = this.#state.held.kind === 'token' ? this.#state.held.token.token : undefined;
     if (only && token?.value !== only.value) return;
+    const flight = this.#underWay(momentOf(clock));
     const reason = why === 'rejected' ? why : 'forced';
     this.#apply({ type: 'dropped', because: reason });
-    void this.#key.forget(token?.value);
+    const removed = this.#key.forget(token?.value);
     events$.next({
       type: 'token_invalidated',
       ...about,
       reason,
       ...(token && { expiresAt: token.expiresAt }),
     });
-    if (why === 'given_up') this.#apply({ type: 'given_up', now: momentOf(clock) });
+    if (why !== 'rejected') this.#apply({ type: 'given_up', now: momentOf(clock) });
+    await removed;
+    if (why !== 'forgotten') return;
+    await flight?.promise.catch(() => undefined); // its callers see the failure
+    await this.#key.forget(undefined);
   }
 
   /** The token in hand may not be accepted any more: it is used only as long as no other can be had. */
   doubt(): void {
     this.#apply({ type: 'doubted' });
-  }
-
-  /** Gives up all there is; resolves once the store has none of it either, also not from the flight under way. */
-  async forget(): Promise<void> {
-    const flight = this.#underWay(momentOf(this.#context.clock));
-    this.drop('given_up');
-    await flight?.promise.catch(() => undefined); // its callers see the failure
-    await this.#key.forget(undefined);
   }
 
   #apply(event: states.TokenEvent): void {
