@@ -214,7 +214,7 @@ export class RedisTokenStore extends TokenStore {
     await this.#client.oauthSet(name, entry, token.issuedAt, ttlMsOf(token), newer);
   }
 
-  /** What a write took the place of takes it back if it is newer, so that the newest entry of all writers stays. */
+  /** If a write replaced a newer entry, that is written again, so that the newest entry of all writers stays. */
   async #setByCommands(name: string, token: StoredToken): Promise<void> {
     const present = await this.#entryOf(name, () => this.#read(name));
     let newest = present && present.issuedAt > token.issuedAt ? undefined : token;
@@ -242,7 +242,7 @@ export class RedisTokenStore extends TokenStore {
     );
   }
 
-  /** A Redis may have no DEL for us, but SET is what all of this needs. */
+  /** An ACL may forbid DEL. SET is needed anyway. */
   #remove(name: string): Promise<unknown> {
     return this.#client.del(name).catch(() => this.#client.set(name, '', 'PX', 1));
   }

@@ -106,7 +106,7 @@ export class HeldToken {
     this.#lifetime = lifetime;
   }
 
-  /** The token as a promise, the same each time. */
+  /** A settled promise of the token, always the same one. */
   get settled(): Promise<AccessToken> {
     return (this.#settled ??= Promise.resolve(this.token));
   }
@@ -130,7 +130,7 @@ export class HeldToken {
   }
 }
 
-/** When the request for a token began; for one out of a store its wall clock is all there is to tell. */
+/** When the token's request began. For a token from a store, only the wall clock says so. */
 export function acquiredAt({ issuedAt }: StoredToken, now: Moment, started?: Moment): Moment {
   return {
     wall: issuedAt,

@@ -3,10 +3,10 @@ import { Observable } from 'rxjs';
 import type { AccessToken } from './access-token.js';
 import type { TokenRequest } from './token-request.js';
 
-/** What was prepared for a handler, by client. */
+/** The request and token that were prepared for a handler, by client. */
 export type PreparedClients = ReadonlyMap<string, { request: TokenRequest | undefined; token: AccessToken }>;
 
-/** What holds in one asynchronous context. Functions only: Node hangs it on promises, where `util.inspect()` would show more. */
+/** The state of one asynchronous context. It has only functions: Node attaches it to promises, where `util.inspect()` would show data. */
 interface Frame {
   requestOf(client: string, owner: AmbientRequests): TokenRequest | undefined;
   tokenOf(client: string, handler: object): AccessToken | undefined;
@@ -32,7 +32,7 @@ export class AmbientRequests {
   run<T>(scope: { call: object; handler: object }, clients: PreparedClients, work: () => Observable<T>) {
     const outer = frames.getStore();
     const frame: Frame = {
-      // Another module instance's clients of the same name have nothing to do with these.
+      // Clients of the same name in another module instance are different ones.
       requestOf: (client, owner) => {
         const prepared = owner === this ? clients.get(client) : undefined;
         return prepared ? prepared.request : outer?.requestOf(client, owner);

@@ -30,7 +30,7 @@ export function backoffSlotMs(failures: number, minMs: number, maxMs: number): n
   return Math.min(maxMs, minMs * 2 ** (failures - 1));
 }
 
-/** The pause after the `failures`-th failed flight in a row: full jitter by `chance`, or what the server asked for. */
+/** The pause after the `failures`-th failed flight in a row: full jitter by `chance`, or the server's `Retry-After`. */
 export function pauseMsAfter(error: OAuthClientError, failures: number, chance: number): number {
   if (!error.retryable) return TERMINAL_PAUSE_MS;
   const jittered = Math.max(chance, MIN_JITTER) * backoffSlotMs(failures, PAUSE_MIN_MS, PAUSE_MAX_MS);

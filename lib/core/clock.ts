@@ -56,12 +56,12 @@ export function remainingMs(now: Moment, until: Moment): number {
 
 /** A deadline passes in so many steps; a stall of this process counts as two at most, however long it is. */
 const STEPS = 10;
-/** A stall beyond this is a sleep: what was under way may have been lost with it. */
+/** A stall longer than this is a sleep: requests under way may have been lost. */
 const SLEEP_MS = 1_000;
-/** What arrived meanwhile is read before it is given up. */
+/** After a sleep, time to read what has arrived meanwhile. */
 const GRACE_MS = 50;
 
-/** The process slept, or its event loop stood still, so that what failed or did not answer is nobody's failure. */
+/** The process slept, or its event loop was blocked, so a failure meanwhile does not count against the server. */
 export class SleptError extends Error {
   override readonly name = 'SleptError';
 }

@@ -23,7 +23,7 @@ export interface OAuthClientErrorOptions {
 }
 
 /**
- * Base of all errors thrown here; `code` tells which. Messages, causes and properties never hold a token, a
+ * Base of all errors thrown here; `code` says which. Messages, causes and properties never hold a token, a
  * secret, a key or an assertion.
  */
 export class OAuthClientError extends Error {
@@ -63,7 +63,7 @@ export class OAuthClientError extends Error {
   }
 }
 
-/** @internal What is said of a tenant's client, with the tenant's name before it. */
+/** @internal A message about a tenant's client, with the tenant's name in front. */
 export function ofTenant(message: string, tenant: string | undefined): string {
   const said = tenant === undefined ? '' : `Tenant "${serverText(tenant)}": `;
   return message.startsWith(said) ? message : said + message;

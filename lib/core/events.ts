@@ -72,7 +72,7 @@ export interface TokenStatus {
   acquiredAt?: Date;
   /** When a refresh starts in the background. */
   refreshAt?: Date;
-  /** Until when nobody asks the authorization server again. */
+  /** Until when this instance makes no token request. */
   backoffUntil?: Date;
   lastError?: { code: OAuthClientErrorCode; at: Date };
 }

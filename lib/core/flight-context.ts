@@ -37,7 +37,7 @@ export interface FlightContext {
   /** Errors every flight when the module shuts down. */
   readonly closed$: Observable<never>;
   readonly events$: Subject<OAuthClientEvent>;
-  /** Counts the client's token requests, those of all its tenants together. */
+  /** Counts the client's token requests, including those of its tenants. */
   readonly sent: { tokenRequests: number };
   /** This instance did not hear from the authorization server last time, or later than another one. */
   ailing: boolean;

@@ -24,15 +24,15 @@ export class FlightFailure extends Error {
   }
 }
 
-/** Whether a flight ends with just this: a sleep, what another instance was told, the end of the application. */
+/** Whether a flight ends with this reason as it is: a sleep, a failure that another instance shared, the shutdown. */
 export function isFinal(reason: unknown): boolean {
   const isClosed = reason instanceof OAuthClientError && reason.code === 'closed';
   return isClosed || reason instanceof SleptError || reason instanceof FlightFailure;
 }
 
 /**
- * The failure as an entry for the store, if it is what the server told everybody, to come back later, or those with
- * these credentials, that they are wrong. What an instance could not reach or understand holds for itself.
+ * The failure as an entry for the store, if it concerns others: a `Retry-After` concerns every instance, a rejection those
+ * with the same credentials. Any other failure concerns only the instance that met it.
  */
 export function failureEntry({ error, at, pauseMs, credentials }: FlightFailure): StoredToken | undefined {
   const { client, message } = error;
@@ -51,7 +51,7 @@ function isVerdict({ error }: TokenRequestError): boolean {
   return error !== undefined && !error.includes('dpop');
 }
 
-/** The failure that {@link failureEntry} kept, as long as it lasts. */
+/** The failure in an entry of {@link failureEntry}, until it expires. */
 export function failureOf(entry: StoredToken, now: Moment): FlightFailure | undefined {
   // Another machine's clock may be off by hours.
   const leftMs = Math.min(entry.expiresAt - now.wall, entry.expiresAt - entry.issuedAt);
@@ -64,7 +64,7 @@ export function failureOf(entry: StoredToken, now: Moment): FlightFailure | unde
   return new FlightFailure(error, now, leftMs, credentials);
 }
 
-/** What a flight failed with, as an error that callers can tell from others. */
+/** The reason of a failed flight as a typed error. */
 export function asOAuthClientError(reason: unknown, about: Whose): OAuthClientError {
   const { client, tenant } = about;
   if (reason instanceof OAuthClientError) return OAuthClientError.of(reason, tenant);

@@ -6,33 +6,33 @@ import { isSound } from './sound-entry.js';
 import type { LockOutcome, StoredToken, TokenStore } from './token-store.js';
 
 const PROBE_INTERVAL_MS = 1_000;
-/** How long a shared store may take for one operation; those of ours have deadlines of their own. */
+/** How long a shared store may take for one operation. `RedisTokenStore` has a shorter deadline of its own. */
 const LIMIT_MS = 5_000;
-/** How many writes are caught up on. */
+/** How many missed writes are remembered. */
 const MISSED = 1_000;
-/** How many grants are kept against a store that loses its entries. */
+/** How many grants are kept in case the store loses its entries. */
 const MOST_GRANTS = 10_000;
 
-/** A store that failed is no outcome here: the work is done without it. */
+/** Without `error`: if the store fails, the work is done without it. */
 type GuardedOutcome<T> = Exclude<LockOutcome<T>, { outcome: 'error' }>;
 
 /**
- * A store that cannot hurt: once an operation fails, the store or the part of it that has the key counts as down and is
- * skipped, so a call pays for the failure at most once, until a probe in the background succeeds, which also catches up
- * on what this instance wrote. Meanwhile locks hold within this process, and refresh tokens, of which no server gives out
- * another, are kept here.
+ * Protects callers from a failing store. Once an operation fails, the store, or the part of it that has the key, counts as
+ * down and is skipped, so a call pays for the failure at most once. A probe in the background finds out when it is up again,
+ * and then writes what it missed. Meanwhile locks hold within this process, and refresh tokens, which cannot be replaced,
+ * are kept in memory.
  */
 export class GuardedStore {
   readonly #store: TokenStore;
   readonly #clock: Clock;
   readonly #onChange: (failure: Error | undefined) => void;
-  /** The last one to ask for the lock of each key. */
+  /** The last waiter for the lock of each key. */
   readonly #turns = new Map<string, Promise<void>>();
-  /** The newest entries with a refresh token that came this way, one for each grant; those used last. */
+  /** The newest entry with a refresh token of each grant, for the grants used last. */
   readonly #grants = new LruMap<StoredToken>(MOST_GRANTS);
-  /** What the store missed while it was down, in that order: the last entry of a key, and the values that were removed. */
+  /** The writes that the store missed while it was down, in their order: the last entry of each key, and removed values. */
   readonly #missed = new LruMap<Missed>(MISSED);
-  /** Those of the parts of the store that are down. */
+  /** The probes of the parts that are down. */
   readonly #probes = new Map<string, Subscription>();
   readonly #probeSuffix = `.probe-${randomUUID()}`;
   #closed = false;
@@ -43,7 +43,7 @@ export class GuardedStore {
     this.#onChange = onChange;
   }
 
-  /** Whether it is more than this process's memory. */
+  /** Whether other processes may use the same store. */
   get shared(): boolean {
     return !(this.#store instanceof MemoryTokenStore);
   }
@@ -67,7 +67,7 @@ export class GuardedStore {
     const found = entry !== undefined && isSound(key, entry) ? entry : undefined;
     const kept = this.#grants.get(key);
     if (kept === undefined || (found && found.issuedAt >= kept.issuedAt)) return found;
-    // The store lost the newest refresh token, or never had it: what it holds is spent.
+    // The store lost the newest refresh token, or never had it. The one that it has was used before.
     await this.set(key, kept);
     return kept;
   }
@@ -117,7 +117,7 @@ export class GuardedStore {
       try {
         const hasBegun = new Promise<void>((resolve) => (begun = resolve));
         const answer = Promise.resolve(this.#store.withLock(key, ttlMs, start));
-        answer.catch(() => undefined); // seen below, unless it comes too late
+        answer.catch(() => undefined); // handled below, unless it comes too late
         await this.#within(() => Promise.race([answer, hasBegun]));
         await Promise.resolve(working).catch(() => undefined); // rejects below, after the lock was released
         const locked = await this.#within(() => answer);
@@ -132,7 +132,7 @@ export class GuardedStore {
     return { outcome: 'acquired', result: await start() };
   }
 
-  /** @param write what to remember of an operation that the store must not miss */
+  /** @param write describes an operation that the store must not miss */
   async #attempt<T>(key: string, operation: () => Promise<T>, write?: Write): Promise<T | undefined> {
     const part = this.#partOf(key); // it may be elsewhere when the operation has failed
     if (this.#isUp(part))
@@ -175,7 +175,7 @@ export class GuardedStore {
     if (wasUp) this.#onChange(reason instanceof Error ? reason : new Error('The token store failed.'));
   }
 
-  /** Does all that the store is for, on a key of this instance beside the one that failed, and what `part` missed. */
+  /** Tries every operation on a key of this instance next to the one that failed, then writes what `part` missed. */
   async #probe(key: string, part?: string): Promise<void> {
     const store = this.#store;
     const probed = key + this.#probeSuffix;
@@ -197,7 +197,7 @@ export class GuardedStore {
     if (part !== undefined) await this.#catchUp(part);
   }
 
-  /** Whatever comes meanwhile, joins the end. */
+  /** Writes that fail meanwhile are added at the end. */
   async #catchUp(part: string): Promise<void> {
     for (const missed of this.#missed.values()) {
       const { name, key, operation, token } = missed;
@@ -213,14 +213,14 @@ export class GuardedStore {
     if (!this.down) this.#onChange(undefined);
   }
 
-  /** The store may hold predecessors of the refresh tokens that are kept here, which are spent. */
+  /** The store may have older refresh tokens than this instance, which were used before. */
   #restore(): void {
     const grants = [...this.#grants.entries()]; // each write moves its own
     for (const [key, token] of grants) void this.set(key, token);
   }
 }
 
-/** What a lock's answer may say of a failure. */
+/** The members of a lock's outcome that describe a failure. */
 interface Failed {
   readonly error?: unknown;
   readonly unreleased?: unknown;
@@ -228,7 +228,7 @@ interface Failed {
 
 const NO_OUTCOME = 'The token store answered a request for a lock with no outcome.';
 
-/** A write, and the entry that it was to leave. */
+/** A write, with the entry that it writes. */
 interface Write {
   readonly name: string;
   readonly token?: StoredToken;

@@ -1,6 +1,6 @@
 import { TokenStore, type LockOutcome, type StoredToken } from './token-store.js';
 
-/** The default store: this process's memory, bounded, forgetting what was used least recently. */
+/** The default store: this process's memory. It is bounded, and drops the entries used least recently. */
 export class MemoryTokenStore extends TokenStore {
   override readonly maxEntries: number;
   readonly #entries: LruMap<StoredToken>;
@@ -34,7 +34,7 @@ export class MemoryTokenStore extends TokenStore {
   }
 }
 
-/** A map that forgets what was used least recently once it holds more than `limit` entries. */
+/** A map that drops the entry used least recently when it has more than `limit` entries. */
 export class LruMap<V> {
   readonly #entries = new Map<string, V>();
   readonly #limit: number;

@@ -24,7 +24,7 @@ export interface TenantClients {
   clients(): Iterable<OAuthClient>;
 }
 
-/** @internal What a client is made of. */
+/** @internal The parts of a client. */
 export interface OAuthClientParts {
   name: string;
   endpoint: TokenEndpoint;
@@ -32,7 +32,7 @@ export interface OAuthClientParts {
   runtime: TokenRuntime;
   /** Of a client with tenants. */
   tenants?: TenantClients | undefined;
-  /** Of a tenant's client: whose it is, and what it counts together with the others. */
+  /** Of a tenant's client: the tenant, and the counter that all tenants share. */
   tenant?: string | undefined;
   sent?: FlightContext['sent'] | undefined;
 }
@@ -67,9 +67,9 @@ export class OAuthClient {
   }
 
   /**
-   * An access token, shared by all callers until it nears its end.
+   * An access token, which all callers share until it is due for a refresh.
    *
-   * @throws {OAuthClientError} when there is none to be had, or `request` does not fit; an aborted wait rejects with
+   * @throws {OAuthClientError} when there is no token, or `request` is invalid; an aborted wait rejects with
    * the signal's reason.
    */
   getToken(request?: TokenRequest): Promise<AccessToken> {
@@ -107,7 +107,7 @@ export class OAuthClient {
 
   /** Forgets the token an API rejected, if it is still the present one; without `rejected`, every token of this client. */
   invalidate(rejected?: AccessToken): void {
-    const present = [...(this.#tenants?.clients() ?? [])]; // the event of each may move the others
+    const present = [...(this.#tenants?.clients() ?? [])]; // the event of one may reorder the others
     for (const own of present) own.invalidate(rejected);
     for (const life of this.lives()) {
       if (rejected === undefined) void life.drop('given_up');
@@ -115,13 +115,13 @@ export class OAuthClient {
     }
   }
 
-  /** @internal Asks `endpoint` for tokens from now on, as tests have it. */
+  /** @internal Requests tokens from `endpoint` from now on; for tests. */
   askInstead(endpoint: TokenEndpoint): void {
     this.#context.endpoint = endpoint;
   }
 
   /**
-   * How the client fares: its default token, or, if that was never asked for, the one used last. Of a client with
+   * The status of the client's default token or, if that was never requested, of the one used last. Of a client with
    * `tenants`: `down` if every tenant is, `degraded` if one is either, `fresh` if one has a token.
    */
   status(): OAuthClientStatus {
@@ -152,7 +152,7 @@ export class OAuthClient {
   life(request?: TokenRequest): TokenLife {
     const ambient = this.#runtime.ambientRequest(this.name);
     if (ambient === undefined && request === undefined) return this.#default;
-    // What a handler asks for on behalf of its tenant, a user's token among it, is no other tenant's.
+    // The ambient request of one tenant, which may hold a user's token, must not serve another tenant.
     const isOurs = ambient?.tenant === this.#details.tenant;
     const asked = mergeTokenRequests(isOurs ? ambient : undefined, request);
     if (asked.tenant !== this.#details.tenant) {
@@ -164,7 +164,7 @@ export class OAuthClient {
     const key = tokenKey(this.name, details);
     if (key === this.#defaultKey) return this.#default;
     let life = this.#runtime.tokens.get(key);
-    // One of a client that this one took the place of has that one's credentials.
+    // A life of the client that this one replaced has the old credentials.
     if (!life?.isOf(this.#context)) {
       life = new TokenLife(this.#context, details);
       this.#runtime.tokens.set(key, life);
@@ -172,7 +172,7 @@ export class OAuthClient {
     return (this.#recent = life);
   }
 
-  /** @internal Those of all its tokens, without those of its tenants. */
+  /** @internal The lives of all its tokens, without those of its tenants. */
   *lives(): Iterable<TokenLife> {
     if (this.#tenants === undefined || this.#default.state !== COLD) yield this.#default;
     if (this.#recent === this.#default) return;
@@ -180,10 +180,10 @@ export class OAuthClient {
   }
 }
 
-/** How long a flight that was ended may take to give its lock back. */
+/** How long an ended flight may take to release its lock. */
 const STORE_GRACE_MS = 1_000;
 
-/** What all clients of one module instance share; nothing of it lives at module level. */
+/** What all clients of one module instance share. */
 export class TokenRuntime {
   readonly clock: Clock;
   readonly fleet: OncePerFleet;
@@ -216,7 +216,7 @@ export class TokenRuntime {
     return (this.#ambient ??= new AmbientRequests());
   }
 
-  /** The ambient request of `client`. To look into the asynchronous context takes time: only those who use it pay. */
+  /** The ambient request of `client`. Reading the asynchronous context takes time, so it is skipped until a handler has used it. */
   ambientRequest(client: string): TokenRequest | undefined {
     return this.#ambient?.requestOf(client);
   }

@@ -7,7 +7,7 @@ import { FlightFailure, failureEntry, failureOf } from './flight-failure.js';
 import type { TokenKeys } from './token-request.js';
 import type { StoredToken } from './token-store.js';
 
-/** A token, and when its request began; of one from the store this process does not know that. */
+/** A token, and when its request began. This process does not know that of a token from the store. */
 export interface AcquiredToken {
   readonly stored: StoredToken;
   readonly source: TokenSource;
@@ -15,51 +15,51 @@ export interface AcquiredToken {
 }
 
 /**
- * The refresh token behind all tokens of a client that rotates, for one holder of its lock: each request uses it up,
- * and its successor is kept before anything else happens (RFC 6749 §6, RFC 9700 §4.14.2).
+ * A rotating refresh token, as the holder of its lock sees it. Each request uses it up, and its successor is stored before
+ * anything else happens (RFC 6749 §6, RFC 9700 §4.14.2).
  */
 export interface KeptGrant {
   readonly refreshToken: string | undefined;
   keep(answer: StoredToken): Promise<void>;
 }
 
-/** What holds when it is this instance's turn to ask. */
+/** The state of the fleet when it is this instance's turn to request a token. */
 export interface Turn {
   readonly grant: KeptGrant | undefined;
   /** When the wait for it began. */
   readonly since: Moment;
-  /** What another instance was told about its credentials, which may be the same. */
+  /** The rejection of another instance's credentials, which may be the same. */
   readonly rejection: FlightFailure | undefined;
 }
 
-/** What a flight asks of the fleet. */
+/** What a flight needs from the fleet. */
 export interface FleetTask {
   readonly keys: TokenKeys;
   /** The longest that `work` may take. */
   readonly leaseMs: number;
   /** Whether a token found in the store is as good as a new one. */
   readonly acceptable: (stored: StoredToken) => boolean;
-  /** Whether those that are well should not wait for this instance. */
+  /** Whether healthy instances should not wait for this one. */
   readonly apart: boolean;
-  /** Asks for the token; is ended when another instance has one first. Fails with a {@link FlightFailure} to be shared. */
+  /** Requests the token, and is ended when another instance has one first. A {@link FlightFailure} may be shared. */
   readonly work: (turn: Turn) => Observable<AcquiredToken>;
-  /** Why there is no token if the lock of the grant never falls free. */
+  /** The failure if the grant's lock is never released. */
   readonly heldTooLong: () => FlightFailure;
 }
 
 const POLL_MIN_MS = 20;
 const POLL_MAX_MS = 50;
 const POLL_BUSY_MAX_MS = 250;
-/** How often an instance looks before it asks beside the one that holds the lock: after about 1.5 s, 5 s, 13 s. */
+/** After how many looks an instance takes another lock than the one that is held: after about 1.5 s, 5 s, 13 s. */
 const PATIENCE = 40;
 
-/** What the instances of a fleet share of a flight: the lock, its result, its failure, and the grant. */
+/** What a fleet shares of a flight: its lock, result and failure, and the grant's refresh token. */
 export class OncePerFleet {
   readonly #store: GuardedStore;
   readonly #clock: Clock;
   readonly #closed$: Observable<never>;
   readonly #running = new Set<Promise<unknown>>();
-  /** When this instance shared a failure last, by key. */
+  /** When this instance last shared a failure, by key. */
   readonly #ownFailures = new LruMap<number>(1_000);
 
   constructor(store: GuardedStore, clock: Clock, closed$: Observable<never>) {
@@ -97,19 +97,19 @@ export class OncePerFleet {
     }
   }
 
-  /** What the store holds for a key. Asks nobody else. */
+  /** The store's entry of a key. Makes no token request. */
   look(key: string): Promise<StoredToken | undefined> {
     return this.#store.get(key);
   }
 
-  /** Takes note of a flight, so that a shutdown can wait for it. */
+  /** Registers a flight, so that a shutdown can wait for it. */
   track<T>(flight: Promise<T>): Promise<T> {
     const tracked = flight.finally(() => this.#running.delete(tracked));
     this.#running.add(tracked);
     return tracked;
   }
 
-  /** Whether the store is down, so that each instance asks for itself. */
+  /** Whether the store is down, so that each instance requests its own tokens. */
   get alone(): boolean {
     return this.#store.down;
   }
@@ -161,9 +161,9 @@ export class OncePerFleet {
     }
   }
 
-  /** A token that another instance gets while this one is asking, taken from the store. */
+  /** A token that another instance stores while this one is requesting its own. */
   #others({ keys, acceptable }: FleetTask): Observable<AcquiredToken> {
-    if (keys.grantKey !== undefined) return NEVER; // nobody else may ask, and an answer that is lost is a grant that is lost
+    if (keys.grantKey !== undefined) return NEVER; // no other instance may use the grant, and a lost answer would lose it
     return timer(POLL_BUSY_MAX_MS, POLL_BUSY_MAX_MS, this.#clock.scheduler).pipe(
       exhaustMap(() => this.look(keys.key)),
       filter((stored): stored is StoredToken => stored !== undefined && acceptable(stored)),
@@ -171,7 +171,7 @@ export class OncePerFleet {
     );
   }
 
-  /** What the store holds. Unless that will do, it rejects as long as the server asked the fleet to wait. */
+  /** The store's entry. If it is not acceptable, this rejects while a `Retry-After` holds for the fleet. */
   async #read({ keys: { key }, acceptable }: FleetTask): Promise<StoredToken | undefined> {
     const entry = await this.#store.get(key);
     if (entry && acceptable(entry)) return entry;
@@ -180,10 +180,10 @@ export class OncePerFleet {
     return entry;
   }
 
-  /** What another instance shared under `name`, as long as it lasts. */
+  /** The failure that another instance shared under `name`, until it expires. */
   async #failure(name: string): Promise<FlightFailure | undefined> {
     const entry = await this.#store.get(name);
-    // This instance's own pause is over, or it would not ask; a clock set back since must not revive it.
+    // This instance's own pause is over, or it would not be here. A clock that was set back must not revive it.
     if (!entry || entry.issuedAt !== this.#ownFailures.get(name))
       return entry && failureOf(entry, momentOf(this.#clock));
     await this.#store.delete(name);
@@ -204,20 +204,20 @@ export class OncePerFleet {
   }
 }
 
-/** The holder of the lock writes something newer than it found, also when the wall clock was set back in between. */
+/** The entry that the lock's holder writes must be newer than the one it found, even if the wall clock was set back. */
 function newerThan(found: StoredToken | undefined, token: StoredToken): StoredToken {
   return found && found.issuedAt >= token.issuedAt ? { ...token, issuedAt: found.issuedAt + 1 } : token;
 }
 
-/** A twelfth of the wait so far, so that the result is seen soon; longer when many waiters keep the store busy. */
+/** A twelfth of the wait so far, to see the result soon; longer if many waiters keep the store busy. */
 function pollPauseMs(waitedMs: number, lookMs: number): number {
   const pauseMs = Math.max(POLL_MIN_MS, Math.min(waitedMs / 12, POLL_MAX_MS));
   return Math.max(pauseMs, Math.min(10 * lookMs, POLL_BUSY_MAX_MS));
 }
 
 /**
- * The lock to wait for: that of the key; for an instance that is not well one that only its like wait for; another one
- * each time the wait gets twice as long. Of a grant there is one, since no two may use it at once.
+ * The lock to wait for. Unhealthy instances have a lock of their own, and each time the wait gets twice as long, there is
+ * another one. A grant has a single lock, since no two instances may use it at once.
  */
 function lockOf({ keys: { key, grantKey }, apart }: FleetTask, looks: number): string {
   const lane = Math.floor(Math.log2(looks / PATIENCE + 1));

@@ -1,7 +1,7 @@
 import { holdMs } from './backoff.js';
 import type { Clock } from './clock.js';
 
-/** What an API's 401 means: the token may not be known yet; there is a newer one; too soon for another; it is gone. */
+/** What an API's 401 means: the token may be unknown yet; a newer one exists; it is too soon for another; it was dropped. */
 export type Rejection = 'lagging' | 'superseded' | 'limited' | 'replaceable';
 
 /** A token younger than this, and not yet accepted, may be unknown to an API that accepted the one before. */
@@ -11,8 +11,8 @@ const BURST = 10;
 const REFILL_MS = 10_000;
 
 /**
- * How often one key's token may be replaced because an API rejects it. New tokens that are rejected one after the
- * other are replaced at growing distances; tokens that work elsewhere, ten times at once and then every 10 s.
+ * Limits how often one key's token is replaced because an API rejects it. New tokens that are rejected one after the
+ * other are replaced less and less often. Tokens that an API had accepted are replaced ten times at once, then every 10 s.
  */
 export class RejectionLimit {
   readonly #clock: Clock;
@@ -38,12 +38,12 @@ export class RejectionLimit {
     return true;
   }
 
-  /** Whether this is about the third within seconds. */
+  /** Whether about three tokens were rejected within seconds. */
   get repeated(): boolean {
     return this.#burst < BURST - 2;
   }
 
-  /** The replacement came from another instance, so that it cost no token request. */
+  /** Does not count a replacement that another instance had requested. */
   refund(): void {
     this.#burst++;
   }

@@ -1,14 +1,14 @@
 import { OAuthConfigurationError } from './errors.js';
 import { SCOPE_CHARACTERS, type TokenRequest } from './token-request.js';
 
-/** What a caller passed, as it was then, and what is wrong with it. */
+/** A copy of the request that a caller passed, and its problems. */
 export interface RequestSnapshot {
   readonly request: Readonly<TokenRequest & { client?: string }>;
   /** One for each member that does not fit. They name the member, and never a value. */
   readonly problems: readonly string[];
 }
 
-/** The copy of a value that fits. */
+/** Returns a copy of a valid value. */
 type Copy = (value: unknown) => unknown;
 
 const TEXT = 'must be a text that is not blank';
@@ -19,9 +19,9 @@ const MEMBERS = Object.entries<readonly [Copy, string]>({
   audience: [textsOf, TEXTS],
   resource: [textsOf, TEXTS],
   parameters: [parametersOf, 'must be a plain object whose values are texts or lists of texts'],
-  // An empty one is for the grant to miss.
+  // The grant reports an empty one.
   subjectToken: [(value) => (value === '' ? value : textOf(value)), TEXT],
-  // A blank one is for the client to miss.
+  // The client reports a blank one.
   tenant: [(value) => (typeof value === 'string' ? value : undefined), 'must be a text'],
   forceRefresh: [(value) => (typeof value === 'boolean' ? value : undefined), 'must be true or false'],
   signal: [(value) => ('addEventListener' in Object(value) ? value : undefined), 'must be an AbortSignal'],
@@ -58,7 +58,7 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
-/** Blank texts are not sent, and the token would be one for everybody. */
+/** A blank text would not be sent, and would lead to a token for everybody. */
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' && value.trim() !== '' ? value : undefined;
 }
@@ -74,7 +74,7 @@ function textsOf(value: unknown): unknown {
   return texts.length > 0 && texts.every((text) => textOf(text)) ? Object.freeze(texts) : undefined;
 }
 
-/** Only of plain objects: what a Map or an instance holds are not its members. */
+/** Takes plain objects only: the entries of a Map, or the state of an instance, are not members. */
 function parametersOf(value: unknown): unknown {
   const prototype: unknown = isObject(value) ? Object.getPrototypeOf(value) : value;
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return undefined;

@@ -1,8 +1,8 @@
 /** How much of a server's text is kept and shown. */
 const MAX_TEXT = 256;
-/** How much of it is looked at, so that a secret at the cut is recognised as a whole. */
+/** How much of it is searched, so that a secret at the cut is recognised as a whole. */
 const MAX_READ = 2_048;
-/** From here on the beginning of a secret says too much of it. */
+/** The length from which the beginning of a secret reveals too much. */
 const MIN_PREFIX = 8;
 const NAMED: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;', ' ': '+' }; // prettier-ignore
 
@@ -43,12 +43,12 @@ function clean(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+/gu, ' ');
 }
 
-/** A plain short word says nothing where it stands in a sentence, and is in many. */
+/** A short plain word stands in many sentences, and reveals nothing there. */
 function isTelling(secret: string): boolean {
   return secret.length >= MIN_PREFIX || (secret.length >= 4 && /[^a-z]/i.test(secret));
 }
 
-/** Base64 depends on what stands before: three beginnings are possible, of which the shared part is taken. */
+/** Base64 depends on the bytes in front of the secret: of the three possible texts, the part that never changes is used. */
 function formsOf(secret: string): string[] {
   const bytes = Buffer.from(secret);
   const encoded = [0, 1, 2].map((before) => {
@@ -62,12 +62,12 @@ function inUrl(base64: string): string {
   return base64.replaceAll('+', '-').replaceAll('/', '_');
 }
 
-/** How long the secret is that begins there, or its beginning; 0 if there is none. */
+/** The length of the secret, or of its beginning, at that place; 0 if there is none. */
 function lengthOf(form: readonly string[][], text: string, start: number): number {
   let at = start;
   for (const [index, spelled] of form.entries()) {
     const end = endOf(spelled, text, at);
-    // What was cleaned away in the middle left a blank.
+    // Characters that were cleaned away in the middle left a blank.
     const next = end === 0 && index > 0 && text[at] === ' ' ? endOf(spelled, text, at + 1) : end;
     if (next === 0) return index >= MIN_PREFIX ? at - start : 0;
     at = next;
@@ -80,7 +80,7 @@ function endOf(spelled: readonly string[], text: string, at: number): number {
   return spelling === undefined ? 0 : at + spelling.length;
 }
 
-/** How a character may come back: as it is, or escaped for a URL, a form, HTML or JSON. */
+/** How a server may spell a character: as it is, or escaped for a URL, a form, HTML or JSON. */
 function spellings(char: string): string[] {
   const code = char.codePointAt(0) ?? 0;
   const hex = code.toString(16);

@@ -1,7 +1,7 @@
 import { SCOPE_CHARACTERS, TOKEN_CHARACTERS } from './token-request.js';
 import type { StoredToken } from './token-store.js';
 
-/** What texts in an entry may be: those that are shown, and others by name. */
+/** Texts that are shown, and the patterns of the other texts in an entry by name. */
 const SHOWN = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]{0,2048}$/u;
 const MEMBERS: Readonly<Record<string, RegExp>> = {
   tokenType: /^(Bearer|DPoP)$/,
@@ -13,12 +13,12 @@ const MEMBERS: Readonly<Record<string, RegExp>> = {
   credentials: SHOWN,
 };
 
-/** Whether an instance may have written an entry: others can write to a store as well. Failures have keys of their own. */
+/** Whether an instance could have written this entry. Others can write to a store as well. Failures have keys of their own. */
 export function isSound(key: string, entry: unknown): entry is StoredToken {
   try {
     return isWellFormed(key, entry);
   } catch {
-    return false; // a store of the user's own may answer anything
+    return false; // a user's own store may return anything
   }
 }
 

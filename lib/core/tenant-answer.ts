@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { isRecord } from './token-request.js';
 
-/** What a `tenants` function answers. A copy, since it may change that for the next tenant: made at once unless it is a promise. */
+/** A copy of a `tenants` function's answer, which it may change for the next tenant. It is copied at once, unless it is a promise. */
 export async function answerOf(ask: (tenant: string) => unknown, tenant: string): Promise<unknown> {
   const copy = (answer: unknown) => copyOf(isRecord(answer) ? { ...answer } : answer);
   const answer = ask(tenant);
@@ -14,13 +14,13 @@ function copyOf(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, copyOf(member)]));
 }
 
-/** Whether a value is no instance, such as an agent. */
+/** Whether a value is plain data, and not an instance such as an agent. */
 export function isPlain(value: unknown): value is object {
   if (typeof value !== 'object' || value === null) return false;
   return [null, Object.prototype, Array.prototype].includes(Object.getPrototypeOf(value) as null);
 }
 
-/** What tells one answer from another. Functions and instances, such as agents, may say the same or not. */
+/** A summary that tells answers apart. It cannot compare functions and instances, such as agents. */
 export function summaryOf(answer: unknown): { data: string; hasCode: boolean } {
   let hasCode = false;
   const text = JSON.stringify(answer, (_, value: unknown) => {

@@ -12,14 +12,14 @@ export interface TenantClient {
   readonly closers: (() => void)[];
 }
 
-/** A tenant's client, and what it was made of. */
+/** A tenant's client, and the answer that it was made from. */
 interface Kept<C> {
   readonly own: C;
   readonly name: string;
   readonly tenant: string;
   /** Hash of the answer, without functions and instances. */
   readonly data: string;
-  /** When another answer with the same data may take its place, on the monotonic clock. */
+  /** When an answer with the same data may replace it, on the monotonic clock. */
   readonly renewableAt: number;
   /** Calls under way. */
   uses: number;
@@ -115,7 +115,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   readonly #runtime: TokenRuntime;
   readonly #keyOf: (tenant: string) => string;
   readonly #asked = new Map<string, Promise<Kept<C>>>();
-  /** Those whose tokens are being removed from the store. */
+  /** Tenants whose tokens are being removed from the store. */
   readonly #leaving = new Map<string, Promise<unknown>>();
 
   constructor(source: TenantSource<C>, cache: TenantCache<C>, runtime: TokenRuntime) {

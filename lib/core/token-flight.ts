@@ -14,13 +14,13 @@ import type { StoredToken } from './token-store.js';
 
 type OnSend = NonNullable<TokenRequestContext['onSend']>;
 
-/** What a flight is for. */
+/** The purpose of a flight. */
 export interface FlightPlan {
   readonly key: SharedKey;
   /** Flights in a row that failed before this one. */
   readonly failures: number;
   readonly acceptable: FleetTask['acceptable'];
-  /** Called when its turn begins, and when it begins again after a sleep; false when another flight took its place. */
+  /** Called when its turn begins, also again after a sleep. Returns false if another flight has replaced it. */
   readonly onBegin: () => boolean;
   readonly onFailing: () => void;
 }
@@ -37,11 +37,11 @@ export function acquireToken(context: FlightContext, plan: FlightPlan): Observab
   );
 }
 
-/** One wait, shared: it goes on when subscribers leave, and replays its end to those who come late. */
+/** One shared wait. It goes on when subscribers leave, and later subscribers get its result. */
 export function sharedWait(token$: Observable<AccessToken>): Flight & { start(): void } {
   const shared$ = connectable(token$, { connector: () => new ReplaySubject(1), resetOnDisconnect: false });
   const promise = firstValueFrom(shared$);
-  // Nobody may be waiting: the state keeps the failure, and an event reports it.
+  // There may be no subscriber: the state keeps the failure, and an event reports it.
   promise.catch(() => undefined);
   return { token$: shared$, promise, start: () => void shared$.connect() };
 }
@@ -67,7 +67,7 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
   }
 }
 
-/** Asks the authorization server, unless something speaks against that by now. */
+/** Requests the token, unless the process slept, the flight was replaced, or a pause began meanwhile. */
 function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observable<AcquiredToken> {
   const { pause, clock } = context;
   const now = momentOf(clock);
@@ -92,12 +92,12 @@ function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observa
   );
 }
 
-/** No flight takes that long while awake, and callers may have begun another one. */
+/** Ends a flight that is older than any flight in an awake process: callers may have begun another one. */
 function checkAwake(context: FlightContext, { since }: Turn): void {
   if (elapsedMs(momentOf(context.clock), since) > leaseMsOf(context)) throw new SleptError();
 }
 
-/** The server's word holds for all tokens of the client at once; of two pauses the longer one. */
+/** A `Retry-After` holds for all tokens of the client. Of two pauses, the longer one counts. */
 function pauseClient(context: FlightContext, error: OAuthClientError): void {
   const until = later(momentOf(context.clock), retryAfterMsOf(error) ?? 0);
   if (!context.pause || elapsedMs(until, context.pause.until) > 0) context.pause = { until, error };
@@ -140,13 +140,13 @@ function askForToken(context: FlightContext, plan: FlightPlan, turn: Turn, onSen
     if (leftMs() <= 0) throw flightIsLate();
     return flight$.pipe(whileAwake(leftMs(), clock, flightIsLate));
   });
-  let ailing = true; // unless it hears from the server before another instance has a token
+  let ailing = true; // unless the server answers before another instance has a token
   const heard$ = inTime$.pipe(
     tap({
       next: () => (ailing = false),
       error: (reason: unknown) => {
         const heard = isAnswer(reason) || reason instanceof TokenRequestError;
-        ailing = reason instanceof SleptError ? context.ailing : !heard; // a sleep says nothing of the way to the server
+        ailing = reason instanceof SleptError ? context.ailing : !heard; // a sleep says nothing about the connection to the server
       },
     }),
     finalize(() => (context.ailing = ailing)),
@@ -154,7 +154,7 @@ function askForToken(context: FlightContext, plan: FlightPlan, turn: Turn, onSen
   return race(closed$, heard$); // the closing first, so that nothing is sent once the module is closed
 }
 
-/** One token request; aborted when nobody wants it any more. */
+/** One token request, aborted when its flight ends. */
 function oneRequest(context: FlightContext, details: TokenRequestDetails, { grant }: Turn, onSend: OnSend) {
   const { client, clock, endpoint, tracers } = context;
   const request = async (signal: AbortSignal): Promise<AcquiredToken> => {
@@ -174,7 +174,7 @@ function oneRequest(context: FlightContext, details: TokenRequestDetails, { gran
   });
 }
 
-/** Whether the server said to come back later: it did so however long this process slept. */
+/** Whether the server answered that it is unavailable, which counts even if this process slept. */
 function isAnswer(error: unknown): boolean {
   return error instanceof AuthorizationServerUnavailableError && error.status !== undefined;
 }
@@ -182,7 +182,7 @@ function isAnswer(error: unknown): boolean {
 /** How long one look at the store serves all callers. */
 const LOOK_MS = 50;
 
-/** One key as the fleet shares it: its place in the store, and what is found there as this instance counts its life. */
+/** One key that the fleet shares: its place in the store, and the tokens found there, with their times by this instance's clock. */
 export class SharedKey {
   readonly details: TokenRequestDetails;
   readonly #context: FlightContext;
@@ -197,7 +197,7 @@ export class SharedKey {
     this.#jitter = 0.9 + 0.2 * context.clock.random();
   }
 
-  /** The keys, once what was dropped is gone from the store. */
+  /** The keys, once a dropped token is removed from the store. */
   async keys(): Promise<TokenKeys> {
     await this.#forgotten;
     return tokenKeys(this.#context.endpoint, this.details);
@@ -207,7 +207,7 @@ export class SharedKey {
   forget(value: string | undefined): Promise<void> {
     this.#forgotten = tokenKeys(this.#context.endpoint, this.details)
       .then(({ key }) => this.#context.fleet.forget(key, value))
-      .catch(() => undefined); // the next flight makes the keys again, and tells what is wrong with them
+      .catch(() => undefined); // the next flight makes the keys again, and reports the problem
     return this.#forgotten;
   }
 
@@ -222,7 +222,7 @@ export class SharedKey {
     ));
   }
 
-  /** Another instance's token, now or a moment ago in the store, that may take the place of what there is. */
+  /** Another instance's token, in the store now or a moment ago, that may replace the present one. */
   found(state: () => TokenState): Observable<HeldToken | undefined> {
     return this.#stored().pipe(
       map((stored) => {
@@ -232,7 +232,7 @@ export class SharedKey {
     );
   }
 
-  /** @param started when its request began, if this instance made it */
+  /** @param started when the token's request began, if this instance made it */
   hold(stored: StoredToken, started?: Moment): HeldToken {
     const acquired = acquiredAt(stored, momentOf(this.#context.clock), started);
     return new HeldToken(stored, acquired, this.#context.options.refreshAhead, this.#jitter);

@@ -12,7 +12,7 @@ import type { TokenRequestDetails } from './token-request.js';
 import { SharedKey, acquireToken, leaseMsOf, sharedWait, type FlightPlan } from './token-flight.js';
 import * as states from './token-state.js';
 
-/** How long callers wait for a better token than the one in hand. */
+/** The longest wait for a new token while the present one is still valid. */
 const LONGEST_WAIT_MS = 5_000;
 
 /** The life of one token: one key of one client, from the first request through refreshes, failures and rejections. */
@@ -39,7 +39,7 @@ export class TokenLife {
     return this.#state;
   }
 
-  /** The token at hand, without any wait; starts a refresh in the background when one is due. */
+  /** The present token, without any wait. Starts a refresh in the background when one is due. */
   current(): AccessToken | undefined {
     const { held } = this.#state;
     if (held.kind === 'none') return undefined;
@@ -54,22 +54,22 @@ export class TokenLife {
     return decision === 'use' || decision === 'use_and_refresh' ? held.token.token : undefined;
   }
 
-  /** The token at hand as a promise that is already settled, or the shared wait. */
+  /** A settled promise of the present token, or the shared wait. */
   get(force: boolean): Promise<AccessToken> {
     const current = force ? undefined : this.current();
     const { held } = this.#state;
     if (current !== undefined && held.kind === 'token') return held.token.settled;
-    // The common wait needs no subscription of its own: its callers share the flight's promise.
+    // Most waiting callers share the flight's promise, without a subscription each.
     const flight = held.kind === 'none' ? this.#underWay(momentOf(this.#context.clock)) : undefined;
     return flight?.promise ?? firstValueFrom(this.#next(force));
   }
 
-  /** One token, then completes; each subscription decides anew. */
+  /** Emits one token and completes. Each subscription decides anew. */
   token$(force: boolean): Observable<AccessToken> {
     return defer(() => this.#next(force));
   }
 
-  /** An API accepted the token: what was held against its predecessors is over. */
+  /** An API accepted the token, so earlier rejections no longer count. */
   accept(token: AccessToken): void {
     const { held } = this.#state;
     if (held.kind === 'none' || held.standing === 'accepted' || held.token.token !== token) return;
@@ -98,7 +98,7 @@ export class TokenLife {
     return 'replaceable';
   }
 
-  /** The token that took the place of one an API refused, or is about to, here or in the store. Asks for none. */
+  /** The token that replaced a refused one, or is about to, here or in the store. Makes no token request. */
   async successorOf(refused: AccessToken): Promise<AccessToken | undefined> {
     const isHeld = () => states.holds(this.#state, refused);
     const flight = isHeld() && this.#underWay(momentOf(this.#context.clock));
@@ -112,10 +112,10 @@ export class TokenLife {
   }
 
   /**
-   * Forgets the token in hand, here and in the store; with `only`, just that one. A flight under way may bring another one,
-   * unless all are `given_up`, or `forgotten` with all that the store has.
+   * Drops the present token, here and in the store; with `only`, just that one. A flight under way may still bring another,
+   * unless `why` is `given_up`, or `forgotten`, which also removes what the flight stores.
    *
-   * @returns resolves once the store has it no longer
+   * @returns resolves once the store no longer has the token
    */
   async drop(why: 'rejected' | 'given_up' | 'forgotten', only?: AccessToken): Promise<void> {
     const { about, clock, events$ } = this.#context;
@@ -138,7 +138,7 @@ export class TokenLife {
     await this.#key.forget(undefined);
   }
 
-  /** The token in hand may not be accepted any more: it is used only as long as no other can be had. */
+  /** The API may no longer accept the present token: it is used only while there is no other. */
   doubt(): void {
     this.#apply({ type: 'doubted' });
   }
@@ -165,7 +165,7 @@ export class TokenLife {
     return this.#spared(held.token, this.#join('refresh_ahead', now), now);
   }
 
-  /** During a pause this instance lives on the tokens of the others, as long as they store some. */
+  /** During a pause, this instance uses the tokens that others store. */
   #found(failed$: Observable<never>): Observable<AccessToken> {
     return this.#key
       .found(() => this.#state)
@@ -179,7 +179,7 @@ export class TokenLife {
       );
   }
 
-  /** In its last moments the token in hand still beats an error, and a wait that would outlast it. */
+  /** In its last moments, the present token is better than an error, or than a wait that would outlast it. */
   #spared(held: HeldToken, flight: Flight, now: Moment): Observable<AccessToken> {
     const { clock } = this.#context;
     const isUsable = () => states.unexpired(this.#state, momentOf(clock))?.token === held;
@@ -221,7 +221,7 @@ export class TokenLife {
         return token;
       }),
       catchError((cause: unknown) => {
-        // The process slept, and another flight took this one's place: its callers get what that one brings.
+        // The process slept, and another flight replaced this one: its callers get the other's token.
         if (cause instanceof SleptError) return this.#next(false);
         const failure = cause instanceof FlightFailure ? cause : undefined;
         const error = failure ? failure.error : asOAuthClientError(cause, whom);
@@ -241,7 +241,7 @@ export class TokenLife {
   #plan(flight: Flight, reason: TokenRequestReason): FlightPlan {
     const { clock } = this.#context;
     const replaced = states.refusing(this.#state);
-    // A forced refresh is for a token that is newer than what there is, here or in the store.
+    // A forced refresh needs a token that is newer than any, here or in the store.
     const before = reason === 'forced' ? later(momentOf(clock), -1) : replaced.before;
     return {
       key: this.#key,
@@ -263,7 +263,7 @@ export class TokenLife {
     const token = this.#key.hold(stored, started);
     this.#apply({ type: 'landed', flight, token, now: momentOf(clock), chance: clock.random() });
     const { held } = this.#state;
-    // What was asked for before it was given up serves the callers who wait for it, and no others.
+    // A flight from before the token was given up serves only the callers who wait for it.
     return current && held.kind === 'token' ? held.token.token : token.token;
   }
 }

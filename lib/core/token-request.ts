@@ -3,7 +3,7 @@ import type { OAuthClientName } from './client-names.js';
 import type { StoredToken } from './token-store.js';
 
 /**
- * What one call asks for beyond its client's own options; each set of values has a token of its own. It is copied when
+ * What one call needs beyond its client's own options. Each set of values has a token of its own. The request is copied when
  * it is passed. A member of another type, or a blank one, is `configuration_invalid`; only parameters may be empty, and
  * are not sent then (RFC 6749 §3.2).
  */
@@ -22,13 +22,13 @@ export interface TokenRequest {
   forceRefresh?: boolean | undefined;
   /** The tenant whose options and tokens are used; for clients with `tenants`, and for no others. */
   tenant?: string | undefined;
-  /** Ends this caller's wait, and nobody else's; the wait rejects with the signal's reason. */
+  /** Ends this caller's wait only, which rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * The `oauth` member of an Axios request, or of fetch's `init`: what token this request needs, and of which client;
- * `false` sends it without one.
+ * The `oauth` member of an Axios request, or of fetch's `init`: the token that this request needs, and its client. `false`
+ * sends the request without a token.
  */
 export type OAuthRequestConfig = (TokenRequest & { client?: OAuthClientName | undefined }) | false;
 
@@ -49,7 +49,7 @@ export function mergeTokenRequests(under: TokenRequest = {}, over: TokenRequest 
   });
 }
 
-/** Whether `request` asks for nothing that the own token of the client, or of the tenant, would not be. */
+/** Whether `request` asks for the default token of the client or tenant. */
 export function isPlain({ scope, audience, resource, parameters, subjectToken }: TokenRequest): boolean {
   return (scope ?? audience ?? resource ?? parameters ?? subjectToken) === undefined;
 }
@@ -105,11 +105,11 @@ export interface TokenEndpoint {
 /** What one token request gets beside its details. */
 export interface TokenRequestContext {
   signal: AbortSignal;
-  /** What the store keeps for a grant that rotates; `undefined` before the first request. */
+  /** The stored refresh token of a rotating grant; `undefined` before the first request. */
   refreshToken: string | undefined;
   /**
-   * Called before each request that goes out, of which it may take more than one, with a keyed fingerprint of the
-   * credentials in it. What this throws ends the token request, and nothing is sent.
+   * Called before each HTTP request of this token request, with a keyed fingerprint of its credentials. If it throws, the
+   * token request ends, and nothing is sent.
    */
   onSend?: (credentials?: string) => void;
 }

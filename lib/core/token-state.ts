@@ -7,19 +7,19 @@ import type { Flight } from './flight-context.js';
 import type { StoredToken } from './token-store.js';
 
 /**
- * What an API said of the token so far: nothing; nothing, but it accepted the one before; that it takes it. A `doubtful`
- * one may be bound to a certificate that was replaced since: it serves while no other can be had.
+ * What is known of the token: nothing (`new`); that an API accepted the one before it (`successor`); that an API accepted it;
+ * or that it may be bound to a certificate that was replaced (`doubtful`), so that it serves only while there is no other.
  */
 type Standing = 'new' | 'successor' | 'accepted' | 'doubtful';
 
-/** What there is to use. */
+/** The token that there is to use, or why there is none. */
 export type Held =
   | { readonly kind: 'none'; readonly because: 'cold' | 'expired' | 'rejected' | 'forced' }
   | { readonly kind: 'token'; readonly token: HeldToken; readonly standing: Standing };
 
 /**
- * What is done about the next one. A flight is `awaited` by callers who need it; `in_background` it began while the
- * token was in no hurry, or proved slow; `failing` it goes on after a failed request.
+ * What is done about the next token. A flight is `awaited` if callers need it, `in_background` if the present token is good
+ * enough or the flight is slow, and `failing` after a failed request.
  */
 export type Refresh = { readonly kind: 'idle' } | Flying | ({ readonly kind: 'pausing' } & Pause);
 
@@ -31,11 +31,11 @@ interface Flying {
   readonly course: 'awaited' | 'in_background' | 'failing';
 }
 
-/** Tokens that no store may bring back: the last ones that were dropped, and all that were requested before a moment. */
+/** Tokens that must not come back from the store: the last ones that were dropped, and all requested before a moment. */
 export interface Refused {
   readonly values: readonly string[];
   readonly before: Moment;
-  /** One that was given up is on its way, and the store will hold it some time from now. */
+  /** A given-up flight may still store its token. */
   readonly onItsWay?: boolean | undefined;
 }
 
@@ -43,9 +43,9 @@ export interface Refused {
 export interface TokenState {
   readonly held: Held;
   readonly refresh: Refresh;
-  /** Flights in a row that brought nothing better. */
+  /** Flights in a row without a better token. */
   readonly failures: number;
-  /** Why flights fail at present, and since when (epoch milliseconds); gone with the first that succeeds. */
+  /** Why the last flight failed, and when (epoch milliseconds), until one succeeds. */
   readonly failure: { readonly error: OAuthClientError; readonly at: number } | undefined;
   /** Whether an API has ever accepted a token of this key. */
   readonly trusted: boolean;
@@ -61,10 +61,10 @@ export const COLD: TokenState = {
   refused: { values: [], before: { wall: Number.NEGATIVE_INFINITY, monotonic: Number.NEGATIVE_INFINITY } },
 };
 const IDLE: Refresh = { kind: 'idle' };
-/** How many dropped tokens are remembered. A store that was away may still hold what was rejected before the last one. */
+/** How many dropped tokens are remembered. A store that was down may still have rejected ones. */
 const REFUSED = 10;
 
-/** What changes a state. The middle three tell how a flight goes on, and concern the present one only. */
+/** The events that change a state. Those of a flight count only if it is the present one. */
 export type TokenEvent =
   | { readonly type: 'took_off'; readonly flight: Flight; readonly now: Moment }
   | { readonly type: 'flies_on'; readonly flight: Flight; readonly since?: Moment; readonly course?: 'failing' | 'in_background' }
@@ -77,7 +77,7 @@ export type TokenEvent =
   | { readonly type: 'dropped'; readonly because: 'expired' | 'rejected' | 'forced' }
   | { readonly type: 'given_up'; readonly now: Moment }; // prettier-ignore
 
-/** What a caller gets: the token, the same while a refresh starts in the background, a wait for the flight, or the last error. */
+/** What a caller gets: the token, the token while a refresh starts in the background, a wait for the flight, or the last error. */
 export type TokenDecision = 'use' | 'use_and_refresh' | 'wait' | 'fail';
 
 /**
@@ -95,7 +95,7 @@ export function decide(state: TokenState, now: Moment, pause: Pause | undefined)
       return paused ? 'use' : 'use_and_refresh';
     case 'reserve':
       if (paused) return 'use';
-      // A wait for a flight in trouble would only cost the caller a token that is still good.
+      // Waiting for a failing flight could cost the caller a token that is still good.
       return isFailing(state) || (refresh.kind === 'flying' && refresh.course !== 'awaited')
         ? 'use_and_refresh'
         : 'wait';
@@ -114,7 +114,7 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
   const { held, refresh } = state;
   if ('flight' in event && event.type !== 'took_off') {
     if (refresh.kind === 'flying' && isPresent(state, event.flight)) return flown(state, refresh, event);
-    // A flight that is not the present one changes nothing, unless it brings what was asked for since it was given up.
+    // Another flight than the present one changes nothing, unless its token was requested after the last one was given up.
     if (event.type !== 'landed' || held.kind === 'token') return state;
     const welcome = event.token.acquired.monotonic > state.refused.before.monotonic;
     return welcome ? { ...state, held: landed(state, event).held } : state;
@@ -125,7 +125,7 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
       const course = phaseOf(held, now) === 'refresh_due' ? 'in_background' : 'awaited';
       return { ...state, refresh: { kind: 'flying', flight, since: now, course } };
     }
-    case 'found': // another instance's token, which ends neither the pause nor the trouble
+    case 'found': // another instance's token, which ends neither the pause nor the failure
       return held.kind === 'token' ? state : { ...state, held: taken(state, event.token) };
     case 'accepted':
       if (held.kind === 'none') return state;
@@ -133,7 +133,7 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
     case 'doubted':
       return held.kind === 'none' ? state : doubted(state, held);
     case 'dropped':
-      // For good, whatever the clocks say later.
+      // Even if a clock is set back later.
       return {
         ...state,
         held: { kind: 'none', because: event.because },
@@ -150,7 +150,7 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
   }
 }
 
-/** Callers wait for the flight under way now, also for one that began in the background. */
+/** Callers now wait for the flight under way, even if it began in the background. */
 function doubted(state: TokenState, held: Extract<Held, { kind: 'token' }>): TokenState {
   const { refresh } = state;
   const isHurried = refresh.kind === 'flying' && refresh.course === 'in_background';
@@ -181,7 +181,7 @@ function flown(state: TokenState, flying: Flying, event: FlightEvent): TokenStat
   }
 }
 
-/** A token that outlives the present one, or is another, takes its place; a server that has nothing fresher is left alone for a while. */
+/** A token that is another, or lives longer, replaces the present one. If the server has nothing fresher, a pause begins. */
 function landed(state: TokenState, event: Extract<TokenEvent, { type: 'landed' }>): TokenState {
   const { token, now, chance } = event;
   const previous = unexpired(state, now);
@@ -200,14 +200,14 @@ function taken({ trusted }: TokenState, token: HeldToken) {
   return { kind: 'token', token, standing: trusted ? 'successor' : 'new' } as const;
 }
 
-/** What `state` refuses without its token, by value: clocks of several machines do not say which one is older. */
+/** What `state` refuses once its token is dropped. By value, since the clocks of machines do not say which token is older. */
 function dropping({ held, refused }: TokenState, because: 'expired' | 'rejected' | 'forced'): Refused {
   if (held.kind === 'none') return refused;
   const earlier = because === 'expired' ? [] : refused.values.slice(1 - REFUSED); // those have expired as well
   return { ...refused, values: [...earlier, held.token.token.value] };
 }
 
-/** What cannot take the place of the token in hand: itself, what is older, and what was dropped. */
+/** What cannot replace the present token: itself, older ones, and those that were dropped. */
 export function refusing({ held, refused }: TokenState): Refused {
   if (held.kind === 'none') return refused;
   const before = { ...refused.before, wall: held.token.acquired.wall - 1 };
@@ -224,7 +224,7 @@ export function allows(refused: Refused, { value, issuedAt, failure }: StoredTok
   return !failure && !refused.onItsWay && !refused.values.includes(value) && issuedAt > refused.before.wall;
 }
 
-/** What there is to use, if it has not expired. */
+/** The present token, unless it has expired. */
 export function unexpired({ held }: TokenState, now: Moment): Extract<Held, { kind: 'token' }> | undefined {
   return held.kind === 'token' && held.token.phaseAt(now) !== 'expired' ? held : undefined;
 }
@@ -239,7 +239,7 @@ export function isPresent({ refresh }: TokenState, flight: Flight): boolean {
   return refresh.kind === 'flying' && refresh.flight === flight;
 }
 
-/** Whether a flight is older than any flight can be in a process that is awake, so that nobody should wait for it. */
+/** Whether a flight is older than any flight in an awake process, so that no caller should wait for it. */
 export function isOverdue({ refresh }: TokenState, now: Moment, limitMs: number): boolean {
   return refresh.kind === 'flying' && elapsedMs(now, refresh.since) > limitMs;
 }

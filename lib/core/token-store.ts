@@ -12,13 +12,13 @@ export interface StoredToken {
   issuedAt: number;
   /** Epoch milliseconds. An entry is not used after it, unless it holds a `refreshToken`. */
   expiresAt: number;
-  /** The refresh token the grant's next request needs, on an entry of its own; such an entry outlives `expiresAt`. */
+  /** The refresh token for the grant's next request, on an entry of its own, which outlives `expiresAt`. */
   refreshToken?: string | undefined;
-  /** Set on entries that hold no token: until `expiresAt` nobody whom it concerns should ask the server again. */
+  /** Set on entries without a token: until `expiresAt`, the instances that it concerns should make no token request. */
   failure?: StoredFailure | undefined;
 }
 
-/** What an instance learnt from the server that holds for the whole fleet, or for those with the same credentials. */
+/** A failure that concerns the whole fleet, or the instances with the same credentials. */
 export interface StoredFailure {
   client?: string | undefined;
   message: string;
@@ -32,8 +32,8 @@ export interface StoredFailure {
 }
 
 /**
- * What came of {@link TokenStore.withLock}: the work's result, with the reason if the lock could not be given back
- * (`unreleased`); somebody else holds the lock (the work was not run); or the store failed (the work was not run).
+ * The outcome of {@link TokenStore.withLock}: the work's result, with the reason if the lock could not be released
+ * (`unreleased`); another instance holds the lock, and the work was not run; or the store failed, and it was not run.
  */
 export type LockOutcome<T> =
   | { outcome: 'acquired'; result: T; unreleased?: unknown }
@@ -73,6 +73,6 @@ export abstract class TokenStore {
   /** The part of the store that has the key, where one part can fail without the others. Default: there is one part. */
   partOf?(key: string): string;
 
-  /** Ends what the store opened by itself; called at shutdown, after the last operation. */
+  /** Closes connections that the store opened itself. Called at shutdown, after the last operation. */
   close?(): Promise<void>;
 }

@@ -8,7 +8,7 @@ import { certificateFingerprint, certificateThumbprints, parseSigningKey } from 
 import { fileSource, type Source } from '../options/source.js';
 import type { KnownServer, ProtocolParts } from './protocol.js';
 
-/** What one token request authenticates the client with. */
+/** What authenticates the client in one token request. */
 export interface ClientAuthentication {
   fields: Record<string, string>;
   header?: { authorization: string };
@@ -44,10 +44,10 @@ export async function clientAuthentication(
   return { fields: {}, header: basic(clientId, credential, basicEncoding), credential };
 }
 
-/** A JWT, and what tells whether its key has been replaced since: the secret, or the key's public part. */
+/** A JWT, with the secret or the key's public part, to notice when the key is replaced. */
 type SignedJwt = Record<'jwt' | 'credential', string>;
 
-/** What a JWT says, and whether its header names the certificate of the key. */
+/** The content of a JWT, and whether its header names the key's certificate. */
 type JwtContent = { certified?: boolean } & {
   [Member in 'audience' | 'header' | 'claims' | 'lifetimeMs']?: AssertionOptions[Member] | undefined;
 };
@@ -89,7 +89,7 @@ export async function signJwt(
   return { jwt: await jwt.setProtectedHeader({ ...content.header, ...header }).sign(key), credential };
 }
 
-/** What signs, and what the header says of it. */
+/** The signing key, and the header members that describe it. */
 async function signerOf(parts: ProtocolParts, bySecret: boolean, certified = false) {
   const { signingAlgorithm, keyId } = parts.options;
   const kid = keyId !== undefined && { kid: keyId };
@@ -106,13 +106,13 @@ async function signerOf(parts: ProtocolParts, bySecret: boolean, certified = fal
   return { key, header, credential: JSON.stringify(publicJwk) };
 }
 
-/** RFC 6749 §2.3.1, but most servers read Basic credentials raw: what URLs never need to escape stays as it is. */
+/** RFC 6749 §2.3.1, without escaping unreserved characters, since most servers read Basic credentials raw. */
 function basic(id: string, secret: string, encoding: 'form' | 'raw'): { authorization: string } {
   const encode = encoding === 'raw' ? String : formEncode;
   return { authorization: `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}` };
 }
 
-/** Whether the encodings of Basic credentials differ for those in this header, so that one of the two is wrong. */
+/** Whether the two encodings differ for the Basic credentials in this header, so that one of them is wrong. */
 export function isEncodingSensitive(authorization: string): boolean {
   const [, encoded] = /^Basic (.+)$/.exec(authorization) ?? [];
   return encoded !== undefined && /[^\w.~:-]/.test(Buffer.from(encoded, 'base64').toString());

@@ -13,8 +13,8 @@ const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token';
 
 /**
- * Stands for a grant or another group of options in cache keys, values only as hashes. What a function will say is not
- * known beforehand, so that such a group belongs to the client of that name.
+ * Represents a grant or another group of options in cache keys, its values only as hashes. The result of a function is not
+ * known beforehand, so a group with a function belongs to the client of that name.
  */
 export function identityOf(client: string, group: object): unknown {
   return Object.entries(group).map(([name, value]: [string, unknown]) => {
@@ -25,7 +25,7 @@ export function identityOf(client: string, group: object): unknown {
   });
 }
 
-/** What is asked for. Parameters that would replace the grant or the credentials, however they are spelt, are left out. */
+/** The fields that say what is requested. Parameters that would replace the grant or the credentials, in any spelling, are left out. */
 export function askedFields({ options }: ProtocolParts, details: TokenRequestDetails): Fields {
   const { scope, audience, resource, parameters = {} } = details;
   const { clientId, grant } = options;
@@ -36,7 +36,7 @@ export function askedFields({ options }: ProtocolParts, details: TokenRequestDet
   return { scope: scopeValues(scope).join(' '), audience, resource, ...Object.fromEntries(free) };
 }
 
-/** The form of a token request: no empty values, none twice but those that may be (RFC 6749 §3.2, RFC 8707 §2). */
+/** The form of a token request. Empty values are left out, and only audience and resource may come twice (RFC 6749 §3.2, RFC 8707 §2). */
 export function formOf(fields: Fields): URLSearchParams {
   const form = new URLSearchParams();
   for (const [name, value] of Object.entries(fields))
@@ -44,10 +44,10 @@ export function formOf(fields: Fields): URLSearchParams {
   return form;
 }
 
-/** What a grant presents, and what tells whether that has changed since. */
+/** The fields that a grant presents, and a text that changes with its credential. */
 type Presented = Promise<{ granted: Fields; credential?: string }>;
 
-/** What the grant presents, read and signed anew. */
+/** The grant's fields, read and signed anew. */
 export async function presentGrant(
   parts: ProtocolParts,
   server: KnownServer,

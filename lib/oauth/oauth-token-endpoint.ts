@@ -12,30 +12,30 @@ import { ServerMetadataSource } from './server-metadata.js';
 import { tokenOf } from './token-response.js';
 
 const FORM = 'application/x-www-form-urlencoded';
-/** What a grant presents, and a server may refuse. */
+/** The fields of a grant that a server may refuse. */
 const GRANTED = ['refresh_token', 'assertion', 'subject_token', 'actor_token'];
 
-/** What a token request presents, and may have been replaced when it is refused. */
+/** What may have been replaced when a token request is refused. */
 type Renewable = 'nonce' | 'credential' | 'refreshToken';
 
 /** A token request that is ready to go out. */
 interface PreparedRequest extends Record<Renewable, string | undefined> {
   message: ProtocolRequest;
   form: URLSearchParams;
-  /** What is sent in confidence, in case the server repeats it. */
+  /** The secrets that are sent, in case the server repeats them. */
   secrets: readonly string[];
 }
 
 /** The token endpoint of one client: options and a request in, a token or a typed error out. */
 export class OAuthTokenEndpoint implements TokenEndpoint {
-  /** A refresh token has to be found again after the keys that its access tokens are bound to were replaced. */
+  /** Without the keys that access tokens are bound to: the refresh token must be found again after they were replaced. */
   readonly grant: string | undefined;
   /** The key that the client's tokens are bound to (RFC 9449), if any. */
   readonly dpop: DpopKey | undefined;
   readonly #parts: ProtocolParts;
   readonly #certificate: ClientCertificate | undefined;
   readonly #metadata: ServerMetadataSource;
-  /** Where the client is registered, as whom, and what it presents. */
+  /** The client's server, its id, and its grant. */
   readonly #registration: readonly unknown[];
 
   constructor(parts: ProtocolParts) {
@@ -49,8 +49,8 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
   }
 
   /**
-   * Clients of one application may differ in what the authorization server makes of them, by their credentials for
-   * example, so that each has tokens of its own; those of a fleet have the same name.
+   * Contains the client's name: the server may treat two clients of one application differently, so each has tokens of its
+   * own. The instances of a fleet use the same name.
    */
   async identity(): Promise<string> {
     const { client, options } = this.#parts;
@@ -60,7 +60,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     return JSON.stringify([client, ...this.#registration, ...keys, more]);
   }
 
-  /** One token request, and one more for each thing that was replaced when a refusal shows it to be out of date. */
+  /** One token request, and another one after a refusal if a credential, nonce or refresh token was replaced meanwhile. */
   async request(details: TokenRequestDetails, context: TokenRequestContext): Promise<StoredToken> {
     const { signal, refreshToken } = context;
     const renewed = new Set<Renewable>();
@@ -111,7 +111,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     return { message, form, secrets, nonce, credential: credentials.join(' '), refreshToken };
   }
 
-  /** Only who has the credential can make it. What is signed at every request depends on the clock as well. */
+  /** A fingerprint that only a holder of the credential can make. For signed requests it depends on the clock as well. */
   #fingerprint({ credential = '', form, message }: PreparedRequest): string {
     const isSigned = form.has('client_assertion') || message.headers['dpop'] !== undefined;
     const minute = isSigned ? Math.floor(this.#parts.clock.now() / 60_000) : undefined;
@@ -128,7 +128,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
   }
 }
 
-/** What is confidential of fields or headers that are sent: all but what says how to read the rest; of `Basic …` also the second word. */
+/** The confidential values of fields or headers: all but ids and types. Of `Basic …`, the second word as well. */
 function valuesOf(sent: Fields): string[] {
   const plain =
     /^(client_id|(grant|client_assertion|subject_token|actor_token|requested_token)_type|accept|content-type)$/i;

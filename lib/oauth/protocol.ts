@@ -20,13 +20,13 @@ export interface ProtocolParts {
   options: ResolvedClientOptions;
   transport: ProtocolTransport;
   clock: Clock;
-  /** Called with a sentence on each thing that a server leaves out or contradicts. */
+  /** Called with a sentence about each thing that a server leaves out or contradicts. */
   warn: (message: string) => void;
-  /** Names the option of a path as the user has written it: by its variable, or as in code. */
+  /** Names an option as the user wrote it: its variable, or its path as in code. */
   label: (path: string) => string;
   /** Takes over a certificate; `isReplaced` when tokens may be bound to the one before (RFC 8705 §3). */
   useCertificate: (material: SecureContextOptions, isReplaced: boolean) => void;
 }
 
-/** An authorization server, as far as token requests go. */
+/** The parts of an authorization server that token requests need. */
 export type KnownServer = Record<'issuer' | 'tokenEndpoint', string>;

@@ -67,7 +67,7 @@ const REMEDIES: readonly (readonly [fits: Fits, remedy: string])[] = [
 
 /**
  * What to do about a failed token request: a sentence with the one or two options that fit it, by the names that the
- * user knows. Nothing of what the server said is in it.
+ * user knows. It repeats nothing of the server's text.
  */
 export function remedyFor(
   { options, label }: Pick<ProtocolParts, 'options' | 'label'>,
@@ -82,7 +82,7 @@ export function remedyFor(
   return remedy.replace(/\{([\w.]+)\}/g, (_, word: string) => words[word] ?? label(word));
 }
 
-/** What depends on the client: other values than its own, and the options that it has for a purpose. */
+/** The words that depend on the client's options. */
 function wordsOf(options: Options, label: ProtocolParts['label']): Record<string, string> {
   const {
     tokenEndpoint,

@@ -15,7 +15,7 @@ interface Failure {
   response?: { status: number; headers: object };
 }
 
-/** What its members have to be, unless they are absent. */
+/** What each member must be, unless it is absent. */
 const ACCEPTS: Record<keyof RequestedToken, (value: unknown) => boolean> = {
   accessToken: (value) => isText(value) && value !== '',
   tokenType: isText,
@@ -38,7 +38,7 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
     this.#certificate = parts.options.tls && new ClientCertificate(parts);
   }
 
-  /** What a function does is not known, so that the token belongs to the client of that name. */
+  /** The result of a function is not known beforehand, so the token belongs to the client of that name. */
   async identity(): Promise<string> {
     return JSON.stringify([this.#parts.client, 'requestToken', await this.#certificate?.read()]);
   }
@@ -80,7 +80,7 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
     throw new TokenResponseError(message, { client });
   }
 
-  /** A failed Axios request says what a token endpoint would have said by its status; nothing else of it is looked at. */
+  /** The status of a failed Axios request counts as that of a token endpoint. Nothing else of it is read. */
   #classified(reason: unknown): Error {
     const { isAxiosError, code = '', response } = (reason ?? {}) as Failure;
     const { client } = this.#parts;

@@ -14,7 +14,7 @@ const CREDENTIAL_NAME = /(token|secret|assertion|password|jwt|api_?key)s?$/i;
 const JWT = /^ey[\w-]+\.ey[\w-]+\./;
 const MAX_DETAILS = 16_384;
 
-/** Where servers put what they have to say of a failure, the most telling one first. */
+/** The members in which servers describe a failure, the most useful one first. */
 const TELLING = [
   'errordescription', 'errormessage', 'message', 'errorsummary', 'msg', 'detail', 'details', 'title', 'description',
   'faultstring', 'reason', 'fault', 'error', 'errors',
@@ -22,7 +22,7 @@ const TELLING = [
 const MAX_DEPTH = 4;
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
-/** A body that is no JSON object: parsed where it is a form or other JSON, else its text. `json`: what it is as JSON. */
+/** A body that is not a JSON object: parsed if it is a form or other JSON, else its text. `json`: the parsed JSON. */
 export function parseBody(headers: Headers, text: string, json: unknown): unknown {
   const type = headers.get('content-type') ?? '';
   if (Array.isArray(json) || (json !== undefined && /json/i.test(type))) return json;
@@ -31,7 +31,7 @@ export function parseBody(headers: Headers, text: string, json: unknown): unknow
   return isForm ? readQuery(text) : text;
 }
 
-/** Names of members and of those one level below; what is too odd for a name may be a value. */
+/** The names of members, and of members one level below. Odd names are left out, since they may be values. */
 export function memberNames(body: unknown): string[] {
   const names = Object.entries(isRecord(body) ? body : {}).flatMap(([name, value]) =>
     isRecord(value) ? Object.keys(value).map((inner) => `${name}.${inner}`) : [name],
@@ -39,7 +39,7 @@ export function memberNames(body: unknown): string[] {
   return names.filter((name) => /^[\w.:$@-]{1,40}$/.test(name)).slice(0, 20);
 }
 
-/** The text in which a server says what is wrong: all of it, or the most telling member. A page's is its title. */
+/** The text in which a server says what is wrong: the whole text, the most useful member, or the title of a page. */
 export function failureText(body: unknown, depth = 0): string | undefined {
   if (typeof body === 'string') return plainText(body) || undefined;
   if (depth > MAX_DEPTH) return undefined;

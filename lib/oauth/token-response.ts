@@ -16,7 +16,7 @@ interface SentForm {
   url: string;
   form: URLSearchParams;
   authorization?: string;
-  /** What was sent in confidence, in case the server repeats it. */
+  /** The secrets that were sent, in case the server repeats them. */
   secrets: readonly string[];
   /** When it was sent, epoch milliseconds: the lifetime counts from there. */
   issuedAt: number;
@@ -24,7 +24,7 @@ interface SentForm {
 
 type Asked = Pick<SentForm, 'form' | 'issuedAt' | 'secrets'>;
 
-/** What answers, what it says of an outage, cleaned, and whether it says that there is one. */
+/** The name of what answers, its cleaned text about an outage, and whether it reports one. */
 interface AnswerContext {
   what?: string;
   said?: () => string | undefined;
@@ -34,7 +34,7 @@ interface AnswerContext {
 const YEAR_MS = 365 * 24 * 3_600_000;
 /** The longest scope that is recorded. */
 const MAX_SCOPE = 4_096;
-/** What an `AccessToken` has members for. */
+/** The members that `AccessToken` has as properties of its own. */
 const TOKEN_MEMBERS = ['access_token', 'token_type', 'expires_in', 'scope'];
 
 /** Reads the token endpoint's answer. */
@@ -74,7 +74,7 @@ function tokenIn(members: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
-/** A page or an empty answer may be a passing disturbance; a well-formed answer is what the server has to say. */
+/** A page or an empty answer may be a passing disturbance; a well-formed answer is final. */
 function withoutToken(parts: ProtocolParts, sent: SentForm, body: unknown): TokenResponseError {
   const { client, options } = parts;
   const names = serverText(memberNames(body).join(', '), sent.secrets) ?? 'without usual names';
@@ -133,7 +133,7 @@ function furtherMembers(parts: ProtocolParts, members: Members, tokens: unknown[
   }
 }
 
-/** What was asked for is granted unless the server says otherwise (RFC 6749 §5.1); characters by §3.3. */
+/** Without a scope in the answer, the requested one is granted (RFC 6749 §5.1). Its characters are checked (§3.3). */
 function scopeOf(parts: ProtocolParts, { form, secrets }: Asked, granted: unknown): string | null {
   if (typeof granted !== 'string') return form.get('scope');
   if (granted.length <= MAX_SCOPE && SCOPE_CHARACTERS.test(granted)) return redacted(granted, secrets);
@@ -225,7 +225,7 @@ export function requireAnswer(
   throw new AuthorizationServerUnavailableError(message, { client, status, retryAfterMs });
 }
 
-/** What a text is as JSON; `undefined` where it is none. */
+/** The value of a JSON text; `undefined` if it is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

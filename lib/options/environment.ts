@@ -27,7 +27,7 @@ function suffixOf(path: string): string {
   return path.replace(/(?<=[a-z])(?=[A-Z])|\./g, '_').toUpperCase();
 }
 
-/** What a preset has beyond the options, and its name. */
+/** The settings that only presets have, and `partner`. */
 const SETTINGS = new Set(['partner', ...[...PRESETS.values()].flatMap(({ settings }) => settings)]);
 
 /** What may follow `OAUTH_<NAME>_`: the option it sets, and how its text is read; its kind, if it holds the value itself. */
@@ -120,7 +120,7 @@ function ownerOf(variable: string, longestFirst: readonly string[]): string | un
   return fitting.find((prefix) => SUFFIXES.has(variable.slice(prefix.length))) ?? fitting[0];
 }
 
-/** What a variable holds, undefined if that is nothing: a text, also of a list with a separator, or what a schema made of one. */
+/** The value of a variable, `undefined` if it is empty: a text, which a list with a separator becomes too, or a value that a schema made. */
 function valueOf(source: EnvironmentSource, variable: string, separator: string | undefined): unknown {
   const value = source.get(variable);
   const given = [value]

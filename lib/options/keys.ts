@@ -7,7 +7,7 @@ export type SigningKey = ReturnType<typeof parseSigningKey>;
 
 const RSA_MIN_BITS = 2048;
 
-/** Reads a PEM or JWK private key; its algorithm follows from it unless one for keys is given. Throws what is unfit to sign (RFC 7518 §3.3). */
+/** Reads a PEM or JWK private key. Its algorithm follows from the key unless one is given. Throws if the key cannot sign (RFC 7518 §3.3). */
 export function parseSigningKey(material: string | PrivateJwk, algorithm?: string) {
   const isJson = typeof material === 'string' && material.trimStart().startsWith('{');
   const given = isJson ? (JSON.parse(material) as PrivateJwk) : material;

@@ -1,7 +1,7 @@
 import { SCOPE_CHARACTERS, isRecord } from '../core/token-request.js';
 import { nearGrantType, nearValues, plainName } from './nearest.js';
 
-/** What an option's value must be. */
+/** A kind of option: which values it accepts, and how to read one from a text. */
 export interface OptionKind {
   accepts: (value: unknown) => boolean;
   /** The end of the sentence about a value that is not. */
@@ -26,7 +26,7 @@ const CLIENT_PARAMETERS = ['grant_type', 'client_id', 'client_secret', 'client_a
 /** Set by the grants that take a token; free parameters never replace these either. */
 const GRANT_PARAMETERS = ['refresh_token', 'assertion', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type']; // prettier-ignore
 
-/** The kinds of options: what they accept, what is said of anything else, and how a variable's text is read. */
+/** The kinds of options: what they accept, the message for other values, and how a variable's text is read. */
 export const KINDS = {
   text: text(TEXT),
   path: text("must be a file's path"),
@@ -76,13 +76,13 @@ function jsonWithout(names: readonly string[], why: string): OptionKind {
 
 function number(fits: (value: number) => boolean, says: string): OptionKind {
   const accepts = (value: unknown) => typeof value === 'number' && Number.isFinite(value) && fits(value);
-  // What is no number stays text, so that it is reported with all the rest.
+  // Anything else stays a text, so that it is reported with all the other problems.
   const read = (value: string) =>
     value.trim() === '' || Number.isNaN(Number(value)) ? value : Number(value);
   return { accepts, says, read };
 }
 
-/** One of these values; of another one, what it is nearly is said as well. */
+/** One of these values. For any other, the message suggests similar ones. */
 export function oneOf(values: readonly string[]): OptionKind {
   const says = (value: unknown) => {
     const near = isText(value) ? nearValues(value, values).join(' or ') : '';
@@ -108,7 +108,7 @@ export function isUrl(value: unknown, protocols = /^https?:$/): value is string 
   return protocols.test(protocol) && username + password + hash === '' && !value.endsWith('#');
 }
 
-/** Whether JSON can say it, as it is. */
+/** Whether JSON can represent the value exactly. */
 function isJson(value: unknown, depth = 0): boolean {
   if (typeof value === 'object' && value !== null && depth < 16)
     return Object.values(value).every((inner) => isJson(inner, depth + 1));
@@ -120,7 +120,7 @@ export function isHeaderValue(value: unknown): value is string {
   return isText(value) && value.trim() === value && /^[\t\x20-\x7e\x80-\xff]+$/.test(value);
 }
 
-/** Whether a server may read a parameter's name as one that is taken; by default, those that free parameters never replace. */
+/** Whether a server may read a parameter's name as one of `taken`. By default, these are the names that free parameters never replace. */
 export function isTaken(
   name: string,
   taken: readonly string[] = [...CLIENT_PARAMETERS, ...GRANT_PARAMETERS],
@@ -142,7 +142,7 @@ function readMembers(value: string): unknown {
   }
 }
 
-/** What a query string says, names that come more than once as lists. */
+/** The parameters of a query string. Names that come more than once become lists. */
 export function readQuery(query: string | URLSearchParams): Record<string, string | string[]> {
   const parameters = new URLSearchParams(query);
   const lists = [...parameters.keys()].map((name) => [name, parameters.getAll(name)] as const);

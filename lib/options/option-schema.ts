@@ -76,7 +76,7 @@ export function isGroup(name: string, value: unknown): value is Record<string, u
   return isRecord(value) && membersOf(name).length > 0;
 }
 
-/** Whether what is sent to a URL cannot be read on the way. */
+/** Whether nobody can read on the way what is sent to a URL. */
 export function isSecure(url: string): boolean {
   return new URL(url).protocol === 'https:' || isLoopback(url);
 }

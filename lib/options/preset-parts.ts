@@ -72,7 +72,7 @@ export type Account = Partial<
   Record<'client_email' | 'token_uri' | 'private_key' | 'private_key_id', string>
 >;
 
-/** What a key file says; nothing where it cannot be read: an error would show some of its text. */
+/** The content of a key file; empty if it cannot be read, since an error would show some of its text. */
 export function accountOf(file: string): Account {
   try {
     return (JSON.parse(readFileSync(file, 'utf8')) ?? {}) as Account;

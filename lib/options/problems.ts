@@ -13,13 +13,13 @@ import { withDefaults } from './resolved-options.js';
 type Examined = ReturnType<typeof examine>;
 /** Whether an option breaks a rule. `value` is the option's, if it is of the right kind. */
 type Test = (examined: Examined, value: unknown, path: string) => boolean;
-/** The options that a rule is about, and the end of the sentence: what is wrong, and the remedy. `{path}` stands for another option's name. */
+/** A rule: its options, its test, and the end of the sentence, with the remedy. `{path}` stands for another option's name. */
 type Rule = readonly [paths: readonly string[], isBroken: Test, says: string];
 
 const SECRET_METHODS = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt'];
 const TLS_METHODS = ['tls_client_auth', 'self_signed_tls_client_auth'];
 const JWT_METHODS = ['client_secret_jwt', 'private_key_jwt'];
-/** What a client does not use whose tokens a function requests. */
+/** The options that a client with `requestToken` does not use. */
 const PROTOCOL_OPTIONS = [
   'issuer', 'metadataURL', 'tokenEndpoint', 'clientId', 'clientSecret', 'clientSecretFile', 'tokenEndpointAuthMethod', 'basicEncoding', 'privateKey',
   'privateKeyFile', 'keyId', 'signingAlgorithm', 'assertion', 'grant', 'requestFormat', 'tokenRequestHeaders', 'readTokenResponse', 'dpop',
@@ -118,10 +118,10 @@ export function problemsOf(
 function examine(all: OAuthClientOptions, own: OAuthClientOptions, unfit: ReadonlyMap<string, string>) {
   const given = flatten(all);
   const has = (...paths: string[]) => paths.some((path) => given.has(path));
-  // Rules between options make no sense on what is of the wrong kind.
+  // Rules between options do not apply to values of the wrong kind.
   const { grant, ...others } = nest([...given].filter(([path]) => !unfit.has(path)));
   const options = withDefaults({ ...others, ...(grant?.type && { grant }) });
-  // Empty if the client has no authentication, or one that does not exist, so that nobody knows what was meant.
+  // Empty if the method is unknown: then no rule about methods applies.
   const isOpen = has('tenants') && !has('tokenEndpointAuthMethod');
   const isUnknown = isOpen || unfit.has('tokenEndpointAuthMethod') || has('requestToken');
   const method = isUnknown ? '' : withDefaults(all).tokenEndpointAuthMethod;
@@ -168,7 +168,7 @@ function grantKind({ type }: GrantOptions): string {
   return GRANT_TYPES.some((known) => known === type) ? type : 'extension';
 }
 
-/** Whether each request brings what the grant presents. */
+/** Whether each token request brings its own assertion or subject token. */
 export function isPerRequest(grant: GrantOptions): boolean {
   const { type, assertion, issuer }: Record<string, unknown> = { ...grant };
   return type === 'token_exchange' || (type === 'jwt_bearer' && (assertion ?? issuer) === undefined);
@@ -183,7 +183,7 @@ function hasHeader(headers: unknown, ...names: (string | undefined)[]): boolean 
   return Object.keys(headers ?? {}).some((one) => lower.includes(one.toLowerCase()));
 }
 
-/** Keys that stand in the configuration are tried at boot; those behind functions and files when they are needed. */
+/** Keys in the configuration are checked at boot, keys from functions and files when they are needed. */
 function isMaterial(key: unknown): key is string | PrivateJwk {
   return typeof key === 'string' || typeof key === 'object';
 }

@@ -25,7 +25,7 @@ export type ResolvedClientOptions = OAuthClientOptions &
   };
 type Given<T, Name extends keyof T> = { [name in Name]-?: NonNullable<T[name]> };
 
-/** Groups of settings that merge member by member; the others replace what is below them. */
+/** Groups that merge member by member. All other options replace those below them. */
 const MERGED: readonly string[] = ['http', 'headers', 'tokenRequestHeaders', 'retry', 'refreshAhead', 'assertion', 'unauthorized']; // prettier-ignore
 
 /** Adds the defaults to options that were found valid. */

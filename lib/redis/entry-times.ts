@@ -1,8 +1,8 @@
 import type { StoredToken } from '../core/token-store.js';
 
-/** How long an entry with a refresh token is kept, whose end nobody knows: 90 days. */
+/** How long an entry with a refresh token, whose expiry is unknown, is kept: 90 days. */
 const REFRESH_TOKEN_KEPT_MS = 90 * 24 * 3_600_000;
-/** What a writer's clock may be ahead of ours before that counts. */
+/** How far a writer's clock may be ahead of ours before it is corrected. */
 const AHEAD_MS = 50;
 
 /** How long Redis keeps an entry. */

@@ -4,9 +4,9 @@ import { defer, firstValueFrom, tap } from 'rxjs';
 import { systemClock, whileAwake } from '../core/clock.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 
-/** Budget of connecting, and of what a shutdown has to wait for. */
+/** Budget for connecting, and for operations that a shutdown waits for. */
 const CONNECT_MS = 1_000;
-/** An own connection that is silent for that long is made anew: nobody says so when the other end is gone. */
+/** A connection of the store's own that is silent for that long is replaced: the other end may be gone. */
 const SILENT_MS = 1_000;
 /** A given client serves others as well: it is not asked more often to look for another primary. */
 const RECONNECT_INTERVAL_MS = 10_000;
@@ -27,7 +27,7 @@ const OWN_DEFAULTS = {
 const WRONG_URL =
   'The URL given to RedisTokenStore must be redis://user:password@host:port/database, or rediss:// for TLS; user name and password go through encodeURIComponent.';
 
-/** What a connection of one's own can be made from; anything else would lead to localhost. */
+/** Options that name a server. Without one of them, ioredis would connect to localhost. */
 const ADDRESSES = ['host', 'port', 'path', 'sentinels', 'Connector'];
 
 /** An ioredis client, given or the store's own, with a deadline for each operation. */
@@ -98,7 +98,7 @@ export class RedisConnection {
     return masters.find(({ options: { host, port } }) => `${host}:${port}` === address);
   }
 
-  /** Waits for what is under way, and ends the store's own connection, which the next operation opens again. */
+  /** Waits for operations under way, then ends the store's own connection, which the next operation opens again. */
   async close(): Promise<void> {
     const ignore = () => undefined;
     await this.#within(CONNECT_MS, async () => {
@@ -140,7 +140,7 @@ export class RedisConnection {
     await this.#within(CONNECT_MS, greet).catch(() => undefined);
   }
 
-  /** Nothing is queued while there is no connection, as it would be carried out long after its deadline. */
+  /** Nothing is queued without a connection, since it would be carried out long after its deadline. */
   #ready(): Promise<unknown> {
     const { client } = this;
     if (client.status === 'ready') return Promise.resolve();
@@ -175,7 +175,7 @@ export class RedisConnection {
     if (this.#own?.status === 'ready' && now - this.#silentSince >= SILENT_MS) this.#own.disconnect(true);
   }
 
-  /** A given client that stays connected to a demoted primary cannot write for anybody. */
+  /** A given client that stays connected to a demoted primary cannot write at all. */
   #lookForPrimary(): void {
     const now = performance.now();
     if (this.#own || 'slots' in this.client || now - this.#reconnectedAt < RECONNECT_INTERVAL_MS) return;
@@ -184,7 +184,7 @@ export class RedisConnection {
   }
 }
 
-/** What a client emits when it is connected again, to Redis or to a server of a Cluster. */
+/** The events of a client that has connected again, to Redis or to a server of a Cluster. */
 const RECONNECTED = ['ready', '+node'];
 
 function isClient(redis: unknown): redis is Redis | Cluster {
@@ -200,7 +200,7 @@ function isClient(redis: unknown): redis is Redis | Cluster {
   ]);
 }
 
-/** ioredis takes what it cannot read for a host name, and shows or resolves parts of a password. */
+/** ioredis takes an unreadable URL for a host name, and shows or resolves parts of a password. */
 function isRedisUrl(url: string): boolean {
   if (!/^rediss?:\/\/[^\s/]/.test(url) || !URL.canParse(url)) return false;
   const { username, password, hostname, pathname, search, hash } = new URL(url);
