@@ -20,9 +20,9 @@ export class Refusals {
   /** Whether an answer with any status may be one, so that its data is read. */
   readonly readsData: boolean;
   readonly #options: RefusalOptions;
-  #warn: (() => void) | undefined;
+  readonly #warn: () => void;
 
-  /** @param warn called once, when `when` throws or returns no boolean */
+  /** @param warn called when `when` throws or returns no boolean */
   constructor(options: RefusalOptions, warn: () => void) {
     this.readsData = options.when !== undefined;
     this.#options = options;
@@ -50,8 +50,7 @@ export class Refusals {
     } catch {
       // The error is not shown, since it may hold the answer.
     }
-    this.#warn?.();
-    this.#warn = undefined;
+    this.#warn();
     return false;
   }
 }

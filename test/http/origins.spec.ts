@@ -93,6 +93,12 @@ const WITHIN: [string, (ports: Ports) => AxiosRequestConfig][] = [
   ['a URL in the query', ({ evil }) => ({ url: '/x', params: { next: `http://evil.test:${evil}/` } })],
 ];
 
+it('43. No token to our own host with a user name or a password in the URL', () => {
+  const origins = new AllowedOrigins('http://api.test');
+  for (const userInfo of ['', 'name@', ':password@', 'name:password@'])
+    expect(origins.allow({ url: `http://${userInfo}api.test/x` })).toBe(userInfo === '');
+});
+
 describe('Where a token goes', () => {
   it.each(ELSEWHERE)('43. No token to %s: a named client rejects with origin_not_allowed', async (_, to) => {
     const { api, evil, ports } = await besideEvil();

@@ -117,6 +117,7 @@ describe.each(Object.keys(ways) as Way[])('78. A request of a tenant by %s', (wa
     clinics.server.onApiRequest = () => ({ status: 200, body: { common: true } });
     expect(await send(app, '/x', false)).toEqual({ common: true });
     const headers = { authorization: 'Basic of-the-caller' };
+    expect(await send(app, '/x', {}, { headers })).toEqual({ common: true });
     expect(await send(app, '/x', { tenant: 'north' }, { headers })).toMatchObject({ url: '/x', headers });
     expect(clinics.server.tokenRequests).toEqual([]);
   });

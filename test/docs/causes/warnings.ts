@@ -78,6 +78,16 @@ export const WARNINGS: readonly KnownMessage[] = [
     ],
   },
   {
+    find: 'The token store did not answer within',
+    causes: ['A store of your own waits for something without a deadline.'],
+  },
+  {
+    find: 'The token store answered a request for a lock with no outcome.',
+    causes: [
+      'The `withLock` of a store of your own returns no `LockOutcome`, or says `acquired` without running the work; check it with `tokenStoreContract`.',
+    ],
+  },
+  {
     find: 'The Redis token store failed',
     parts: ['the client was closed', 'no answer within … ms', 'the connection was lost'],
     causes: [
