@@ -10,8 +10,13 @@ export function buildOf({ interceptors }: AxiosInstance): AxiosStatic {
   const made = (build: AxiosStatic) =>
     build.interceptors.request.constructor === interceptors.request.constructor;
   if (made(axios)) return axios;
-  const other = createRequire(import.meta.url)('axios') as AxiosStatic;
-  return made(other) ? other : axios;
+  try {
+    // As the application's entry file would; not by `import.meta`, which ts-jest cannot load.
+    const other = createRequire(process.argv[1] ?? `${process.cwd()}/`)('axios') as AxiosStatic;
+    return made(other) ? other : axios;
+  } catch {
+    return axios; // the application was started by something that has no Axios
+  }
 }
 
 /**
