@@ -1,9 +1,11 @@
 /** How much of a server's text is kept and shown. */
 const MAX_TEXT = 256;
-/** How much of it is searched, so that a secret at the cut is recognised as a whole. */
+/** How much of it is looked at, so that a secret at the cut is recognised as a whole. */
 const MAX_READ = 2_048;
-/** The length from which the beginning of a secret reveals too much. */
+/** From here on the beginning of a secret says too much of it. */
 const MIN_PREFIX = 8;
+/** How many characters between two of a secret are passed over. */
+const MAX_GAP = 8;
 const NAMED: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;', ' ': '+' }; // prettier-ignore
 
 /**
@@ -43,12 +45,12 @@ function clean(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+/gu, ' ');
 }
 
-/** A short plain word stands in many sentences, and reveals nothing there. */
+/** A plain short word says nothing where it stands in a sentence, and is in many. */
 function isTelling(secret: string): boolean {
   return secret.length >= MIN_PREFIX || (secret.length >= 4 && /[^a-z]/i.test(secret));
 }
 
-/** Base64 depends on the bytes in front of the secret: of the three possible texts, the part that never changes is used. */
+/** Base64 depends on what stands before: three beginnings are possible, of which the shared part is taken. */
 function formsOf(secret: string): string[] {
   const bytes = Buffer.from(secret);
   const encoded = [0, 1, 2].map((before) => {
@@ -62,37 +64,42 @@ function inUrl(base64: string): string {
   return base64.replaceAll('+', '-').replaceAll('/', '_');
 }
 
-/** The length of the secret, or of its beginning, at that place; 0 if there is none. */
+/** How long the secret is that begins there, or its beginning; 0 if there is none. A spelling may begin another, so all are followed. */
 function lengthOf(form: readonly string[][], text: string, start: number): number {
-  let at = start;
+  let ends = [start];
   for (const [index, spelled] of form.entries()) {
-    const end = endOf(spelled, text, at);
-    // Characters that were cleaned away in the middle left a blank.
-    const next = end === 0 && index > 0 && text[at] === ' ' ? endOf(spelled, text, at + 1) : end;
-    if (next === 0) return index >= MIN_PREFIX ? at - start : 0;
-    at = next;
+    const starts = index === 0 ? ends : ends.flatMap((at) => gapAt(text, at));
+    const next = new Set(
+      starts.flatMap((at) => spelled.flatMap((one) => (text.startsWith(one, at) ? at + one.length : []))),
+    );
+    if (next.size === 0) return index >= MIN_PREFIX ? Math.max(...ends) - start : 0;
+    ends = [...next];
   }
-  return at - start;
+  return Math.max(...ends) - start;
 }
 
-function endOf(spelled: readonly string[], text: string, at: number): number {
-  const spelling = spelled.find((one) => text.startsWith(one, at));
-  return spelling === undefined ? 0 : at + spelling.length;
+/** Where the next character may stand: what was cleaned away left a blank, and text that is escaped again has more backslashes. */
+function gapAt(text: string, at: number): number[] {
+  const { length } = /^[ \\]*/.exec(text.slice(at, at + MAX_GAP))?.[0] ?? '';
+  return Array.from({ length: length + 1 }, (_, skipped) => at + skipped);
 }
 
-/** How a server may spell a character: as it is, or escaped for a URL, a form, HTML or JSON. */
+/** How a character may come back: as it is, or escaped for a URL, a form, HTML or JSON. */
 function spellings(char: string): string[] {
   const code = char.codePointAt(0) ?? 0;
   const hex = code.toString(16);
   const percent = Buffer.from(char).toString('hex').replace(/../g, '%$&');
+  const units = Array.from({ length: char.length }, (_, at) => char.charCodeAt(at).toString(16));
   const escaped = [
     percent,
     percent.replaceAll('%', '%25'),
+    percent.replaceAll('%', '%2525'),
+    `%${hex.padStart(2, '0')}`,
     `&#${code};`,
+    `&#0${code};`,
     `&#x${hex};`,
-    `\\u${hex.padStart(4, '0')}`,
+    units.map((unit) => `\\u${unit.padStart(4, '0')}`).join(''),
     `\\${char}`,
   ];
-  // Itself last: an escape may begin with it.
   return [...escaped, NAMED[char] ?? char, char].map(lowerCase);
 }

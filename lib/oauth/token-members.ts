@@ -4,25 +4,33 @@ import { readQuery } from '../options/kinds.js';
 /** The members of a JSON object or a form. */
 export type Members = Record<string, unknown>;
 
-/** Numbers below are lifetimes in seconds; as of this one moments in seconds, and as of the next in milliseconds. */
+/** Smaller numbers are lifetimes in seconds, others are moments. */
 const FIRST_EPOCH_S = 1e9;
-const FIRST_EPOCH_MS = 1e11;
+/** Milliseconds; in this unit, no moment that a server means is as late. */
+const LAST_EPOCH_MS = 1e14;
 /** The Date header has whole seconds. */
 const CLOCK_TOLERANCE_MS = 2_000;
 
-const CREDENTIAL_NAME = /(token|secret|assertion|password|jwt|api_?key)s?$/i;
-const JWT = /^ey[\w-]+\.ey[\w-]+\./;
+const CREDENTIAL_NAME =
+  /(token|secret|assertion|passw(or)?d|jwt|credential|authorization|cookie|(api|access|private)[_-]?key)s?$/i;
+/** Signed (RFC 7515) or encrypted (RFC 7516), wherever it stands. */
+const JWT = /\bey[IJ][\w-]+\.ey[IJ][\w-]+\.|\bey[IJ][\w-]+(\.[\w-]*){4}/;
 const MAX_DETAILS = 16_384;
 
-/** The members in which servers describe a failure, the most useful one first. */
+/** The names under which servers explain a failure, the most telling one first. */
 const TELLING = [
   'errordescription', 'errormessage', 'message', 'errorsummary', 'msg', 'detail', 'details', 'title', 'description',
   'faultstring', 'reason', 'fault', 'error', 'errors',
 ]; // prettier-ignore
+/** Ends of further such names. */
+const ALSO_TELLING =
+  /(message|msg|description|detail|reason|summary|text|info|information|exception|error)s?$/;
 const MAX_DEPTH = 4;
+/** How much of a page is looked at. */
+const MAX_PAGE = 16_384;
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
-/** A body that is not a JSON object: parsed if it is a form or other JSON, else its text. `json`: the parsed JSON. */
+/** A body that is no JSON object: parsed where it is a form or other JSON, else its text. `json`: what it is as JSON. */
 export function parseBody(headers: Headers, text: string, json: unknown): unknown {
   const type = headers.get('content-type') ?? '';
   if (Array.isArray(json) || (json !== undefined && /json/i.test(type))) return json;
@@ -31,7 +39,7 @@ export function parseBody(headers: Headers, text: string, json: unknown): unknow
   return isForm ? readQuery(text) : text;
 }
 
-/** The names of members, and of members one level below. Odd names are left out, since they may be values. */
+/** Names of members and of those one level below; what is too odd for a name may be a value. */
 export function memberNames(body: unknown): string[] {
   const names = Object.entries(isRecord(body) ? body : {}).flatMap(([name, value]) =>
     isRecord(value) ? Object.keys(value).map((inner) => `${name}.${inner}`) : [name],
@@ -39,7 +47,7 @@ export function memberNames(body: unknown): string[] {
   return names.filter((name) => /^[\w.:$@-]{1,40}$/.test(name)).slice(0, 20);
 }
 
-/** The text in which a server says what is wrong: the whole text, the most useful member, or the title of a page. */
+/** The text in which a server says what is wrong: all of it, or the most telling member. A page's is its title. */
 export function failureText(body: unknown, depth = 0): string | undefined {
   if (typeof body === 'string') return plainText(body) || undefined;
   if (depth > MAX_DEPTH) return undefined;
@@ -47,18 +55,27 @@ export function failureText(body: unknown, depth = 0): string | undefined {
   if (!isRecord(body)) return undefined;
   const plainName = (name: string) => name.replace(/[^a-z]/gi, '').toLowerCase();
   const members = new Map(Object.entries(body).map(([name, value]) => [plainName(name), value]));
-  const said = TELLING.map((name) => failureText(members.get(name), depth + 1));
-  return said.find((text) => text !== undefined);
+  const others = [...members].filter(
+    ([name, value]) => ALSO_TELLING.test(name) || isRecord([value].flat()[0]),
+  );
+  const values = new Set([...TELLING.map((name) => members.get(name)), ...others.map(([, value]) => value)]);
+  for (const value of values) {
+    const said = failureText(value, depth + 1);
+    if (said !== undefined) return said;
+  }
+  return undefined;
 }
 
 function plainText(text: string): string {
   if (!text.trimStart().startsWith('<')) return text.trim();
-  const [, , title] = /<(title|h1)\b[^<>]*>([^<]*)</i.exec(text) ?? [];
-  return (title ?? text.replace(/<[^<>]*>/g, ' ')).replace(/\s+/g, ' ').trim();
+  const page = text.slice(0, MAX_PAGE).replace(/<!\[CDATA\[(.*?)\]\]>/gs, '$1');
+  const shown = page.replace(/<(style|script)\b.*?<\/\1[^>]*>|<!--.*?-->/gis, ' ');
+  const [, , title] = /<(title|h1)\b[^<>]*>\s*([^<\s][^<]*)</i.exec(shown) ?? [];
+  return (title ?? shown.replace(/<[^<>]*>/g, ' ')).replace(/\s+/g, ' ').trim();
 }
 
 /**
- * How long a token lives whose response names the moment of its expiry: epoch seconds or milliseconds, or a date, in
+ * How long a token lives whose response names the moment of its expiry: epoch seconds or a smaller unit, or a date, in
  * UTC unless it says otherwise. The moment is one of the server's clock, if that differs from ours.
  *
  * @returns the member as well; `undefined` where none says anything of the kind
@@ -79,12 +96,17 @@ function msUntil(value: unknown, from: number): number {
   if (/^\d+(\.\d+)?$/.test(text)) {
     const number = Number(text) || Number.NaN; // 0: in several dialects, never
     if (number < FIRST_EPOCH_S) return number * 1000;
-    return (number < FIRST_EPOCH_MS ? number * 1000 : number) - from;
+    const [at = Number.NaN] = [1e3, 1, 1e-3, 1e-6]
+      .map((unit) => number * unit)
+      .filter((ms) => ms < LAST_EPOCH_MS);
+    return at - from;
   }
-  const isZoned = /(z|gmt|utc|[+-]\d\d:?\d\d)$/i.test(text);
-  const zoned = isZoned ? text : `${text}${/\dT\d/.test(text) ? '' : ' '}Z`;
+  // A zone's name after its offset, and an offset of hours alone, are more than Date.parse reads.
+  const plain = text.replace(/ ?[[(].*[\])]$/, '').replace(/(?<=:\d\d(\.\d+)?)([+-]\d\d)$/, '$2:00');
+  const isZoned = /(\b|\d)(z|ut|utc|gmt|[ecmp][sd]t)\b|[+-]\d\d:?\d\d$/i.test(plain);
+  const zoned = isZoned ? plain : `${plain}${/\dT\d/.test(plain) ? '' : ' '}Z`;
   // Date.parse would read a date into almost anything with a number in it.
-  return /\d{4}/.test(text) ? Date.parse(zoned) - from : Number.NaN;
+  return /\d{4}/.test(plain) ? Date.parse(zoned) - from : Number.NaN;
 }
 
 /**

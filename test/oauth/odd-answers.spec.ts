@@ -110,6 +110,22 @@ describe('When the token expires', () => {
     ['a date with a space', () => iso(HOUR_MS).replace('T', ' ').replace(/\..*/, '')],
     ['a date with another zone', () => iso(3 * HOUR_MS).replace(/\..*/, '+02:00')],
     ['an HTTP date', () => new Date(Date.now() + HOUR_MS).toUTCString()],
+    ['epoch microseconds', () => (Date.now() + HOUR_MS) * 1e3],
+    ['epoch nanoseconds as text', () => `${Date.now() + HOUR_MS}000000`],
+    ['a date with microseconds', () => iso(HOUR_MS).replace('Z', '456Z')],
+    [
+      'a date with an offset of hours alone',
+      () =>
+        iso(3 * HOUR_MS)
+          .replace('T', ' ')
+          .replace('Z', '+02'),
+    ],
+    ['a date with the name of its zone', () => iso(3 * HOUR_MS).replace('Z', '+02:00[Europe/Athens]')],
+    [
+      'a date as JavaScript writes it',
+      () => `${new Date(Date.now() + 3 * HOUR_MS).toUTCString()}+0200 (EET)`,
+    ],
+    ['a date of another zone', () => new Date(Date.now() - 4 * HOUR_MS).toUTCString().replace('GMT', 'EST')],
     ['seconds to live', () => 3600],
   ];
   const rows = ['expires_at', 'expires_on', 'expires'].flatMap((member) =>
@@ -317,7 +333,14 @@ describe('A refusal without an error code', () => {
     ['an error that is an object', { error: { code: 7, message: 'Denied' } }, 'Denied'],
     ['error_description alone', { error_description: 'Denied' }, 'Denied'],
     ['a list', [{ message: 'Denied' }], 'Denied'],
+    ['errors below another member', { response: { errors: [{ code: '1', message: 'Denied' }] } }, 'Denied'],
+    ['a fault below others', { Envelope: { Body: { Fault: { Reason: { Text: 'Denied' } } } } }, 'Denied'],
+    ['a name that ends like a usual one', { httpCode: '401', httpMessage: 'Denied' }, 'Denied'],
+    ['a list of messages', { errorMessages: ['Denied'] }, 'Denied'],
     ['plain text', 'Denied', 'Denied'],
+    ['a page with scripts', '<html><script>if (a < b) x()</script><style>p{}</style><p>Denied', 'Denied'],
+    ['a page with an empty title', '<html><title></title><h1>Denied</h1>', 'Denied'],
+    ['XML with CDATA', '<e><m><![CDATA[Denied]]></m></e>', 'Denied'],
     [
       'a page with a title',
       '<html><head><title>403 Denied</title><style>a{}</style></head></html>',
@@ -424,16 +447,23 @@ describe('AccessToken.details', () => {
       sessionToken: 'x',
       device_secret: 'x',
       apiKey: 'x',
+      'api-key': 'x',
+      private_key: 'x',
+      credentials: { user: 'x' },
+      encrypted: 'eyJhbGciOiJkaXIifQ..aXY.dGV4dA.dGFn',
+      log: `issued ${jwt}`,
       same: 'access-token-1',
       link: 'https://api.example/?t=access-token-1',
       again: 'refresh-secret-1',
       proof: jwt,
       data: { token: 'x', list: [{ jwt: 'x', name: 'kept' }] },
       token_endpoint: 'https://as.example/token',
+      host: 'eyre.eyes.example.com',
     });
     expect(token.details).toEqual({
       data: { list: [{ name: 'kept' }] },
       token_endpoint: 'https://as.example/token',
+      host: 'eyre.eyes.example.com',
     });
   });
 

@@ -43,16 +43,21 @@ const ECHOES: [string, (secret: string) => string][] = [
   ['percent-encoded in lower case', (secret) => encodeURIComponent(secret).replace(/%../g, (one) => one.toLowerCase())],
   ['percent-encoded in every character', percent],
   ['percent-encoded twice', (secret) => encodeURIComponent(encodeURIComponent(secret))],
+  ['percent-encoded three times', (secret) => encodeURIComponent(encodeURIComponent(encodeURIComponent(secret)))],
+  ['percent-encoded in Latin-1', escape],
   ['form-encoded', (secret) => new URLSearchParams({ secret }).toString().slice(7)],
   ['HTML-escaped', html],
+  ['HTML-escaped by PHP', (secret) => html(secret).replaceAll('&#39;', '&#039;')],
   ['in decimal entities', (secret) => entities(secret, 10)],
   ['in hexadecimal entities', (secret) => entities(secret, 16)],
   ['JSON-escaped', (secret) => JSON.stringify(secret).slice(1, -1)],
   ['JSON-escaped with slashes', (secret) => JSON.stringify(secret).slice(1, -1).replaceAll('/', '\\/')],
   ['JSON-escaped in ASCII', (secret) => secret.replace(/[^a-z0-9]/gi, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)],
+  ['JSON-escaped twice', (secret) => JSON.stringify(JSON.stringify(secret).slice(1, -1)).slice(1, -1)],
   ['in another case', (secret) => secret.toUpperCase()],
   ['with a control character inside', (secret) => `${secret.slice(0, 5)}\u0000${secret.slice(5)}`],
   ['with an invisible character inside', (secret) => `${secret.slice(0, 5)}\u200b${secret.slice(5)}`],
+  ['with an invisible character after each', (secret) => [...secret].join('\u200b')],
   ['broken into lines', (secret) => `${secret.slice(0, 9)}\r\n${secret.slice(9)}`],
 ]; // prettier-ignore
 
@@ -83,6 +88,10 @@ describe('84. A secret that the server repeats', () => {
       expect(shown).not.toContain('a-secret');
       expect(shown).toContain('[redact');
     }
+  });
+
+  it('84. with a character outside of the BMP, as Python and Java escape it, is taken out', () => {
+    expect(redacted('got ab\\ud83d\\ude00cd here', ['ab😀cd'])).toBe('got [redacted] here');
   });
 
   it('84. words that only begin like a secret stay', () => {
