@@ -38,22 +38,21 @@ export async function checkClients(
   onProgress: (client: string) => void,
 ): Promise<{ problems: string[]; checks: ClientCheck[] }> {
   const source = { get: (variable: string) => environment[variable], names: () => Object.keys(environment) };
-  const { clients, problems } = clientsFromEnvironment(source, 'or name the file that does: --env-file .env');
-  const names = Object.keys(clients);
-  const others = names.filter((name) => only !== undefined && name !== only);
-  const counts = (problem: string) => !others.some((name) => problem.includes(`lient "${name}"`));
-  const found = problems.filter(counts);
+  const otherwise = 'or name the file that does: --env-file .env';
+  const { names, clients, problems } = clientsFromEnvironment(source, otherwise, only);
   if (only !== undefined && !names.includes(only)) {
-    found.push(`There is no client "${only}"; OAUTH_CLIENTS lists: ${names.join(', ') || 'none'}.`);
+    problems.push(`There is no client "${only}"; OAUTH_CLIENTS lists: ${names.join(', ') || 'none'}.`);
   }
-  const chosen = Object.entries(clients).filter(([name]) => !others.includes(name));
-  for (const [name, own] of chosen) found.push(...problemsOf(name, own, (path) => variableOf(name, path)));
+  for (const [name, own] of Object.entries(clients)) {
+    problems.push(...problemsOf(name, own, (path) => variableOf(name, path)));
+  }
   const checks: ClientCheck[] = [];
-  for (const [name, own] of found.length > 0 ? [] : chosen) {
+  if (problems.length > 0) return { problems, checks };
+  for (const [name, own] of Object.entries(clients)) {
     onProgress(name);
     checks.push(await checkClient(name, own));
   }
-  return { problems: found, checks };
+  return { problems, checks };
 }
 
 async function checkClient(client: string, own: OAuthClientOptions): Promise<ClientCheck> {

@@ -150,10 +150,10 @@ export class GuardedStore {
   }
 
   /** A store of the user's own may never answer, or throw at once. */
-  #within<T>(operation: () => T | Promise<T>): Promise<T> {
-    const answer$ = defer(async () => operation());
+  async #within<T>(operation: () => T | Promise<T>): Promise<T> {
+    if (!this.shared) return operation();
     const late = () => new Error(`The token store did not answer within ${LIMIT_MS} ms.`);
-    return firstValueFrom(this.shared ? answer$.pipe(whileAwake(LIMIT_MS, this.#clock, late)) : answer$);
+    return firstValueFrom(defer(async () => operation()).pipe(whileAwake(LIMIT_MS, this.#clock, late)));
   }
 
   #partOf(key: string): string {

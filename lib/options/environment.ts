@@ -46,11 +46,17 @@ export function variableLabel(client: string): (path: string) => string {
   return (path) => (SUFFIXES.has(suffixOf(path)) ? variableOf(client, path) : path);
 }
 
-/** Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent. `otherwise`: where else clients may come from. */
+/**
+ * Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent.
+ *
+ * @param otherwise where else clients may come from
+ * @param only the one client to read
+ */
 export function clientsFromEnvironment(
   source: EnvironmentSource,
   otherwise = 'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global',
-): { clients: Record<string, OAuthClientOptions>; problems: string[] } {
+  only?: string,
+): { names: string[]; clients: Record<string, OAuthClientOptions>; problems: string[] } {
   const listed = valueOf(source, 'OAUTH_CLIENTS', ',');
   const names = [...new Set(splitList(typeof listed === 'string' ? listed : ''))];
   const none = `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`;
@@ -62,8 +68,9 @@ export function clientsFromEnvironment(
     if (owners.get(prefix) !== name) problems.push(clash);
   }
   const prefixes = [...owners.keys()].sort((one, other) => other.length - one.length);
-  const clients = names.map((name) => [name, readClient(name, prefixes, source, problems)]);
-  return { clients: Object.fromEntries(clients), problems };
+  const chosen = names.filter((name) => name === (only ?? name));
+  const clients = chosen.map((name) => [name, readClient(name, prefixes, source, problems)]);
+  return { names, clients: Object.fromEntries(clients), problems };
 }
 
 function readClient(name: string, prefixes: string[], source: EnvironmentSource, problems: string[]) {

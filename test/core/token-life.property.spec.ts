@@ -242,7 +242,7 @@ class World {
     return { ageMs, lifetimeMs: token.expiresAt - token.issuedAt };
   }
 
-  /** What was over before it arrived is of no use to anybody. */
+  /** A token that expired before it arrived must not be delivered. */
   #onDelivered(scope: string, token: StoredToken): void {
     const delivered = { token, startedMonotonic: this.#startOf.get(token.value)! };
     const { ageMs, lifetimeMs } = this.#age(delivered);

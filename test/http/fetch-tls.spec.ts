@@ -80,7 +80,7 @@ describe('The client certificate of a fetch', () => {
     expect(certificates(api)).toEqual([fingerprintOf(first)]);
   });
 
-  it('49. 77. goes to allowed origins only, whoever sends us elsewhere', async () => {
+  it('49. 77. goes to allowed origins only, whatever redirects elsewhere', async () => {
     const elsewhere = closing(
       await TlsServer.start(authority, () => ({ status: 200, body: {} }), { demanding: false }),
     );

@@ -187,7 +187,7 @@ describeWithRedis('RedisTokenStore under a fleet', (server) => {
   });
 
   describe('refresh tokens', () => {
-    it('52. one use at a time over the fleet, for all scopes; each once; whoever starts later goes on with the newest', async () => {
+    it('52. one use at a time over the fleet, for all scopes; each once; an instance that starts later goes on with the newest', async () => {
       const rotating = await RotatingServer.start();
       rotating.leeway = false;
       const start = () =>

@@ -69,7 +69,7 @@ export class ConnectProxy {
     return `${this.#scheme}://${user}127.0.0.1:${this.port}`;
   }
 
-  /** Everything that the proxy, and whoever listens on the way to it, could read: heads, bodies and tunnels. */
+  /** Everything that the proxy, or a listener on the way to it, could read: heads, bodies and tunnels. */
   get seen(): string {
     return this.#read.map((part) => part.toString('latin1')).join('\n');
   }
