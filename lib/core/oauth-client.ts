@@ -21,6 +21,8 @@ import type { TokenStore } from './token-store.js';
 /** The tenants of a client, each with a client of its own. */
 export interface TenantClients {
   use<R>(asked: TokenRequest, work: (own: { client: OAuthClient }) => Promise<R>): Promise<R>;
+  /** The tenant's client, if its options are at hand. */
+  present(asked: TokenRequest): OAuthClient | undefined;
   clients(): Iterable<OAuthClient>;
 }
 
@@ -78,7 +80,10 @@ export class OAuthClient {
     const snapshot = snapshotOf(request === undefined ? {} : request);
     const { request: asked, problems } = snapshot;
     if (asked.signal || problems.length > 0) return firstValueFrom(this.#token$(snapshot));
-    if (this.#tenants || asked.tenant !== undefined) return this.#ofTenant(asked);
+    if (this.#tenants || asked.tenant !== undefined) {
+      const life = this.#tenants?.present(asked)?.life(asked);
+      return !asked.forceRefresh && life?.current() ? life.get(false) : this.#ofTenant(asked);
+    }
     return this.life(asked).get(asked.forceRefresh === true);
   }
 

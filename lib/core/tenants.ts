@@ -15,7 +15,6 @@ export interface TenantClient {
 /** A tenant's client, and the answer that it was made from. */
 interface Kept<C> {
   readonly own: C;
-  readonly name: string;
   readonly tenant: string;
   /** Hash of the answer, without functions and instances. */
   readonly data: string;
@@ -23,7 +22,10 @@ interface Kept<C> {
   readonly renewableAt: number;
   /** Calls under way. */
   uses: number;
-  isDropped?: true;
+  /** Its place in the order of use. */
+  used: number;
+  /** Has the client forget it. */
+  readonly leave: () => void;
 }
 
 /** Where the tenants of one client come from. */
@@ -48,34 +50,30 @@ const MOST_LOOKS = 20;
 export class TenantCache<C extends TenantClient> {
   readonly #runtime: TokenRuntime;
   readonly #limit: number;
-  readonly #kept = new Map<string, Kept<C>>();
+  readonly #kept = new Set<Kept<C>>();
+  #uses = 0;
 
   constructor(runtime: TokenRuntime, limit: number) {
     this.#runtime = runtime;
     this.#limit = limit;
   }
 
-  get(key: string): Kept<C> | undefined {
-    const kept = this.#kept.get(key);
-    if (kept === undefined) return undefined;
-    this.#kept.delete(key);
-    this.#kept.set(key, kept);
-    return kept;
+  add(kept: Kept<C>): void {
+    this.#kept.add(kept);
+    this.touch(kept);
   }
 
-  set(key: string, kept: Kept<C>): void {
-    this.drop(key);
-    this.#kept.set(key, kept);
+  /** Notes a use by a number, since moving it in a map would take longer than finding it. */
+  touch(kept: Kept<C>): void {
+    kept.used = ++this.#uses;
   }
 
-  drop(key: string): void {
-    const kept = this.#kept.get(key);
-    if (kept === undefined) return;
-    this.#kept.delete(key);
+  drop(kept: Kept<C>): void {
+    if (!this.#kept.delete(kept)) return;
+    kept.leave();
     const { tokens } = this.#runtime;
     const lives = new Set(kept.own.client.lives());
     if (lives.size > 1) for (const [name, life] of tokens.entries()) if (lives.has(life)) tokens.delete(name);
-    kept.isDropped = true;
     this.#close(kept);
   }
 
@@ -86,25 +84,22 @@ export class TenantCache<C extends TenantClient> {
     this.trim();
   }
 
-  all(): Iterable<Kept<C>> {
-    return this.#kept.values();
-  }
-
   /** Drops those used least recently beyond the limit. It looks at few of them, since all may be in use. */
   trim(): void {
-    if (this.#kept.size <= this.#limit) return; // an iterator would step over all that was moved to the end
-    let looks = 0;
-    for (const [key, { own, uses }] of this.#kept) {
-      if (this.#kept.size <= this.#limit || looks++ === MOST_LOOKS) return;
-      if (uses > 0 || [...own.client.lives()].some(({ state }) => state.refresh.kind === 'flying'))
-        this.get(key);
-      else this.drop(key);
+    for (let looks = 0; this.#kept.size > this.#limit && looks < MOST_LOOKS; looks++) {
+      let oldest: Kept<C> | undefined;
+      for (const kept of this.#kept)
+        if (kept.uses === 0 && !(oldest && oldest.used < kept.used)) oldest = kept;
+      if (oldest === undefined) return;
+      const isBusy = [...oldest.own.client.lives()].some(({ state }) => state.refresh.kind === 'flying');
+      if (isBusy) this.touch(oldest);
+      else this.drop(oldest);
     }
   }
 
   /** Not while calls are under way, since they may still need a connection. */
-  #close({ own, uses, isDropped }: Kept<C>): void {
-    if (isDropped && uses === 0) for (const close of own.closers.splice(0)) close();
+  #close(kept: Kept<C>): void {
+    if (kept.uses === 0 && !this.#kept.has(kept)) for (const close of kept.own.closers.splice(0)) close();
   }
 }
 
@@ -113,21 +108,19 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   readonly #source: TenantSource<C>;
   readonly #cache: TenantCache<C>;
   readonly #runtime: TokenRuntime;
-  readonly #keyOf: (tenant: string) => string;
+  readonly #kept = new Map<string, Kept<C>>();
   readonly #asked = new Map<string, Promise<Kept<C>>>();
   /** Tenants whose tokens are being removed from the store. */
   readonly #leaving = new Map<string, Promise<unknown>>();
 
   constructor(source: TenantSource<C>, cache: TenantCache<C>, runtime: TokenRuntime) {
     this.#source = source;
-    const prefix = JSON.stringify(source.name);
-    this.#keyOf = (tenant) => prefix + tenant;
     this.#cache = cache;
     this.#runtime = runtime;
     runtime.events$.subscribe((event) => {
       if ('tenant' in event) cache.trim();
       if (event.type !== 'token_refresh_failed' || event.client !== source.name) return;
-      const kept = this.#cache.get(this.#keyOf(event.tenant ?? ''));
+      const kept = this.#kept.get(event.tenant ?? '');
       // No caller sees the refusal, or how the renewal ends: the valid token that remains may still be in the store.
       if (kept && refusesCredentials(event.error)) this.#renew(kept).catch(() => undefined);
     });
@@ -151,10 +144,11 @@ export class Tenants<C extends TenantClient> implements TenantClients {
       if (otherwise) return work(otherwise);
       throw this.#error('tenant_required', 'has tenants, and this request names none: pass tenant with it, or return it in @UseOAuthClient'); // prettier-ignore
     }
-    let kept = this.#cache.get(this.#keyOf(tenant)) ?? (await this.#ask(tenant));
+    let kept = this.#kept.get(tenant) ?? (await this.#ask(tenant));
     for (let renewed = false; ; renewed = true) {
       const used = kept;
       used.uses++;
+      this.#cache.touch(used);
       try {
         return await work(used.own);
       } catch (error) {
@@ -168,32 +162,34 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     }
   }
 
+  present({ tenant = this.#runtime.ambientRequest(this.#source.name)?.tenant }: TokenRequest) {
+    const kept = tenant === undefined ? undefined : this.#kept.get(tenant);
+    if (kept) this.#cache.touch(kept);
+    return kept?.own.client;
+  }
+
   /** The clients of the tenants that are kept. */
-  *clients(tenant?: string): Iterable<OAuthClient> {
-    for (const { own } of this.#kept(tenant)) yield own.client;
+  *clients(): Iterable<OAuthClient> {
+    for (const { own } of this.#kept.values()) yield own.client;
   }
 
   /** Drops the options and tokens of a tenant, or of all; resolves once the store has none of the tokens either. */
   async forget(tenant?: string): Promise<void> {
     for (const asked of tenant === undefined ? [...this.#asked.keys()] : [tenant]) this.#asked.delete(asked);
-    const leaving = [...this.#kept(tenant)].map(async (kept) => {
+    const leaving = [...this.#kept.values()].map(async (kept) => {
+      if (kept.tenant !== (tenant ?? kept.tenant)) return;
       const left = Promise.all(Array.from(kept.own.client.lives(), (life) => life.drop('forgotten')));
       this.#leaving.set(kept.tenant, left);
-      this.#cache.drop(this.#keyOf(kept.tenant));
+      this.#cache.drop(kept);
       await left;
       if (this.#leaving.get(kept.tenant) === left) this.#leaving.delete(kept.tenant);
     });
     await Promise.all(leaving);
   }
 
-  *#kept(tenant?: string): Iterable<Kept<C>> {
-    for (const kept of this.#cache.all())
-      if (kept.name === this.#source.name && kept.tenant === (tenant ?? kept.tenant)) yield kept;
-  }
-
   /** The tenant with its present options; `kept` itself if nothing changed. Another call may have loaded them already. */
   async #renew(kept: Kept<C>): Promise<Kept<C>> {
-    const present = this.#cache.get(this.#keyOf(kept.tenant)) ?? kept;
+    const present = this.#kept.get(kept.tenant) ?? kept;
     return present === kept ? this.#ask(kept.tenant, kept) : present;
   }
 
@@ -221,17 +217,20 @@ export class Tenants<C extends TenantClient> implements TenantClients {
       throw this.#error('credentials_unavailable', `could not be told this tenant's options within ${ASK_LIMIT_MS} ms: check its tenants function. What it threw is not shown, since it may hold credentials`, tenant); // prettier-ignore
     });
     return () => {
-      const key = this.#keyOf(tenant);
+      const present = this.#kept.get(tenant);
       if (answer === undefined || answer === null) {
-        this.#cache.drop(key);
+        if (present) this.#cache.drop(present);
         throw this.#error('unknown_client', 'has no such tenant', tenant);
       }
       const now = clock.monotonic();
       if (before?.data === data && !(now >= before.renewableAt)) return before;
       const renewableAt = hasCode ? now + (before ? RENEW_PAUSE_MS : 0) : Number.POSITIVE_INFINITY;
       try {
-        const kept = { own: make(tenant, answer), name, tenant, data, renewableAt, uses: 0 };
-        this.#cache.set(key, kept);
+        const leave = () => void this.#kept.delete(tenant);
+        const kept = { own: make(tenant, answer), tenant, data, renewableAt, uses: 0, used: 0, leave };
+        if (present) this.#cache.drop(present);
+        this.#kept.set(tenant, kept);
+        this.#cache.add(kept);
         return kept;
       } catch (error) {
         throw OAuthClientError.of(error, tenant);
