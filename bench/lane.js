@@ -249,7 +249,8 @@ const operations = {
       options: { tenants: ask, http: { adapter: stubTokenAdapter('Bearer') } },
       module: { maxTenants: count },
     });
-    plain = { get: (tenant) => own.getTokenFor({ tenant }) };
+    const config = { baseURL: environment.apiUrl, adapter: stubAdapter };
+    plain = { get: (tenant) => own.getTokenFor({ tenant }), tokens: own.http(config), bare: axios.create(config) };
     await inParallel(count, 50, (i) => plain.get(tenants[i]));
     return asked;
   },
@@ -263,6 +264,14 @@ const operations = {
       rounds,
       () => plain.get(nextTenant()),
       () => plain.map.get(`bench:${nextTenant()}`),
+    ),
+
+  /** Requests of one tenant after the other on a stub adapter; the limit is bare Axios. */
+  tenantRequest: (rounds) =>
+    sideBySide(
+      rounds,
+      () => plain.tokens.get('/api/items', { oauth: { tenant: nextTenant() } }),
+      () => plain.bare.get('/api/items'),
     ),
 
   /** Proofs: ours on a stub adapter; the limit is bare Axios with jose, and WebCrypto alone. */
