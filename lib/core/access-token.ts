@@ -78,6 +78,7 @@ export type TokenPhase = 'fresh' | 'refresh_due' | 'reserve' | 'expired';
 const MAX_RATIO = 0.9;
 const RESERVE_RATIO = 0.05;
 const RESERVE_MAX_MS = 10_000;
+const LONGEST_WAIT_MS = 5_000;
 
 /** A token in hand, with the ages (milliseconds since its request began) at which its phase changes. Immutable. */
 export class HeldToken {
@@ -124,9 +125,9 @@ export class HeldToken {
     return age < this.#reserveAge ? 'refresh_due' : 'reserve';
   }
 
-  /** Milliseconds until expiry. */
-  remainingMs(now: Moment): number {
-    return this.#lifetime - elapsedMs(now, this.acquired);
+  /** How long a caller waits for a new token before this one, still valid, is used; in milliseconds. */
+  patienceMs(now: Moment): number {
+    return Math.min((this.#lifetime - elapsedMs(now, this.acquired)) / 2, LONGEST_WAIT_MS);
   }
 }
 

@@ -2,7 +2,7 @@ import { catchError, defer, firstValueFrom, map, mergeMap, of, throwError, timeo
 import type { Observable } from 'rxjs';
 import type { AccessToken, HeldToken } from './access-token.js';
 import { SleptError, elapsedMs, later, momentOf, type Moment } from './clock.js';
-import { errorDuring, type Pause } from './backoff.js';
+import { errorDuring } from './backoff.js';
 import type { TokenRequestReason } from './events.js';
 import type { Flight, FlightContext } from './flight-context.js';
 import { FlightFailure, asOAuthClientError } from './flight-failure.js';
@@ -11,9 +11,6 @@ import { LAG_MS, RejectionLimit, type Rejection } from './rejection-limit.js';
 import type { TokenRequestDetails } from './token-request.js';
 import { SharedKey, acquireToken, leaseMsOf, sharedWait, type FlightPlan } from './token-flight.js';
 import * as states from './token-state.js';
-
-/** The longest wait for a new token while the present one is still valid. */
-const LONGEST_WAIT_MS = 5_000;
 
 /** The life of one token: one key of one client, from the first request through refreshes, failures and rejections. */
 export class TokenLife {
@@ -49,7 +46,7 @@ export class TokenLife {
       this.#apply({ type: 'dropped', because: 'expired' });
       return undefined;
     }
-    const decision = states.decide(this.#state, now, this.#pause(now));
+    const decision = states.decide(this.#state, now, states.pauseAt(this.#state, this.#context.pause, now));
     if (decision === 'use_and_refresh') this.#join('refresh_ahead', now);
     return decision === 'use' || decision === 'use_and_refresh' ? held.token.token : undefined;
   }
@@ -84,15 +81,15 @@ export class TokenLife {
   reject(rejected: AccessToken, sentAt = Number.POSITIVE_INFINITY): Rejection {
     const { held } = this.#state;
     if (held.kind === 'none' || !states.holds(this.#state, rejected)) return 'superseded';
-    const { about: whom, clock, events$, fleet } = this.#context;
+    const { about, clock, events$, fleet } = this.#context;
     const ageMs = elapsedMs(momentOf(clock), held.token.acquired);
     if ((held.standing === 'successor' || sentAt < this.#acceptedAt) && ageMs < LAG_MS) return 'lagging';
     const accepted = held.standing === 'accepted';
     const rejections = (this.#rejections ??= new RejectionLimit(clock));
     const limited = !rejections.allow(accepted);
     const unshared = accepted && rejections.repeated && !fleet.shared;
-    const about = { ...whom, limited, unshared, expiresAt: rejected.expiresAt };
-    events$.next({ type: 'token_rejected', reason: 'rejected', ...about });
+    const { expiresAt } = rejected;
+    events$.next({ type: 'token_rejected', reason: 'rejected', ...about, limited, unshared, expiresAt });
     if (limited) return 'limited';
     void this.drop('rejected');
     return 'replaceable';
@@ -125,12 +122,8 @@ export class TokenLife {
     const reason = why === 'rejected' ? why : 'forced';
     this.#apply({ type: 'dropped', because: reason });
     const removed = this.#key.forget(token?.value);
-    events$.next({
-      type: 'token_invalidated',
-      ...about,
-      reason,
-      ...(token && { expiresAt: token.expiresAt }),
-    });
+    const lost = token && { expiresAt: token.expiresAt };
+    events$.next({ type: 'token_invalidated', ...about, reason, ...lost });
     if (why !== 'rejected') this.#apply({ type: 'given_up', now: momentOf(clock) });
     await removed;
     if (why !== 'forgotten') return;
@@ -147,15 +140,11 @@ export class TokenLife {
     this.#state = states.next(this.#state, event);
   }
 
-  #pause(now: Moment): Pause | undefined {
-    return states.pauseAt(this.#state, this.#context.pause, now);
-  }
-
   #next(force: boolean): Observable<AccessToken> {
     const current = force ? undefined : this.current();
     if (current !== undefined) return of(current);
     const now = momentOf(this.#context.clock);
-    const pause = this.#pause(now);
+    const pause = states.pauseAt(this.#state, this.#context.pause, now);
     const held = force ? states.COLD.held : this.#state.held;
     if (states.decide({ ...this.#state, held }, now, pause) === 'fail' && pause) {
       const failed$ = throwError(() => errorDuring(pause, now));
@@ -167,16 +156,15 @@ export class TokenLife {
 
   /** During a pause, this instance uses the tokens that others store. */
   #found(failed$: Observable<never>): Observable<AccessToken> {
-    return this.#key
-      .found(() => this.#state)
-      .pipe(
-        mergeMap((token) => {
-          if (token) this.#apply({ type: 'found', token });
-          const held = states.unexpired(this.#state, momentOf(this.#context.clock));
-          return held ? of(held.token.token) : failed$;
-        }),
-        catchError(() => failed$),
-      );
+    const found$ = this.#key.found(() => this.#state);
+    return found$.pipe(
+      mergeMap((token) => {
+        if (token) this.#apply({ type: 'found', token });
+        const held = states.unexpired(this.#state, momentOf(this.#context.clock));
+        return held ? of(held.token.token) : failed$;
+      }),
+      catchError(() => failed$),
+    );
   }
 
   /** In its last moments, the present token is better than an error, or than a wait that would outlast it. */
@@ -187,28 +175,21 @@ export class TokenLife {
       this.#apply({ type: 'flies_on', flight, course: 'in_background' });
       return isUsable() ? of(held.token) : flight.token$;
     });
+    const first = held.patienceMs(now);
     return flight.token$.pipe(
-      timeout({
-        first: Math.min(held.remainingMs(now) / 2, LONGEST_WAIT_MS),
-        scheduler: clock.scheduler,
-        with: () => slow$,
-      }),
+      timeout({ first, scheduler: clock.scheduler, with: () => slow$ }),
       catchError((error: unknown) => (isUsable() ? of(held.token) : throwError(() => error))),
     );
   }
 
-  /** The flight that callers may wait for. */
   #underWay(now: Moment): Flight | undefined {
-    const { refresh } = this.#state;
-    const overdue = states.isOverdue(this.#state, now, leaseMsOf(this.#context));
-    return refresh.kind === 'flying' && !overdue ? refresh.flight : undefined;
+    return states.underWay(this.#state, now, leaseMsOf(this.#context));
   }
 
+  /** The flight under way, or a new one. */
   #join(reason: TokenRequestReason, now: Moment): Flight {
-    return this.#underWay(now) ?? this.#takeOff(reason, now);
-  }
-
-  #takeOff(reason: TokenRequestReason, now: Moment): Flight {
+    const present = this.#underWay(now);
+    if (present !== undefined) return present;
     const { about: whom, clock, events$ } = this.#context;
     const about = () => ({ ...whom, reason, durationMs: clock.monotonic() - now.monotonic });
     const acquired$ = defer(() => acquireToken(this.#context, this.#plan(flight, reason)));

@@ -132,13 +132,10 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
       return { ...state, held: { ...held, standing: 'accepted' }, trusted: true };
     case 'doubted':
       return held.kind === 'none' ? state : doubted(state, held);
-    case 'dropped':
-      // Even if a clock is set back later.
-      return {
-        ...state,
-        held: { kind: 'none', because: event.because },
-        refused: dropping(state, event.because),
-      };
+    case 'dropped': {
+      const { because } = event; // even if a clock is set back later
+      return { ...state, held: { kind: 'none', because }, refused: dropping(state, because) };
+    }
     case 'given_up': {
       // A flight under way serves the callers who wait for it, and no others.
       const flying = refresh.kind === 'flying';
@@ -239,9 +236,10 @@ export function isPresent({ refresh }: TokenState, flight: Flight): boolean {
   return refresh.kind === 'flying' && refresh.flight === flight;
 }
 
-/** Whether a flight is older than any flight in an awake process, so that no caller should wait for it. */
-export function isOverdue({ refresh }: TokenState, now: Moment, limitMs: number): boolean {
-  return refresh.kind === 'flying' && elapsedMs(now, refresh.since) > limitMs;
+/** The flight that callers may wait for, which is none that is older than any in an awake process. */
+export function underWay({ refresh }: TokenState, now: Moment, limitMs: number): Flight | undefined {
+  if (refresh.kind !== 'flying' || elapsedMs(now, refresh.since) > limitMs) return undefined;
+  return refresh.flight;
 }
 
 /** The pause that holds now: the key's own or that of its whole client, whichever lasts longer. */

@@ -8,9 +8,9 @@ import { HeldToken } from '../../lib/core/access-token.js';
 import {
   COLD,
   decide,
-  isOverdue,
   next,
   pauseAt,
+  underWay,
   type TokenEvent,
   type TokenState,
 } from '../../lib/core/token-state.js';
@@ -88,7 +88,7 @@ class Life {
     if (decision !== 'wait' && decision !== 'use_and_refresh') return;
     const { refresh } = this.state;
     if (refresh.kind === 'flying') {
-      if (!isOverdue(this.state, this.now, LIMIT_MS)) return;
+      if (underWay(this.state, this.now, LIMIT_MS)) return;
       this.#apply({ type: 'abandoned', flight: refresh.flight });
     }
     this.#takeOff();
