@@ -46,7 +46,7 @@ export const KINDS = {
   grantType: { accepts: (value) => isText(value) && nearGrantType(value) === undefined, says: (value) => (isText(value) ? `is almost a grant that is built in; did you mean ${nearGrantType(value)}?` : TEXT), read: String },
   any: { accepts: () => true, says: '' },
   object: { accepts: isRecord, says: 'must be an object' },
-  httpHeaders: { accepts: isRecord, says: 'must be an object', read: readQuery },
+  httpHeaders: { accepts: (value) => isRecord(value) && Object.keys(value).every((name) => HEADER.test(name)), says: (value) => (isRecord(value) ? 'must be header names with texts, or functions that return one' : 'must be an object'), read: readMembers },
   function: { accepts: (value) => typeof value === 'function', says: 'must be a function' },
   header: text('must be the name of a header, and of none that HTTP or DPoP needs', (name) => HEADER.test(name) && !/^(dpop|host|cookie|connection|te|upgrade|content-.*|transfer-encoding)$/i.test(name)),
   scheme: { accepts: (value) => typeof value === 'string' && SCHEME.test(value), says: 'must be visible characters, or empty for the token alone', read: (value) => (value === 'none' ? '' : value) },
@@ -64,7 +64,7 @@ function text(says: string, fits = (_value: string): boolean => true): OptionKin
 function entries(says: string, fits: (name: string, value: unknown) => boolean): OptionKind {
   const accepts = (value: unknown) =>
     isRecord(value) && Object.entries(value).every((entry) => fits(...entry));
-  return { accepts, says, read: readQuery };
+  return { accepts, says, read: readMembers };
 }
 
 function jsonWithout(names: readonly string[], why: string): OptionKind {
@@ -128,9 +128,9 @@ export function isTaken(
   return taken.some((other) => plainName(other) === plainName(name));
 }
 
-/** A PEM may stand on one line, as env files and dashboards keep it. */
+/** A PEM may stand on one line, as env files and dashboards keep it: its line breaks are then written out. */
 function readPem(value: string): string {
-  return value.startsWith('-----BEGIN') ? value.replaceAll('\\n', '\n') : value;
+  return value.includes('-----BEGIN') ? value.trim().replace(/(\\r)?\\n/g, '\n') : value;
 }
 
 /** A JSON object, or a query string where texts will do. */

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { Agent } from 'node:https';
+import { isRecord } from '../core/token-request.js';
 import { GRANT_TYPES } from './client-options.js';
 import type { GrantOptions, HttpOptions, OAuthClientOptions, PrivateJwk } from './client-options.js';
 import { certificateFingerprint, certificateThumbprints, parseSigningKey } from './keys.js';
@@ -180,7 +181,11 @@ function textsOf(value: unknown): string[] {
 
 function hasHeader(headers: unknown, ...names: (string | undefined)[]): boolean {
   const lower = names.map((name) => name?.toLowerCase());
-  return Object.keys(headers ?? {}).some((one) => lower.includes(one.toLowerCase()));
+  // Axios has groups among them: `common`, and one for each method.
+  const all = Object.entries(headers ?? {}).flatMap(([one, value]) =>
+    isRecord(value) ? Object.keys(value) : one,
+  );
+  return all.some((one) => lower.includes(one.toLowerCase()));
 }
 
 /** Keys in the configuration are checked at boot, keys from functions and files when they are needed. */

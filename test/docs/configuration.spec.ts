@@ -50,8 +50,8 @@ have no variable: set them in code, in the module's \`defaults\`, for all client
 Variables are read like this:
 
 - Lists are separated by commas, \`scope\` by spaces. Durations are milliseconds.
-- \`PARAMETERS\`, \`GRANT_PARAMETERS\`, \`TOKEN_REQUEST_HEADERS\` and \`HTTP_HEADERS\` are query strings. \`ASSERTION_HEADER\`,
-  \`ASSERTION_CLAIMS\` and \`GRANT_CLAIMS\` are query strings or JSON objects.
+- \`PARAMETERS\`, \`GRANT_PARAMETERS\`, \`TOKEN_REQUEST_HEADERS\`, \`HTTP_HEADERS\`, \`ASSERTION_HEADER\`, \`ASSERTION_CLAIMS\` and
+  \`GRANT_CLAIMS\` are query strings or JSON objects.
 - Files are read without their trailing newline.
 - An empty variable counts as absent.
 - An unknown variable of a listed client fails the boot, and the error suggests the closest name.

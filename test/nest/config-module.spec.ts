@@ -1,3 +1,4 @@
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -204,6 +205,44 @@ describe('what a schema makes of the variables', () => {
   );
 });
 
+describe('texts that a file or a dashboard has changed', () => {
+  const pem = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({
+    type: 'pkcs1',
+    format: 'pem',
+  });
+  const bag = `Bag Attributes\n    friendlyName: lab\n${String(pem)}`;
+
+  it.each<[string, string]>([
+    ['with \\n', String(pem).replaceAll('\n', '\\n')],
+    ['with \\r\\n', String(pem).replaceAll('\n', '\\r\\n')],
+    ['with blanks around it', `  ${String(pem).replaceAll('\n', '\\n')} `],
+    ['with \\n, and attributes before it', bag.replaceAll('\n', '\\n')],
+    ['with CR LF', String(pem).replaceAll('\n', '\r\n')],
+  ])('76. a private key in PEM on one line %s', async (_, key) => {
+    const { OAUTH_LAB_CLIENT_SECRET: __, ...variables } = needed();
+    Object.assign(process.env, variables, { OAUTH_LAB_PRIVATE_KEY: key });
+    const { options } = (await start({})).app.get(OAuthClientRegistry).get('lab');
+    expect(createPrivateKey(options.privateKey as string).asymmetricKeyType).toBe('rsa');
+  });
+
+  it('76. JSON may stand in place of a query string, and is a problem if it is none', async () => {
+    const json = {
+      OAUTH_LAB_PARAMETERS: '{"tenant":"a b","tag":["1","2"]}',
+      OAUTH_LAB_TOKEN_REQUEST_HEADERS: '{"X-Subscription":"key-1"}',
+      OAUTH_LAB_HTTP_HEADERS: '{"X-Partner":"clinic"}',
+    };
+    Object.assign(process.env, needed(), json);
+    await (await start({})).token();
+    const { form, headers } = server.tokenRequests.at(-1)!;
+    expect([form?.get('tenant'), form?.getAll('tag')]).toEqual(['a b', ['1', '2']]);
+    expect(headers).toMatchObject({ 'x-subscription': 'key-1', 'x-partner': 'clinic' });
+    for (const name of Object.keys(json)) process.env[name] = '{"hunter2":';
+    const found = await problems({});
+    expect(found.map((problem) => /OAUTH_LAB_\w+/.exec(problem)?.[0])).toEqual(Object.keys(json));
+    expect(found.join()).not.toContain('hunter2');
+  });
+});
+
 describe('misspelt variables', () => {
   const says = (wrong: string, right: string) =>
     `OAUTH_LAB_${wrong} is not a variable of client "lab"; did you mean OAUTH_LAB_${right}?`;
@@ -234,6 +273,27 @@ describe('misspelt variables', () => {
     ['AUTH_METHOD', 'TOKEN_ENDPOINT_AUTH_METHOD'],
     ['RETRIES', 'RETRY_ATTEMPTS'],
     ['TIMEOUT', 'TIMEOUT_MS'],
+    ['client_secret', 'CLIENT_SECRET'],
+    ['Token-Request-Headers', 'TOKEN_REQUEST_HEADERS'],
+    ['SECRETFILE', 'CLIENT_SECRET_FILE'],
+    ['ASSERTION_TYPE', 'ASSERTION_TYP'],
+    ['SHPO', 'SHOP'],
+    ['OAUTH_TOKEN_URL', 'TOKEN_ENDPOINT'],
+    ['AUTH', 'TOKEN_ENDPOINT_AUTH_METHOD'],
+    ['API_KEY', 'CLIENT_ID'],
+    ['PASS', 'CLIENT_SECRET'],
+    ['PERMISSIONS', 'SCOPE'],
+    ['EXTRA_PARAMS', 'PARAMETERS'],
+    ['CONTENT_TYPE', 'REQUEST_FORMAT'],
+    ['ALG', 'SIGNING_ALGORITHM'],
+    ['KEY', 'PRIVATE_KEY'],
+    ['PRIVATE_KEY_ID', 'KEY_ID'],
+    ['DPOP_KEY', 'DPOP_PRIVATE_KEY'],
+    ['EXPIRES_IN', 'DEFAULT_LIFETIME_MS'],
+    ['TTL', 'DEFAULT_LIFETIME_MS'],
+    ['REQUEST_TIMEOUT', 'TIMEOUT_MS'],
+    ['RETRY_DELAY', 'RETRY_MIN_DELAY_MS'],
+    ['PRESET', 'PARTNER'],
   ])('61. OAUTH_LAB_%s suggests %s', async (wrong, right) => {
     Object.assign(process.env, needed(), { [`OAUTH_LAB_${wrong}`]: 'x' });
     expect(await problems({})).toEqual([says(wrong, right)]);

@@ -193,7 +193,7 @@ describe('68. parameters and credentials', () => {
   });
 
   it('68. no other credential of a request is sent, however it is spelt', async () => {
-    const names = ['Client_Secret', 'CLIENT_ID', 'grant_type[]', 'grant_type ', '\tclient_id', 'client_id\0', 'client_ſecret', 'ｃlient_secret', 'clıent_assertion', 'clİent_id', 'client.secret', 'client secret', 'client-secret', '[client_secret]', ']client_secret', 'refresh_token[0]', 'assertion[a][b]', 'clientSecret', 'subjectToken', 'actor-token-type']; // prettier-ignore
+    const names = ['Client_Secret', 'CLIENT_ID', 'grant_type[]', 'grant_type ', '\tclient_id', 'client_id\0', 'client_ſecret', 'ｃlient_secret', 'clıent_assertion', 'clİent_id', 'client.secret', 'client secret', 'client-secret', '[client_secret]', ']client_secret', 'refresh_token[0]', 'assertion[a][b]', 'clientSecret', 'subjectToken', 'actor-token-type', 'client_secret\0x', 'client[secret', 'grant[type', 'refresh[token[', 'client%5Fsecret', 'client_secret%00x']; // prettier-ignore
     const app = await Application.client(client());
     await app.token({
       parameters: {

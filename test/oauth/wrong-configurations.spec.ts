@@ -165,9 +165,9 @@ const families: Record<string, () => Wrong[]> = {
   ],
   'near misses of a grant': () =>
     Object.entries({
-      client_credentials: ['client-credentials', 'ClientCredentials', 'clientCredentials', 'CLIENT_CREDENTIALS', 'client_credential', 'cleint_credentials', ' client_credentials', 'client_credentials ', 'client.credentials', 'urn:ietf:params:oauth:grant-type:client_credentials'],
+      client_credentials: ['client-credentials', 'ClientCredentials', 'clientCredentials', 'CLIENT_CREDENTIALS', 'client_credential', 'cleint_credentials', ' client_credentials', 'client_credentials ', 'client.credentials', 'grant_type=client_credentials', 'urn:ietf:params:oauth:grant-type:client_credentials'],
       refresh_token: ['refresh-token', 'refreshToken', 'refresh token', 'Refresh_Token', 'refresh_tokens'],
-      jwt_bearer: ['jwt-bearer', 'jwtBearer', 'JWT_BEARER', 'jwt:bearer', 'urn:ietf:params:oauth:grant-type:jwt-bearer', 'urn:ietf:params:oauth:grant-type:jwt_bearer', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer', 'urn:ietf:params:oauth:grant_type:JWT-Bearer'],
+      jwt_bearer: ['jwt-bearer', 'jwtBearer', 'JWT_BEARER', 'jwt:bearer', 'urn:ietf:params:oauth:grant-type:jwt-bearer', 'urn:ietf:params:oauth:grant-type:jwt_bearer', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer', 'urn:ietf:params:oauth:grant_type:JWT-Bearer', 'grant-type:jwt-bearer', 'ietf:params:oauth:grant-type:jwt-bearer', 'urn:ietf:param:oauth:grant-type:jwt-bearer'],
       token_exchange: ['token-exchange', 'tokenExchange', 'TokenExchange', 'token_exchang', 'urn:ietf:params:oauth:grant-type:token-exchange', 'urn:ietf:params:oauth:grant-type:token_exchange'],
     }).flatMap(([right, types]) =>
       types.map((type): Wrong => [granted({ type, parameters: { x: 'hunter2-value' } }), new RegExp(`^grant\\.type is almost a grant that is built in; did you mean ${right}\\?$`)]),
@@ -182,7 +182,7 @@ const families: Record<string, () => Wrong[]> = {
     [{ ...right, resource: 'api' }, /^resource must hold absolute URIs without fragments\.$/],
     [{ ...right, resource: 'https://api.example#part' }, /^resource must hold absolute URIs without fragments\.$/],
     [{ ...right, parameters: { client_secret: 'hunter2-value' } }, /^parameters must be parameter names with texts, and may not replace the grant or the credentials\.$/],
-    ...['Client_Secret', 'grant_type[]', 'grant_type ', 'client_ſecret', 'ｃlient_secret', 'clıent_assertion', 'client.secret', 'client secret', '[refresh_token]', 'assertion[0][x]', 'clientSecret', 'Client_Id'].map(
+    ...['Client_Secret', 'grant_type[]', 'grant_type ', 'client_ſecret', 'ｃlient_secret', 'clıent_assertion', 'client.secret', 'client secret', '[refresh_token]', 'assertion[0][x]', 'clientSecret', 'Client_Id', 'client_secret\0x', 'client[secret', 'grant[type', 'client%5Fsecret'].map(
       (name): Wrong => [{ ...right, parameters: { [name]: 'hunter2-value' } }, /^parameters must be parameter names with texts, and may not replace/],
     ),
     [{ ...right, parameters: { client_id: 'hunter2-value' } }, /^parameters may not hold another client_id than clientId; remove it\.$/],
@@ -238,6 +238,9 @@ const families: Record<string, () => Wrong[]> = {
     [{ ...right, http: true }, /^http must be an object\.$/],
     [{ ...right, http: { headers: { authorization: 'Bearer hunter2-value' } } }, /^http\.headers may not set the Authorization or DPoP header, which this client sets; remove it\.$/],
     [{ ...right, http: { headers: { DPoP: 'hunter2-value' } } }, /^http\.headers may not set the Authorization or DPoP header/],
+    [{ ...right, http: { headers: { common: { Authorization: 'Bearer hunter2-value' } } } }, /^http\.headers may not set the Authorization or DPoP header/],
+    [{ ...right, http: { headers: { post: { authorization: 'Bearer hunter2-value' } } } }, /^http\.headers may not set the Authorization or DPoP header/],
+    [{ ...right, http: { headers: { 'X Partner': 'hunter2-value' } } }, /^http\.headers must be header names with texts, or functions that return one\.$/],
     [{ ...right, http: { headers: 'hunter2-value' } }, /^http\.headers must be an object\.$/],
     [{ ...right, http: { auth: { username: 'me', password: 'hunter2-value' } } }, /^http may not hold auth, which would replace the token; use clientId and clientSecret\.$/],
     [{ ...right, http: { baseURL: 'https://api.example' } }, /^http may not hold baseURL; set the option of that name\.$/],
