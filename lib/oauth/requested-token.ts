@@ -2,6 +2,7 @@ import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestErro
 import { isRecord, mergeTokenRequests, type TokenEndpoint } from '../core/token-request.js';
 import type { TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
+import { isHeaderValue } from '../options/kinds.js';
 import type { RequestTokenContext, RequestedToken } from '../options/request-token.js';
 import { ClientCertificate } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
@@ -12,7 +13,7 @@ type LoginClient = (own: { baseURL: string; signal: AbortSignal }) => RequestTok
 interface Failure {
   isAxiosError?: boolean;
   code?: string;
-  response?: { status: number; headers: object };
+  response?: { status?: number; headers?: object | null } | null;
 }
 
 /** What each member must be, unless it is absent. */
@@ -20,7 +21,9 @@ const ACCEPTS: Record<keyof RequestedToken, (value: unknown) => boolean> = {
   accessToken: (value) => isText(value) && value !== '',
   tokenType: isText,
   expiresInMs: (value) => Number.isFinite(value) && Number(value) > 0,
-  expiresAt: (value) => Number.isFinite(new Date(value as Date).getTime()),
+  expiresAt: (value) =>
+    (isRecord(value) || /^(number|string)$/.test(typeof value)) &&
+    Number.isFinite(new Date(value as Date).getTime()),
   scope: isText,
   details: isRecord,
 };
@@ -49,15 +52,17 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
     onSend?.();
     const issuedAt = clock.now();
     const request = structuredClone(mergeTokenRequests(details));
-    let answer: unknown;
+    let answer: Record<string, unknown>;
     try {
       const http = this.#http({ baseURL: options.baseURL ?? '', signal });
-      answer = await options.requestToken?.({ http, request, signal });
+      const returned = Object(await options.requestToken?.({ http, request, signal })) as object;
+      // A getter may throw as well.
+      answer = Object.fromEntries(Object.keys(ACCEPTS).map((name) => [name, Reflect.get(returned, name)]));
     } catch (reason) {
       throw this.#classified(reason);
     }
     const token = this.#checked(answer);
-    const { accessToken, tokenType = 'Bearer', expiresInMs, expiresAt, scope = request.scope } = token;
+    const { accessToken, tokenType = 'Bearer', expiresInMs, expiresAt, scope = details.scope } = token;
     const members = {
       access_token: accessToken,
       token_type: tokenType,
@@ -69,13 +74,12 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
     return tokenFrom(this.#parts, asked, members, new Headers(), token.details ?? {});
   }
 
-  #checked(answer: unknown): RequestedToken {
+  #checked(returned: Record<string, unknown>): RequestedToken {
     const { client } = this.#parts;
-    const returned = (answer ?? {}) as Record<string, unknown>;
     const isWrong = (name: string, value: unknown) =>
       (value !== undefined || name === 'accessToken') && !ACCEPTS[name as keyof RequestedToken](value);
     const wrong = Object.keys(ACCEPTS).filter((name) => isWrong(name, returned[name]));
-    if (wrong.length === 0) return answer as RequestedToken;
+    if (wrong.length === 0) return returned as unknown as RequestedToken;
     const message = `The requestToken of OAuth client "${client}" returned no valid ${wrong.join(', ')}: have it return { accessToken } and, if known, tokenType, expiresInMs or expiresAt, scope and details.`;
     throw new TokenResponseError(message, { client });
   }
@@ -88,13 +92,18 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
       `The requestToken of OAuth client "${client}" ${what}. Check what it does; what it threw is not shown, since it may hold credentials.`;
     if (isAxiosError !== true)
       return new OAuthClientError('credentials_unavailable', failed('threw'), { client, retryable: true });
-    if (response === undefined) {
+    const { status, headers } = response ?? {};
+    if (status === undefined || !Number.isInteger(status)) {
       const why = /^E[A-Z_]+$/.test(code) ? ` (${code})` : '';
       const timedOut = code === 'ECONNABORTED' || code === 'ETIMEDOUT';
       return new AuthorizationServerUnavailableError(failed(`got no answer${why}`), { client, timedOut });
     }
-    const { status } = response;
-    const known = Object.entries(response.headers).filter(([name]) => /^(retry-after|location)$/i.test(name));
+    const texts = Object.entries({ ...headers }).map(
+      ([name, value]) => [name, String(value)] as [string, string],
+    );
+    const known = texts.filter(
+      ([name, text]) => /^(retry-after|location)$/i.test(name) && isHeaderValue(text),
+    );
     const answer = { status, headers: new Headers(known) };
     requireAnswer(this.#parts, { url: 'data:,' }, answer, { what: 'server' });
     return new TokenRequestError(failed(`was refused with status ${status}`), { client, status });

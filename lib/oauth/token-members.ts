@@ -11,8 +11,10 @@ const LAST_EPOCH_MS = 1e14;
 /** The Date header has whole seconds. */
 const CLOCK_TOLERANCE_MS = 2_000;
 
+/** The members that name the moment of the expiry, the first of which counts. */
+export const EXPIRIES = ['expires_at', 'expires_on', 'expires'];
 const CREDENTIAL_NAME =
-  /(token|secret|assertion|passw(or)?d|jwt|credential|authorization|cookie|(api|access|private)[_-]?key)s?$/i;
+  /(token|secret|assertion|passw(or)?d|jwt|credential|authorization|cookie|(api|access|private)[_-]?key)s?$|^refresh$/i;
 /** Signed (RFC 7515) or encrypted (RFC 7516), wherever it stands. */
 const JWT = /\bey[IJ][\w-]+\.ey[IJ][\w-]+\.|\bey[IJ][\w-]+(\.[\w-]*){4}/;
 const MAX_DETAILS = 16_384;
@@ -22,6 +24,8 @@ const TELLING = [
   'errordescription', 'errormessage', 'message', 'errorsummary', 'msg', 'detail', 'details', 'title', 'description',
   'faultstring', 'reason', 'fault', 'error', 'errors',
 ]; // prettier-ignore
+/** What is told where there is nothing else. */
+const CODES = ['code', 'errorcode'];
 /** Ends of further such names. */
 const ALSO_TELLING =
   /(message|msg|description|detail|reason|summary|text|info|information|exception|error)s?$/;
@@ -48,19 +52,24 @@ export function memberNames(body: unknown): string[] {
 }
 
 /** The text in which a server says what is wrong: all of it, or the most telling member. A page's is its title. */
-export function failureText(body: unknown, depth = 0): string | undefined {
+export function failureText(body: unknown): string | undefined {
+  return textIn(body) ?? textIn(body, CODES);
+}
+
+function textIn(body: unknown, more: readonly string[] = [], depth = 0): string | undefined {
   if (typeof body === 'string') return plainText(body) || undefined;
   if (depth > MAX_DEPTH) return undefined;
-  if (Array.isArray(body)) return failureText(body[0], depth + 1);
+  if (Array.isArray(body)) return textIn(body[0], more, depth + 1);
   if (!isRecord(body)) return undefined;
   const plainName = (name: string) => name.replace(/[^a-z]/gi, '').toLowerCase();
   const members = new Map(Object.entries(body).map(([name, value]) => [plainName(name), value]));
   const others = [...members].filter(
     ([name, value]) => ALSO_TELLING.test(name) || isRecord([value].flat()[0]),
   );
-  const values = new Set([...TELLING.map((name) => members.get(name)), ...others.map(([, value]) => value)]);
+  const named = (names: readonly string[]) => names.map((name) => members.get(name));
+  const values = new Set([...named(TELLING), ...others.map(([, value]) => value), ...named(more)]);
   for (const value of values) {
-    const said = failureText(value, depth + 1);
+    const said = textIn(value, more, depth + 1);
     if (said !== undefined) return said;
   }
   return undefined;
@@ -83,7 +92,7 @@ function plainText(text: string): string {
 export function timeLeft(members: Members, issuedAt: number, now: number, headers: Headers) {
   const date = Date.parse(headers.get('date') ?? '');
   const from = Math.abs(date - now) > CLOCK_TOLERANCE_MS ? date : issuedAt;
-  const left = ['expires_at', 'expires_on', 'expires'].map((name) => ({
+  const left = EXPIRIES.map((name) => ({
     name,
     ms: msUntil(members[name], from),
   }));

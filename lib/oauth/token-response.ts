@@ -9,7 +9,7 @@ import type { AccessTokenType, StoredToken } from '../core/token-store.js';
 import { isEncodingSensitive } from './credentials.js';
 import type { ProtocolParts } from './protocol.js';
 import { remedyFor } from './remedies.js';
-import { detailsOf, failureText, memberNames, parseBody, parseRetryAfter, timeLeft, type Members } from './token-members.js'; // prettier-ignore
+import { EXPIRIES, detailsOf, failureText, memberNames, parseBody, parseRetryAfter, timeLeft, type Members } from './token-members.js'; // prettier-ignore
 
 /** The token request that is answered. */
 interface SentForm {
@@ -36,6 +36,8 @@ const YEAR_MS = 365 * 24 * 3_600_000;
 const MAX_SCOPE = 4_096;
 /** The members that `AccessToken` has as properties of its own. */
 const TOKEN_MEMBERS = ['access_token', 'token_type', 'expires_in', 'scope'];
+/** Those that are read, wherever they stand. */
+const READ_MEMBERS = [...TOKEN_MEMBERS, ...EXPIRIES, 'issued_token_type', 'refresh_token', 'error'];
 
 /** Reads the token endpoint's answer. */
 export async function tokenOf(parts: ProtocolParts, sent: SentForm, answer: Response): Promise<StoredToken> {
@@ -59,7 +61,11 @@ export async function tokenOf(parts: ProtocolParts, sent: SentForm, answer: Resp
 async function readBy({ options }: ProtocolParts, body: unknown, headers: Headers): Promise<unknown> {
   try {
     const { readTokenResponse: read } = options;
-    return read ? await read(body, Object.fromEntries(headers)) : body;
+    const members = read ? await read(body, Object.fromEntries(headers)) : body;
+    if (!read || !isRecord(members)) return members;
+    // Read once, here: a getter may throw as well.
+    const known = READ_MEMBERS.filter((name) => name in members).map((name) => [name, members[name]]);
+    return { ...members, ...(Object.fromEntries(known) as Members) };
   } catch {
     return undefined; // what it threw may hold the token
   }
@@ -124,8 +130,8 @@ export function tokenFrom(
 }
 
 function furtherMembers(parts: ProtocolParts, members: Members, tokens: unknown[]): Members | undefined {
-  const others = Object.entries(members).filter(([name]) => !TOKEN_MEMBERS.includes(name));
   try {
+    const others = Object.entries(members).filter(([name]) => !TOKEN_MEMBERS.includes(name));
     return others.length === 0 ? undefined : detailsOf(Object.fromEntries(others), tokens);
   } catch {
     hint(parts, 'further members that are no JSON, or more than 16 KiB; details leaves them out');
@@ -134,7 +140,8 @@ function furtherMembers(parts: ProtocolParts, members: Members, tokens: unknown[
 }
 
 /** Without a scope in the answer, the requested one is granted (RFC 6749 §5.1). Its characters are checked (§3.3). */
-function scopeOf(parts: ProtocolParts, { form, secrets }: Asked, granted: unknown): string | null {
+function scopeOf(parts: ProtocolParts, { form, secrets }: Asked, said: unknown): string | null {
+  const granted = Array.isArray(said) ? said.join(' ') : said; // some servers have a list
   if (typeof granted !== 'string') return form.get('scope');
   if (granted.length <= MAX_SCOPE && SCOPE_CHARACTERS.test(granted)) return redacted(granted, secrets);
   hint(parts, 'a scope with other characters than RFC 6749 allows, or too many; it is not recorded');

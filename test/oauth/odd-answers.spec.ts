@@ -99,6 +99,11 @@ describe('A form-encoded answer', () => {
   );
 });
 
+it('7. A scope that the answer has as a list is recorded like a text', async () => {
+  const token = await tokenAfter({ ...TOKEN, scope: ['read', 'write'] }, { scope: 'read write all' });
+  expect(token.scope).toBe('read write');
+});
+
 describe('When the token expires', () => {
   const moments: [string, () => unknown][] = [
     ['epoch seconds', () => inSeconds(HOUR_MS)],
@@ -259,6 +264,30 @@ describe('readTokenResponse', () => {
     expect(error.message).toMatch(/its members are jwt; readTokenResponse threw/);
   });
 
+  it.each(['access_token', 'token_type', 'expires_in', 'error', 'region'])(
+    '69. What a getter of `%s` throws is not shown either',
+    async (name) => {
+      const members = { ...TOKEN, expires_in: 60 };
+      const get = () => broken({ jwt: 'access-token-secret' });
+      const read = () => Object.defineProperty(members, name, { get, enumerable: true });
+      const error = await failureAfter({ jwt: 'access-token-secret' }, { readTokenResponse: read });
+      expect(error).toMatchObject({ code: 'token_response_invalid', retryable: false });
+      expect(error.cause).toBeUndefined();
+    },
+  );
+
+  it('69. An instance of a class will do, with getters', async () => {
+    class Answer {
+      readonly access_token = 'access-token-2';
+      get expires_at() {
+        return new Date(Date.now() + HOUR_MS);
+      }
+    }
+    const token = await tokenAfter({ jwt: 'x' }, { readTokenResponse: () => new Answer() });
+    expect(token.value).toBe('access-token-2');
+    expect(Math.abs(token.expiresAt.getTime() - Date.now() - HOUR_MS)).toBeLessThan(5_000);
+  });
+
   it('69. Where it throws at a page, the request is made again', async () => {
     const api = await answering('html', { readTokenResponse: broken, retry: { attempts: 2, minDelayMs: 1 } });
     api.server.respondWith('html');
@@ -331,6 +360,9 @@ describe('A refusal without an error code', () => {
     ['errors[0].message', { errors: [{ message: 'Denied' }, { message: 'No' }] }, 'Denied'],
     ['errors[0]', { errors: ['Denied'] }, 'Denied'],
     ['an error that is an object', { error: { code: 7, message: 'Denied' } }, 'Denied'],
+    ['a code below an error', { error: { code: 'Denied', status: 401 } }, 'Denied'],
+    ['a code alone', { code: 'Denied' }, 'Denied'],
+    ['a code beside a message of another name', { code: 'E1', responseMessage: 'Denied' }, 'Denied'],
     ['error_description alone', { error_description: 'Denied' }, 'Denied'],
     ['a list', [{ message: 'Denied' }], 'Denied'],
     ['errors below another member', { response: { errors: [{ code: '1', message: 'Denied' }] } }, 'Denied'],
@@ -448,6 +480,7 @@ describe('AccessToken.details', () => {
       device_secret: 'x',
       apiKey: 'x',
       'api-key': 'x',
+      refresh: 'x',
       private_key: 'x',
       credentials: { user: 'x' },
       encrypted: 'eyJhbGciOiJkaXIifQ..aXY.dGV4dA.dGFn',

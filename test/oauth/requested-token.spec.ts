@@ -76,6 +76,7 @@ describe('requestToken', () => {
       { parameters: { tenant: 'a' } },
     );
     const first = await api.token({ scope: 'read' });
+    expect(first.scope).toBe('read');
     expect(await api.token({ scope: 'read' })).toBe(first);
     await api.token({ scope: 'write', audience: 'x', forceRefresh: true });
     await api.token({ scope: 'write', audience: 'x', forceRefresh: true });
@@ -153,6 +154,8 @@ describe('requestToken', () => {
     ['details that are none', { accessToken: 'access-token-1', details: [] }, /no valid details:/],
     ['another type', { accessToken: 'access-token-1', tokenType: 'mac' }, /token_type other than Bearer/],
     ['a token with a line break', { accessToken: 'access-token-1\r\nX: 1' }, /no header can carry/],
+    ['no moment', { accessToken: 'access-token-1', expiresAt: null }, /no valid expiresAt:/],
+    ['a moment that is none', { accessToken: 'access-token-1', expiresAt: 5n }, /no valid expiresAt:/],
     ['a moment that has passed', { accessToken: 'access-token-1', expiresAt: 1 }, /has passed/],
   ])('72. that returns %s → token_response_invalid', async (_, returned, message) => {
     const { api } = await login(() => returned as RequestedToken);
@@ -212,6 +215,30 @@ describe('What requestToken throws', () => {
       });
     });
     expect(await api.failure()).toBeInstanceOf(TokenRequestError);
+  });
+
+  it.each<[string, unknown, object]>([
+    ['whose answer has no headers', { response: { status: 401 } }, { code: 'token_request_rejected', status: 401 }],
+    ['whose answer has null for headers', { response: { status: 503, headers: null } }, { code: 'authorization_server_unavailable', status: 503 }],
+    ['whose answer has headers that no header can carry', { response: { status: 302, headers: { location: '☃' } } }, { code: 'token_response_invalid' }],
+    ['whose answer is null', { response: null, code: 'ECONNREFUSED' }, { code: 'authorization_server_unavailable', message: expect.stringContaining('got no answer (ECONNREFUSED)') }],
+    ['whose answer has no status', { response: { headers: {}, data: PASSWORD } }, { code: 'authorization_server_unavailable', message: expect.stringContaining('got no answer.') }],
+  ])('72. An Axios error %s is typed by what there is of it', async (_, thrown, expected) => {
+    const { api } = await login(() => Promise.reject(Object.assign(new Error(PASSWORD), { isAxiosError: true }, thrown)));
+    const error = await api.failure();
+    expect(error).toMatchObject({ client: 'api', ...expected });
+    expect((error as Error).cause).toBeUndefined();
+  }); // prettier-ignore
+
+  it('72. What a getter of its answer throws is not shown either', async () => {
+    const { api } = await login(() => ({
+      get accessToken(): string {
+        throw new Error(PASSWORD);
+      },
+    }));
+    const error = (await api.failure()) as Error;
+    expect(error).toMatchObject({ code: 'credentials_unavailable' });
+    expect(error.cause).toBeUndefined();
   });
 
   it.each<[string, () => unknown]>([
