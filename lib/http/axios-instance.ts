@@ -37,7 +37,8 @@ export function createInstance(
     (header): header is [string, () => unknown] => typeof header[1] === 'function',
   );
   if (asked.length === 0) return build.create(defaults);
-  const plain = Object.fromEntries(headers.filter(([, value]) => typeof value !== 'function'));
+  // Nothing in its place: Axios has an Accept of its own.
+  const plain = Object.fromEntries(headers.map(([name, value]) => [name, typeof value === 'function' ? undefined : value])); // prettier-ignore
   const instance = build.create({ ...defaults, headers: plain as CreateAxiosDefaults['headers'] & object });
   instance.interceptors.request.use(async (config) => {
     if (!asks) return config;

@@ -83,6 +83,23 @@ describe('68. headers of one’s own', () => {
     ]);
   });
 
+  it('68. the Accept of API requests may come from a function too, and a caller’s own takes precedence', async () => {
+    let asked = 0;
+    const headers = { Accept: () => `application/vnd.partner.v${++asked}+json` };
+    const app = await Application.client(client({ http: { headers } }));
+    await app.get('/queries');
+    await app.get('/queries', { headers: { accept: 'text/csv' } });
+    await app.fetch()('/queries');
+    expect(received('accept')).toMatchObject({
+      token: ['application/json'],
+      api: [
+        expect.stringMatching(/^application\/vnd\.partner\.v\d\+json$/),
+        'text/csv',
+        expect.stringContaining('vnd'),
+      ],
+    });
+  });
+
   it.each<[string, () => unknown]>([
     [
       'throws',
