@@ -86,19 +86,18 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
 
   /** The status of a failed Axios request counts as that of a token endpoint. Nothing else of it is read. */
   #classified(reason: unknown): Error {
-    const { isAxiosError, code = '', response } = (reason ?? {}) as Failure;
+    const { isAxiosError, code, status, headers } = factsOf(reason);
     const { client } = this.#parts;
     const failed = (what: string) =>
       `The requestToken of OAuth client "${client}" ${what}. Check what it does; what it threw is not shown, since it may hold credentials.`;
     if (isAxiosError !== true)
       return new OAuthClientError('credentials_unavailable', failed('threw'), { client, retryable: true });
-    const { status, headers } = response ?? {};
     if (status === undefined || !Number.isInteger(status)) {
       const why = /^E[A-Z_]+$/.test(code) ? ` (${code})` : '';
       const timedOut = code === 'ECONNABORTED' || code === 'ETIMEDOUT';
       return new AuthorizationServerUnavailableError(failed(`got no answer${why}`), { client, timedOut });
     }
-    const texts = Object.entries({ ...headers }).map(
+    const texts = Object.entries(headers ?? {}).map(
       ([name, value]) => [name, String(value)] as [string, string],
     );
     const known = texts.filter(
@@ -107,6 +106,16 @@ export class RequestedTokenEndpoint implements TokenEndpoint {
     const answer = { status, headers: new Headers(known) };
     requireAnswer(this.#parts, { url: 'data:,' }, answer, { what: 'server' });
     return new TokenRequestError(failed(`was refused with status ${status}`), { client, status });
+  }
+}
+
+/** What is read of a failure, all at once: a getter may throw as well. */
+function factsOf(reason: unknown) {
+  try {
+    const { isAxiosError, code = '', response } = (reason ?? {}) as Failure;
+    return { isAxiosError, code, status: response?.status, headers: { ...response?.headers } };
+  } catch {
+    return { code: '' };
   }
 }
 

@@ -246,6 +246,14 @@ describe('What requestToken throws', () => {
     ['an error with a cause', () => new Error('no', { cause: PASSWORD })],
     ['a text', () => PASSWORD],
     ['nothing', () => undefined],
+    [
+      'an object with a getter',
+      () => ({
+        get isAxiosError() {
+          throw new Error(PASSWORD);
+        },
+      }),
+    ],
     ['an object', () => ({ status: 401, response: { status: 401 }, password: PASSWORD })],
   ])('72. %s is credentials_unavailable, and never shown', async (_, thrown) => {
     const { api } = await login(() => Promise.reject(thrown()));
