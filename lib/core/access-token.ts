@@ -133,8 +133,6 @@ export class HeldToken {
 
 /** When the token's request began. For a token from a store, only the wall clock says so. */
 export function acquiredAt({ issuedAt }: StoredToken, now: Moment, started?: Moment): Moment {
-  return {
-    wall: issuedAt,
-    monotonic: started?.monotonic ?? now.monotonic - Math.max(0, now.wall - issuedAt),
-  };
+  const monotonic = started?.monotonic ?? now.monotonic - Math.max(0, now.wall - issuedAt);
+  return { wall: issuedAt, monotonic };
 }

@@ -39,15 +39,12 @@ export class OAuthClientError extends Error {
   declare readonly remedy?: string;
 
   constructor(code: OAuthClientErrorCode, message: string, options: OAuthClientErrorOptions = {}) {
-    const { cause, remedy } = options;
-    super(
-      remedy === undefined ? message : `${message} ${remedy}`,
-      cause === undefined ? undefined : { cause },
-    );
+    const { client, retryable = false, cause, remedy } = options;
+    super(remedy === undefined ? message : `${message} ${remedy}`, cause === undefined ? {} : { cause });
     if (remedy !== undefined) this.remedy = remedy;
     this.code = code;
-    this.client = options.client;
-    this.retryable = options.retryable ?? false;
+    this.client = client;
+    this.retryable = retryable;
   }
 
   /** @internal Has an error of a tenant's client say so. */
@@ -55,17 +52,14 @@ export class OAuthClientError extends Error {
     if (tenant === undefined || !(error instanceof OAuthClientError) || error.tenant !== undefined)
       return error;
     const message = ofTenant(error.message, tenant);
-    return Object.assign(error, {
-      tenant,
-      message,
-      stack: error.stack?.replace(error.message, () => message),
-    });
+    const stack = error.stack?.replace(error.message, () => message);
+    return Object.assign(error, { tenant, message, stack });
   }
 }
 
 /** @internal A message about a tenant's client, with the tenant's name in front. */
-export function ofTenant(message: string, tenant: string | undefined): string {
-  const said = tenant === undefined ? '' : `Tenant "${serverText(tenant)}": `;
+export function ofTenant(message: string, tenant: string): string {
+  const said = `Tenant "${serverText(tenant)}": `;
   return message.startsWith(said) ? message : said + message;
 }
 

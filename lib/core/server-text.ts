@@ -14,11 +14,8 @@ const NAMED: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>'
  */
 export function serverText(text: unknown, secrets: readonly string[] = []): string | undefined {
   if (typeof text !== 'string' || text === '') return undefined;
-  const cleaned = clean(text.slice(0, MAX_READ));
-  return redacted(cleaned, secrets)
-    .slice(0, MAX_TEXT)
-    .replace(/[\ud800-\udbff]$/, '')
-    .trim();
+  const shown = redacted(clean(text.slice(0, MAX_READ)), secrets).slice(0, MAX_TEXT);
+  return shown.replace(/[\ud800-\udbff]$/, '').trim();
 }
 
 /** Takes secrets out: whole or cut short after 8 characters, as they are, escaped, or encoded in Base64 or hex. */
@@ -52,16 +49,12 @@ function isTelling(secret: string): boolean {
 
 /** Base64 depends on what stands before: three beginnings are possible, of which the shared part is taken. */
 function formsOf(secret: string): string[] {
-  const bytes = Buffer.from(secret);
-  const encoded = [0, 1, 2].map((before) => {
-    const text = Buffer.concat([Buffer.alloc(before), bytes]).toString('base64');
-    return text.replace(/=+$/, '').slice(before && before + 1);
+  const encoded = [0, 1, 2].flatMap((before) => {
+    const bytes = Buffer.from('\0'.repeat(before) + secret);
+    const texts = [bytes.toString('base64').replace(/=+$/, ''), bytes.toString('base64url')];
+    return texts.map((text) => text.slice(before && before + 1));
   });
-  return [secret, bytes.toString('hex'), ...encoded, ...encoded.map(inUrl)];
-}
-
-function inUrl(base64: string): string {
-  return base64.replaceAll('+', '-').replaceAll('/', '_');
+  return [secret, Buffer.from(secret).toString('hex'), ...encoded];
 }
 
 /** How long the secret is that begins there, or its beginning; 0 if there is none. A spelling may begin another, so all are followed. */

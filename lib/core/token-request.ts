@@ -114,18 +114,12 @@ export interface TokenRequestContext {
   onSend?: (credentials?: string) => void;
 }
 
-export interface TokenKeys {
-  readonly key: string;
-  /** Where the refresh token is that all tokens of the client come of, if they do. */
-  readonly grantKey: string | undefined;
-}
+export type TokenKeys = Awaited<ReturnType<typeof tokenKeys>>;
 
-/** The keys of the token that `details` ask for. */
-export async function tokenKeys(endpoint: TokenEndpoint, details: TokenRequestDetails): Promise<TokenKeys> {
-  const identity = await endpoint.identity();
+/** The keys of the token that `details` ask for, and of the refresh token that all tokens of the client come of, if they do. */
+export async function tokenKeys(endpoint: TokenEndpoint, details: TokenRequestDetails) {
+  const key = tokenKey(await endpoint.identity(), details);
   const { tenant } = details;
-  return {
-    key: tokenKey(identity, details),
-    grantKey: endpoint.grant === undefined ? undefined : `${tokenKey(endpoint.grant, { tenant })}.grant`,
-  };
+  const { grant } = endpoint;
+  return { key, grantKey: grant === undefined ? undefined : `${tokenKey(grant, { tenant })}.grant` };
 }

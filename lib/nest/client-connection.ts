@@ -6,7 +6,7 @@ import type { TlsMaterial } from '../http/tls-agent.js';
 import { OAuthTokenEndpoint } from '../oauth/oauth-token-endpoint.js';
 import type { ProtocolParts, ProtocolTransport } from '../oauth/protocol.js';
 import { remedyFor } from '../oauth/remedies.js';
-import { RequestedTokenEndpoint } from '../oauth/requested-token.js';
+import { requestedTokenEndpoint } from '../oauth/requested-token.js';
 import { isLoopback } from '../options/option-schema.js';
 import { ignoresAgents } from '../options/problems.js';
 
@@ -44,9 +44,7 @@ export function connectClient(parts: ConnectionParts): ClientConnection {
   };
   const protocol = { ...parts, client, transport, useCertificate, label };
   const endpoint = options.requestToken
-    ? new RequestedTokenEndpoint(protocol, (own) =>
-        routedInstance(client, routes, { ...options.http, ...own }),
-      )
+    ? requestedTokenEndpoint(protocol, (own) => routedInstance(client, routes, { ...options.http, ...own }))
     : new OAuthTokenEndpoint(protocol);
   const { baseURL, allowedOrigins, http } = options;
   const origins = new AllowedOrigins(baseURL, allowedOrigins, http?.['socketPath']);

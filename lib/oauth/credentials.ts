@@ -6,17 +6,10 @@ import { OAuthClientError } from '../core/errors.js';
 import { HMAC_ALGORITHMS, type AssertionOptions, type PrivateJwk } from '../options/client-options.js';
 import { certificateFingerprint, certificateThumbprints, parseSigningKey } from '../options/keys.js';
 import { fileSource, type Source } from '../options/source.js';
-import type { KnownServer, ProtocolParts } from './protocol.js';
-
-/** What authenticates the client in one token request. */
-export interface ClientAuthentication {
-  fields: Record<string, string>;
-  header?: { authorization: string };
-  /** To tell whether it has changed since: the secret, or the key's or certificate's public part. */
-  credential?: string | undefined;
-}
+import type { Presented, ProtocolParts, RequestParts } from './protocol.js';
 
 type Material = string | PrivateJwk;
+type Parse<T> = (material: Material) => T;
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const ASSERTION_LIFETIME_MS = 60_000;
@@ -24,73 +17,53 @@ const ASSERTION_LIFETIME_MS = 60_000;
 const READ_TIMEOUT_MS = 4_000;
 
 /** Reads the credentials as they are now; exactly one method per request (RFC 6749 §2.3). */
-export async function clientAuthentication(
-  parts: ProtocolParts,
-  server: KnownServer,
-  certificate: string | undefined,
-): Promise<ClientAuthentication> {
+export async function clientAuthentication(parts: RequestParts): Promise<Presented> {
   const { clientId, tokenEndpointAuthMethod: method, basicEncoding, assertion } = parts.options;
   const fields = { client_id: clientId };
   if (method === 'none') return { fields };
-  if (method.endsWith('tls_client_auth')) return { fields, credential: certificate };
+  if (method.endsWith('tls_client_auth')) return { fields, credential: parts.certificate };
   if (method.endsWith('_jwt')) {
-    const { jwt, credential } = await clientAssertion(parts, server);
+    const { jwt, credential } = await clientAssertion(parts);
     const client_assertion_type = assertion?.clientAssertionType ?? ASSERTION_TYPE;
     return { fields: { ...fields, client_assertion: jwt, client_assertion_type }, credential };
   }
   const credential = await readOption(parts, 'clientSecret', textOf);
   if (method === 'client_secret_post')
     return { fields: { ...fields, client_secret: credential }, credential };
-  return { fields: {}, header: basic(clientId, credential, basicEncoding), credential };
+  const encode = basicEncoding === 'raw' ? String : formEncode;
+  const basic = Buffer.from(`${encode(clientId)}:${encode(credential)}`).toString('base64');
+  return { fields: {}, header: { authorization: `Basic ${basic}` }, credential };
 }
 
-/** A JWT, with the secret or the key's public part, to notice when the key is replaced. */
-type SignedJwt = Record<'jwt' | 'credential', string>;
-
-/** The content of a JWT, and whether its header names the key's certificate. */
-type JwtContent = { certified?: boolean } & {
-  [Member in 'audience' | 'header' | 'claims' | 'lifetimeMs']?: AssertionOptions[Member] | undefined;
-};
-
-/** RFC 7523 §3 and its successor: the header says what the JWT is for. */
-async function clientAssertion(parts: ProtocolParts, server: KnownServer): Promise<SignedJwt> {
-  const { clientId, assertion = {}, tokenEndpointAuthMethod: method } = parts.options;
-  if ((assertion.token ?? assertion.tokenFile) !== undefined) {
+async function clientAssertion(parts: RequestParts) {
+  const { clientId, assertion, tokenEndpointAuthMethod: method } = parts.options;
+  if ((assertion?.token ?? assertion?.tokenFile) !== undefined) {
     const jwt = await readOption(parts, 'assertion.token', textOf);
     return { jwt, credential: jwt };
   }
-  const { typ = 'client-authentication+jwt', audience, lifetimeMs } = assertion;
-  const claims = { ...assertion.claims, iss: clientId, sub: clientId };
-  const header = { ...assertion.header, typ };
-  const certified = (assertion.certificate ?? assertion.certificateFile) !== undefined;
-  return signJwt(parts, server, method === 'client_secret_jwt', {
-    audience,
-    lifetimeMs,
-    claims,
-    header,
-    certified,
-  });
+  const claims = { ...assertion?.claims, iss: clientId, sub: clientId };
+  return signJwt(parts, method === 'client_secret_jwt', { ...assertion, claims });
 }
 
-/** Signs a JWT for the authorization server: `aud` is one plain string, `jti` is new each time (RFC 7523 §3). */
-export async function signJwt(
-  parts: ProtocolParts,
-  server: KnownServer,
-  bySecret: boolean,
-  content: JwtContent,
-): Promise<SignedJwt> {
-  const { key, header, credential } = await signerOf(parts, bySecret, content.certified);
+/**
+ * Signs a JWT for the authorization server: `aud` is one plain string, `jti` is new each time (RFC 7523 §3).
+ *
+ * @returns the JWT, with the secret or the key's public part, to notice when the key is replaced
+ */
+export async function signJwt(parts: RequestParts, bySecret: boolean, content: AssertionOptions) {
+  const { issuer, tokenEndpoint } = parts.server;
   const { audience = parts.options.issuer ? 'issuer' : 'token_endpoint', claims } = content;
-  const { lifetimeMs = ASSERTION_LIFETIME_MS } = content;
-  const named = new Map(Object.entries({ issuer: server.issuer, token_endpoint: server.tokenEndpoint }));
+  const { typ = 'client-authentication+jwt', lifetimeMs = ASSERTION_LIFETIME_MS } = content;
+  const { key, header, credential } = await signerOf(parts, bySecret, content);
+  const named = new Map(Object.entries({ issuer, token_endpoint: tokenEndpoint }));
   const iat = Math.floor(parts.clock.now() / 1000);
   const times = { iat, nbf: iat, exp: iat + Math.ceil(lifetimeMs / 1000) };
   const jwt = new SignJWT({ ...claims, aud: named.get(audience) ?? audience, jti: randomUUID(), ...times });
-  return { jwt: await jwt.setProtectedHeader({ ...content.header, ...header }).sign(key), credential };
+  return { jwt: await jwt.setProtectedHeader({ ...content.header, typ, ...header }).sign(key), credential };
 }
 
 /** The signing key, and the header members that describe it. */
-async function signerOf(parts: ProtocolParts, bySecret: boolean, certified = false) {
+async function signerOf(parts: ProtocolParts, bySecret: boolean, content: AssertionOptions) {
   const { signingAlgorithm, keyId } = parts.options;
   const kid = keyId !== undefined && { kid: keyId };
   if (bySecret) {
@@ -100,61 +73,51 @@ async function signerOf(parts: ProtocolParts, bySecret: boolean, certified = fal
   }
   const parse = (material: Material) => parseSigningKey(material, signingAlgorithm);
   const { key, algorithm: alg, keyId: own, publicJwk } = await readOption(parts, 'privateKey', parse);
+  const isCertified = (content.certificate ?? content.certificateFile) !== undefined;
   const thumbprints = (pem: Material) => certificateThumbprints(pem, key);
-  const x5t = certified && (await readOption(parts, 'assertion.certificate', thumbprints));
+  const x5t = isCertified && (await readOption(parts, 'assertion.certificate', thumbprints));
   const header = { alg, ...(own !== undefined && { kid: own }), ...kid, ...x5t };
   return { key, header, credential: JSON.stringify(publicJwk) };
 }
 
-/** RFC 6749 §2.3.1, without escaping unreserved characters, since most servers read Basic credentials raw. */
-function basic(id: string, secret: string, encoding: 'form' | 'raw'): { authorization: string } {
-  const encode = encoding === 'raw' ? String : formEncode;
-  return { authorization: `Basic ${Buffer.from(`${encode(id)}:${encode(secret)}`).toString('base64')}` };
-}
-
 /** Whether the two encodings differ for the Basic credentials in this header, so that one of them is wrong. */
-export function isEncodingSensitive(authorization: string): boolean {
+export function isEncodingSensitive(authorization = ''): boolean {
   const [, encoded] = /^Basic (.+)$/.exec(authorization) ?? [];
   return encoded !== undefined && /[^\w.~:-]/.test(Buffer.from(encoded, 'base64').toString());
 }
 
-/** `application/x-www-form-urlencoded` with `-._~` kept; `URLSearchParams` would encode `~` and keep `*`. */
-export function formEncode(value: string): string {
+/** RFC 6749 §2.3.1 with `-._~` kept, since most servers read Basic credentials raw; `URLSearchParams` would encode `~` and keep `*`. */
+function formEncode(value: string): string {
   return encodeURIComponent(value)
     .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
     .replace(/%20/g, '+');
 }
 
-/** A client's certificate (RFC 8705), which rotates like a secret: it is read whenever the authorization server is asked. */
-export class ClientCertificate {
-  readonly #parts: ProtocolParts;
-  #inUse = '';
-  #fingerprint: string | undefined;
-
-  constructor(parts: ProtocolParts) {
-    this.#parts = parts;
-  }
-
-  /**
-   * Reads certificate, key and authorities as they are now, and puts them to use if they fit: they may be being
-   * replaced just now. Tokens that are bound to another fingerprint (RFC 8705 §3.1) are not used with them.
-   */
-  async read(): Promise<string | undefined> {
-    const { client, options, useCertificate } = this.#parts;
+/**
+ * A client's certificate (RFC 8705), which rotates like a secret: it is to be read whenever the authorization server is asked.
+ *
+ * @returns a function that reads certificate, key and authorities as they are now, puts them to use if they fit, since they
+ * may be being replaced just now, and returns the fingerprint that tokens are bound to (§3.1)
+ */
+export function certificateReader({ client, options, useCertificate }: ProtocolParts) {
+  let inUse = '';
+  let fingerprint: string | undefined;
+  return async (): Promise<string | undefined> => {
+    if (options.tls === undefined) return undefined;
     const material: SecureContextOptions = await readTexts(client, 'tls', { ...options.tls });
     const read = JSON.stringify(material);
-    if (read === this.#inUse) return this.#fingerprint;
-    const before = this.#fingerprint;
+    if (read === inUse) return fingerprint;
+    const before = fingerprint;
     try {
-      this.#fingerprint = certificateFingerprint(material);
+      fingerprint = certificateFingerprint(material);
     } catch {
       const message = `The tls.cert and tls.key of OAuth client "${client}" are not a certificate and its own private key: check both, and the passphrase.`;
       throw new OAuthClientError('credentials_unavailable', message, { client, retryable: true });
     }
-    this.#inUse = read;
-    useCertificate(material, before !== undefined && before !== this.#fingerprint);
-    return this.#fingerprint;
-  }
+    inUse = read;
+    useCertificate(material, before !== undefined && before !== fingerprint);
+    return fingerprint;
+  };
 }
 
 /** Takes a secret, assertion or certificate as a text that is not empty. */
@@ -170,18 +133,15 @@ export async function readTexts(
   sources: Readonly<Record<string, Source<string> | undefined>> = {},
   isFit?: (text: string) => boolean,
 ): Promise<Record<string, string>> {
-  const given = Object.entries(sources).filter(([, source]) => source !== undefined);
-  const read = async ([name, source = '']: [string, Source<string> | undefined]) =>
-    [name, await readSource(client, `${option}.${name}`, source, (text) => textOf(text, isFit))] as const;
-  return Object.fromEntries(await Promise.all(given.map(read)));
+  const texts = Object.entries(sources).flatMap(([name, source]) => {
+    const parse = (text: Material) => [name, textOf(text, isFit)] as const;
+    return source === undefined ? [] : readSource(client, `${option}.${name}`, source, parse);
+  });
+  return Object.fromEntries(await Promise.all(texts));
 }
 
 /** Reads an option, such as `assertion.token`, from its value or function, or from the file that takes its place. */
-export async function readOption<T>(
-  { client, options }: ProtocolParts,
-  path: string,
-  parse: (material: Material) => T,
-): Promise<T> {
+export async function readOption<T>({ client, options }: ProtocolParts, path: string, parse: Parse<T>) {
   const [name = '', group] = path.split('.').reverse();
   const all: Record<string, unknown> = { ...options };
   const members = (group ? all[group] : all) as Record<string, Source<Material> | undefined>;
@@ -191,12 +151,7 @@ export async function readOption<T>(
 }
 
 /** @throws {OAuthClientError} `credentials_unavailable`, which shows no more of the cause than a system error's code */
-async function readSource<T>(
-  client: string,
-  option: string,
-  source: Source<Material>,
-  parse: (material: Material) => T,
-): Promise<T> {
+async function readSource<T>(client: string, option: string, source: Source<Material>, parse: Parse<T>) {
   const done = new AbortController();
   try {
     const value = typeof source === 'function' ? source() : source;

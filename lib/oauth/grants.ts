@@ -4,10 +4,7 @@ import { scopeValues, type TokenRequestDetails } from '../core/token-request.js'
 import { GRANT_TYPES, type GrantOptions } from '../options/client-options.js';
 import { isTaken } from '../options/kinds.js';
 import { readOption, readTexts, signJwt, textOf } from './credentials.js';
-import type { KnownServer, ProtocolParts } from './protocol.js';
-
-/** Fields of a token request by name. */
-export type Fields = Record<string, string | string[] | undefined>;
+import type { Fields, Presented, ProtocolParts, RequestParts } from './protocol.js';
 
 const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token';
@@ -44,35 +41,31 @@ export function formOf(fields: Fields): URLSearchParams {
   return form;
 }
 
-/** The fields that a grant presents, and a text that changes with its credential. */
-type Presented = Promise<{ granted: Fields; credential?: string }>;
-
 /** The grant's fields, read and signed anew. */
 export async function presentGrant(
-  parts: ProtocolParts,
-  server: KnownServer,
+  parts: RequestParts,
   subjectToken: string | undefined,
   kept: string | undefined,
-): Presented {
+): Promise<Presented> {
   const { client, options } = parts;
   const { grant } = options;
   if (!isKnown(grant)) {
     const own = await readTexts(client, 'grant.parameters', grant.parameters);
-    return { granted: { ...own, grant_type: grant.type }, credential: JSON.stringify(own) };
+    return { fields: { ...own, grant_type: grant.type }, credential: JSON.stringify(own) };
   }
   switch (grant.type) {
     case 'client_credentials':
-      return { granted: { grant_type: grant.type } };
+      return { fields: { grant_type: grant.type } };
     case 'refresh_token': {
       const refresh_token = kept ?? (await readOption(parts, 'grant.refreshToken', textOf));
-      return { granted: { grant_type: grant.type, refresh_token } };
+      return { fields: { grant_type: grant.type, refresh_token } };
     }
     case 'jwt_bearer':
-      return presentAssertion(parts, server, grant, subjectToken);
+      return presentAssertion(parts, grant, subjectToken);
     case 'token_exchange': {
       if (!subjectToken) throw subjectMissing(client, 'a subjectToken');
       const { actorToken, actorTokenType = ACCESS_TOKEN_TYPE } = grant;
-      const granted = {
+      const fields = {
         grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
         subject_token: subjectToken,
         subject_token_type: grant.subjectTokenType ?? ACCESS_TOKEN_TYPE,
@@ -80,7 +73,7 @@ export async function presentGrant(
         actor_token_type: actorToken && actorTokenType,
         ...(grant.requestedTokenType && { requested_token_type: grant.requestedTokenType }),
       };
-      return { granted };
+      return { fields };
     }
   }
 }
@@ -93,23 +86,22 @@ function isKnown(grant: GrantOptions): grant is KnownGrant {
 
 /** The assertion of the request, or the client's own, or one that is signed with its private key or else its secret. */
 async function presentAssertion(
-  parts: ProtocolParts,
-  server: KnownServer,
+  parts: RequestParts,
   grant: Extract<KnownGrant, { type: 'jwt_bearer' }>,
   subjectToken: string | undefined,
-): Presented {
+): Promise<Presented> {
   const { privateKey, privateKeyFile } = parts.options;
   if (subjectToken === undefined && 'issuer' in grant && grant.issuer) {
     const { issuer: iss, subject: sub, audience, lifetimeMs } = grant;
-    const content = { claims: { ...grant.claims, iss, sub }, header: { typ: 'JWT' }, audience, lifetimeMs };
+    const content = { typ: 'JWT', claims: { ...grant.claims, iss, sub }, audience, lifetimeMs };
     const bySecret = (privateKey ?? privateKeyFile) === undefined;
-    const { jwt, credential } = await signJwt(parts, server, bySecret, content);
-    return { granted: { grant_type: JWT_BEARER, assertion: jwt }, credential };
+    const { jwt, credential } = await signJwt(parts, bySecret, content);
+    return { fields: { grant_type: JWT_BEARER, assertion: jwt }, credential };
   }
   const hasOwn = 'assertion' in grant && grant.assertion !== undefined;
   const assertion = subjectToken ?? (hasOwn ? await readOption(parts, 'grant.assertion', textOf) : '');
   if (!assertion) throw subjectMissing(parts.client, 'an assertion (grant.assertion, or subjectToken)');
-  return { granted: { grant_type: JWT_BEARER, assertion } };
+  return { fields: { grant_type: JWT_BEARER, assertion } };
 }
 
 function subjectMissing(client: string, what: string): OAuthClientError {

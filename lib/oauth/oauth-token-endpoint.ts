@@ -4,12 +4,12 @@ import { refusesCredentials } from '../core/flight-failure.js';
 import type { TokenEndpoint, TokenRequestContext, TokenRequestDetails } from '../core/token-request.js';
 import type { StoredToken } from '../core/token-store.js';
 import { isHeaderValue, readQuery } from '../options/kinds.js';
-import { ClientCertificate, clientAuthentication, readTexts } from './credentials.js';
+import { certificateReader, clientAuthentication, readTexts } from './credentials.js';
 import { DpopKey } from './dpop.js';
-import { askedFields, formOf, identityOf, presentGrant, type Fields } from './grants.js';
-import type { ProtocolParts, ProtocolRequest } from './protocol.js';
+import { askedFields, formOf, identityOf, presentGrant } from './grants.js';
+import type { Fields, ProtocolParts, ProtocolRequest } from './protocol.js';
 import { ServerMetadataSource } from './server-metadata.js';
-import { tokenOf } from './token-response.js';
+import { tokenOf, type SentForm } from './token-response.js';
 
 const FORM = 'application/x-www-form-urlencoded';
 /** The fields of a grant that a server may refuse. */
@@ -19,11 +19,8 @@ const GRANTED = ['refresh_token', 'assertion', 'subject_token', 'actor_token'];
 type Renewable = 'nonce' | 'credential' | 'refreshToken';
 
 /** A token request that is ready to go out. */
-interface PreparedRequest extends Record<Renewable, string | undefined> {
+interface PreparedRequest extends Record<Renewable, string | undefined>, Pick<SentForm, 'form' | 'secrets'> {
   message: ProtocolRequest;
-  form: URLSearchParams;
-  /** The secrets that are sent, in case the server repeats them. */
-  secrets: readonly string[];
 }
 
 /** The token endpoint of one client: options and a request in, a token or a typed error out. */
@@ -33,19 +30,19 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
   /** The key that the client's tokens are bound to (RFC 9449), if any. */
   readonly dpop: DpopKey | undefined;
   readonly #parts: ProtocolParts;
-  readonly #certificate: ClientCertificate | undefined;
+  readonly #readCertificate: ReturnType<typeof certificateReader>;
   readonly #metadata: ServerMetadataSource;
   /** The client's server, its id, and its grant. */
   readonly #registration: readonly unknown[];
 
   constructor(parts: ProtocolParts) {
-    const { issuer, metadataURL, tokenEndpoint, clientId, grant, dpop, tls } = parts.options;
+    const { issuer, metadataURL, tokenEndpoint, clientId, grant, dpop } = parts.options;
     this.#parts = parts;
     this.#metadata = new ServerMetadataSource(parts);
     this.#registration = [issuer ?? metadataURL, tokenEndpoint, clientId, identityOf(parts.client, grant)];
     this.grant = grant.type === 'refresh_token' ? JSON.stringify(this.#registration) : undefined;
     this.dpop = dpop ? new DpopKey(parts) : undefined;
-    this.#certificate = tls && new ClientCertificate(parts);
+    this.#readCertificate = certificateReader(parts);
   }
 
   /**
@@ -55,7 +52,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
   async identity(): Promise<string> {
     const { client, options } = this.#parts;
     const { tokenRequestHeaders, assertion } = options;
-    const keys = [await this.dpop?.thumbprint(), await this.#certificate?.read()];
+    const keys = [await this.dpop?.thumbprint(), await this.#readCertificate()];
     const more = identityOf(client, { tokenRequestHeaders, assertion });
     return JSON.stringify([client, ...this.#registration, ...keys, more]);
   }
@@ -85,27 +82,28 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
 
   /** @param kept the refresh token to use instead of the configured one */
   async #prepare(details: TokenRequestDetails, signal: AbortSignal, kept?: string): Promise<PreparedRequest> {
-    const { client, options } = this.#parts;
-    const { issuer, tokenEndpoint, tokenRequestHeaders, requestFormat } = options;
-    const certificate = await this.#certificate?.read(); // first: metadata may be served to it alone
+    const { issuer, tokenEndpoint, tokenRequestHeaders, requestFormat } = this.#parts.options;
+    const certificate = await this.#readCertificate(); // first: metadata may be served to it alone
     const server =
       tokenEndpoint === undefined
         ? await this.#metadata.get(signal)
         : { issuer: issuer ?? new URL(tokenEndpoint).origin, tokenEndpoint };
+    const parts = { ...this.#parts, server, certificate };
     const url = new URL(server.tokenEndpoint);
-    const { fields, header, credential } = await clientAuthentication(this.#parts, server, certificate);
-    const { granted, ...grant } = await presentGrant(this.#parts, server, details.subjectToken, kept);
-    const own = await readTexts(client, 'tokenRequestHeaders', tokenRequestHeaders, isHeaderValue);
-    const form = formOf({ ...askedFields(this.#parts, details), ...granted, ...fields });
+    const client = await clientAuthentication(parts);
+    const grant = await presentGrant(parts, details.subjectToken, kept);
+    const own = await readTexts(parts.client, 'tokenRequestHeaders', tokenRequestHeaders, isHeaderValue);
+    const presented = { ...grant.fields, ...client.fields };
+    const form = formOf({ ...askedFields(parts, details), ...presented });
     const nonce = this.dpop?.nonce(url.origin);
     const proof = await this.dpop?.proof('POST', url);
     const isJson = requestFormat === 'json';
     const data = isJson ? JSON.stringify(readQuery(form)) : form.toString();
     const types = { accept: 'application/json', 'content-type': isJson ? 'application/json' : FORM };
-    const headers = { ...types, ...header, ...own, ...(proof !== undefined && { dpop: proof }) };
+    const headers = { ...types, ...client.header, ...own, ...(proof !== undefined && { dpop: proof }) };
     const message = { url: server.tokenEndpoint, method: 'POST' as const, headers, data, signal };
-    const confidential = [...valuesOf({ ...granted, ...fields }), ...valuesOf({ ...header, ...own })];
-    const credentials = [credential ?? '', grant.credential ?? ''];
+    const confidential = [...valuesOf(presented), ...valuesOf({ ...client.header, ...own })];
+    const credentials = [client.credential ?? '', grant.credential ?? ''];
     const secrets = [...confidential, ...credentials, proof ?? ''];
     const refreshToken = form.get('refresh_token') ?? undefined;
     return { message, form, secrets, nonce, credential: credentials.join(' '), refreshToken };
@@ -124,7 +122,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     const answer = await this.#parts.transport(message);
     const { dpop: proof = '', authorization = '' } = message.headers;
     this.dpop?.rememberNonce(new URL(message.url).origin, answer.headers.get('dpop-nonce'), proof);
-    return tokenOf(this.#parts, { url: message.url, form, authorization, secrets, issuedAt }, answer);
+    return tokenOf({ ...this.#parts, url: message.url, form, authorization, secrets, issuedAt }, answer);
   }
 }
 

@@ -30,3 +30,20 @@ export interface ProtocolParts {
 
 /** The parts of an authorization server that token requests need. */
 export type KnownServer = Record<'issuer' | 'tokenEndpoint', string>;
+
+/** Fields of a token request by name. */
+export type Fields = Record<string, string | string[] | undefined>;
+
+/** What one token request presents for its client, or for its grant. */
+export interface Presented {
+  fields: Fields;
+  header?: { authorization: string };
+  /** To tell whether it has changed since: the secret, or the key's or certificate's public part. */
+  credential?: string | undefined;
+}
+
+/** What one token request is made of: the client, and its server and its certificate's fingerprint as they are now. */
+export interface RequestParts extends ProtocolParts {
+  server: KnownServer;
+  certificate: string | undefined;
+}

@@ -15,7 +15,8 @@ export interface Failure {
 }
 
 type Options = ProtocolParts['options'];
-type Fits = (failure: Failure, options: Options) => boolean;
+type Known = Failure & { said: string };
+type Fits = (failure: Known, options: Options) => boolean;
 
 const FORMAT = /content.?type|media.?type|charset|urlencoded|\bjson\b/i;
 const MISSING =
@@ -28,8 +29,8 @@ const CERTIFICATE =
 /** Which options fit a failure: the first row that fits says it. Braces hold the path of an option, or a word of {@link wordsOf}. */
 const REMEDIES: readonly (readonly [fits: Fits, remedy: string])[] = [
   [unreached(/ERR_PROXY/), 'Check the proxy that {http.proxy}, HTTPS_PROXY or HTTP_PROXY names, and NO_PROXY.'],
-  [({ said = '' }, { tls }) => tls?.cert === undefined && CERTIFICATE.test(said), 'Set {tls.cert} and {tls.key}: the server asks for a client certificate.'],
-  [({ status, said = '' }, { tls }) => tls?.cert !== undefined && (CERTIFICATE.test(said) || (status === undefined && /ECONNRESET|EPIPE/.test(said))), 'Check {tls.cert}: the server does not accept this certificate.'],
+  [({ said }, { tls }) => tls?.cert === undefined && CERTIFICATE.test(said), 'Set {tls.cert} and {tls.key}: the server asks for a client certificate.'],
+  [({ status, said }, { tls }) => tls?.cert !== undefined && (CERTIFICATE.test(said) || (status === undefined && /ECONNRESET|EPIPE/.test(said))), 'Check {tls.cert}: the server does not accept this certificate.'],
   [unreached(/ALTNAME/), 'Check {endpoint}: the certificate there belongs to another host.'],
   [unreached(/CERT_(HAS_EXPIRED|NOT_YET_VALID)/), 'Check this machine’s clock; if it is right, ask the partner for a valid certificate.'],
   [unreached(/CERT|SELF_SIGNED|ISSUER|LEAF_SIGNATURE/), 'The server’s certificate is not trusted: set {tls.ca} to its authority’s certificate, or NODE_EXTRA_CA_CERTS to a file with it.'],
@@ -38,21 +39,21 @@ const REMEDIES: readonly (readonly [fits: Fits, remedy: string])[] = [
   [({ status = 0 }) => status >= 300 && status < 400, 'Set {endpoint} to the final URL.'],
   [isNoTokenEndpoint, 'Check {endpoint}: nothing there takes token requests.'],
   [says(/dpop/i), 'Set {dpop}, if the partner demands DPoP; if it is set, check this machine’s clock.'],
-  [({ said = '' }, { tokenEndpointAuthMethod: method }) => (METHOD.exec(said)?.[0] ?? method) !== method, 'Set {tokenEndpointAuthMethod} to the method that the server names.'],
+  [({ said }, { tokenEndpointAuthMethod: method }) => (METHOD.exec(said)?.[0] ?? method) !== method, 'Set {tokenEndpointAuthMethod} to the method that the server names.'],
   [signed(/\btyp\b/i), 'Set {assertion.typ} to the type that the server wants, mostly JWT.'],
   [signed(/\baud(ience)?\b/i), 'Set {jwtAudience} to issuer, token_endpoint, or the value that the partner’s documentation names.'],
   [signed(/\balg(orithm)?\b/i), 'Set {signingAlgorithm} to the one that the partner demands.'],
   [signed(/\bkid\b|\bkeys?\b|signature/i), 'Check {keyId}, and that the partner has the public part of {privateKey}.'],
   [signed(/\b(exp|iat|nbf)\b|expir|lifetime|too long/i), 'Check this machine’s clock, and {jwtLifetime}.'],
-  [({ error, said = '' }) => error !== 'invalid_client' && /\bscopes?\b|invalid_scope|AADSTS(70011|1002012)\b/i.test(said), 'Check {scope} against what the partner granted you{scopeHint}.'],
+  [({ error, said }) => error !== 'invalid_client' && /\bscopes?\b|invalid_scope|AADSTS(70011|1002012)\b/i.test(said), 'Check {scope} against what the partner granted you{scopeHint}.'],
   [says(/audience/i), 'Set {audience} to the one that the partner’s documentation names.'],
   [says(/invalid_target/), 'Check {resource} and {audience} against the partner’s documentation.'],
   [(failure, { requestFormat }) => isAboutFormat(failure) && requestFormat === 'json', 'Set {requestFormat} to form.'],
   [says(/charset|urlencoded/i), 'Set the Content-Type with {tokenRequestHeaders}, such as application/x-www-form-urlencoded;charset=utf-8.'],
   [says(/\bjson\b/i), 'Set {requestFormat} to json.'],
   [isAboutFormat, 'Set {requestFormat} to json, or another Content-Type with {tokenRequestHeaders}.'],
-  [({ said = '' }, { tokenEndpointAuthMethod: method }) => misses(CREDENTIALS, said) && !/jwt|tls/.test(method), 'Set {tokenEndpointAuthMethod} to {otherMethod}: the server looks for the credentials elsewhere.'],
-  [({ said = '' }) => misses('grant.?type', said), 'Set {requestFormat} to {otherFormat}: the server does not find the parameters.'],
+  [({ said }, { tokenEndpointAuthMethod: method }) => misses(CREDENTIALS, said) && !/jwt|tls/.test(method), 'Set {tokenEndpointAuthMethod} to {otherMethod}: the server looks for the credentials elsewhere.'],
+  [({ said }) => misses('grant.?type', said), 'Set {requestFormat} to {otherFormat}: the server does not find the parameters.'],
   [says(/unsupported_grant_type|unauthorized_client/), 'Ask the partner to allow the {grantType} grant for this client, or set {grant.type}.'],
   [({ error }, { grant }) => error === 'invalid_grant' && grant.type !== 'client_credentials', 'Check {grantMember} against the partner’s documentation; what the grant presents may be used up or expired.'],
   [({ error, status }) => error === undefined && status === 403, 'Ask the partner whether this client may call from here; if it may, check {clientId} and {tokenEndpointAuthMethod}.'],
@@ -84,21 +85,12 @@ export function remedyFor(
 
 /** The words that depend on the client's options. */
 function wordsOf(options: Options, label: ProtocolParts['label']): Record<string, string> {
-  const {
-    tokenEndpoint,
-    metadataURL,
-    issuer,
-    requestToken,
-    tokenEndpointAuthMethod: method,
-    grant,
-  } = options;
-  const places = Object.entries({ requestToken, tokenEndpoint, metadataURL }).find(
-    ([, value]) => value !== undefined,
-  );
+  const { tokenEndpoint, issuer, tokenEndpointAuthMethod: method, grant } = options;
+  const places = ['requestToken', 'tokenEndpoint', 'metadataURL'] as const;
   const url = tokenEndpoint ?? issuer ?? '';
   const jwt = method.endsWith('_jwt') ? 'assertion' : 'grant';
   return {
-    endpoint: label(places?.[0] ?? 'issuer'),
+    endpoint: label(places.find((place) => options[place] !== undefined) ?? 'issuer'),
     scheme: url.startsWith('http:') ? 'http' : 'https',
     jwtAudience: label(`${jwt}.audience`),
     jwtLifetime: label(`${jwt}.lifetimeMs`),
@@ -112,11 +104,11 @@ function wordsOf(options: Options, label: ProtocolParts['label']): Record<string
 }
 
 function unreached(what: RegExp): Fits {
-  return ({ status, said = '' }) => status === undefined && what.test(said);
+  return ({ status, said }) => status === undefined && what.test(said);
 }
 
 function says(what: RegExp): Fits {
-  return ({ said = '' }) => what.test(said);
+  return ({ said }) => what.test(said);
 }
 
 function misses(what: string, said: string): boolean {
@@ -124,20 +116,19 @@ function misses(what: string, said: string): boolean {
 }
 
 /** A page may be about the request all the same. */
-function isNoTokenEndpoint({ status = 0, error = '', said = '', isPage = false }: Failure): boolean {
+function isNoTokenEndpoint({ status = 0, error = '', said, isPage = false }: Known): boolean {
   if (/^(invalid|unauthorized|unsupported)_/.test(error)) return false;
-  return (
-    [404, 405, 501].includes(status) || (isPage && ![401, 403, 415].includes(status) && !FORMAT.test(said))
-  );
+  if ([404, 405, 501].includes(status)) return true;
+  return isPage && ![401, 403, 415].includes(status) && !FORMAT.test(said);
 }
 
-function isAboutFormat({ status, said = '' }: Failure): boolean {
+function isAboutFormat({ status, said }: Known): boolean {
   return status === 415 || FORMAT.test(said);
 }
 
 /** Of a client that authenticates with a JWT or presents one that it signs, and is refused in words about it. */
 function signed(what: RegExp): Fits {
-  return ({ error = '', said = '' }, { tokenEndpointAuthMethod: method, grant }) =>
+  return ({ error = '', said }, { tokenEndpointAuthMethod: method, grant }) =>
     (method.endsWith('_jwt') || 'issuer' in grant) &&
     (/^invalid_(client|grant)$/.test(error) || /assertion|jwt|claim/i.test(said)) &&
     what.test(said);

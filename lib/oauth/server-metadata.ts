@@ -25,13 +25,13 @@ export class ServerMetadataSource {
   /** @throws {TokenResponseError | AuthorizationServerUnavailableError} when there is no document, not even an old one. */
   async get(signal: AbortSignal): Promise<KnownServer> {
     const { clock, options } = this.#parts;
+    const { issuer = '', metadataURL: url } = options;
     const old = this.#known;
     if (old && clock.monotonic() < this.#knownUntil) return old;
     // A refresh that hangs must leave time for the token request, which can go without it.
     const boundMs = Math.min(Math.ceil(options.timeoutMs / 2), REFRESH_MAX_MS);
     const bound = old ? AbortSignal.any([signal, AbortSignal.timeout(boundMs)]) : signal;
     try {
-      const { issuer = '', metadataURL: url } = options;
       const found = () => (url === undefined ? this.#discover(issuer, bound) : this.#read(url, bound));
       this.#pending ??= found().finally(() => (this.#pending = undefined));
       this.#known = await this.#pending;
@@ -67,20 +67,17 @@ export class ServerMetadataSource {
 
   /** Of a document at an address that was configured itself, the issuer is that address's origin. */
   async #read(url: string, signal: AbortSignal, issuer?: string): Promise<KnownServer> {
-    const document = await this.#fetch(url, signal);
+    const headers = { accept: 'application/json' };
+    const answer = await this.#parts.transport({ url, method: 'GET', headers, signal });
+    const { status } = answer;
+    const what = 'metadata of the authorization server';
+    requireAnswer({ ...this.#parts, status, headers: answer.headers, url, what });
+    const document = parseJson(await answer.text());
+    const why = status === 200 ? '' : `: ${url} answered ${status}`;
+    if (why || !isRecord(document)) throw this.#unusable(`is not a metadata document${why}`, true);
     const tokenEndpoint = this.#tokenEndpointOf(document, url, issuer);
     this.#warnOfContradictions(document);
     return { issuer: issuer ?? new URL(url).origin, tokenEndpoint };
-  }
-
-  async #fetch(url: string, signal: AbortSignal): Promise<Members> {
-    const headers = { accept: 'application/json' };
-    const answer = await this.#parts.transport({ url, method: 'GET', headers, signal });
-    requireAnswer(this.#parts, { url }, answer, { what: 'metadata of the authorization server' });
-    const document = parseJson(await answer.text());
-    if (answer.status === 200 && isRecord(document)) return document;
-    const why = answer.status === 200 ? '' : `: ${url} answered ${answer.status}`;
-    throw this.#unusable(`is not a metadata document${why}`, true);
   }
 
   /** A discovered endpoint obeys the rules of a configured one; http on loopback is no place for an issuer elsewhere to name. */

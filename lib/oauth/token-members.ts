@@ -92,10 +92,7 @@ function plainText(text: string): string {
 export function timeLeft(members: Members, issuedAt: number, now: number, headers: Headers) {
   const date = Date.parse(headers.get('date') ?? '');
   const from = Math.abs(date - now) > CLOCK_TOLERANCE_MS ? date : issuedAt;
-  const left = EXPIRIES.map((name) => ({
-    name,
-    ms: msUntil(members[name], from),
-  }));
+  const left = EXPIRIES.map((name) => ({ name, ms: msUntil(members[name], from) }));
   return left.find(({ ms }) => Number.isFinite(ms));
 }
 
@@ -105,10 +102,8 @@ function msUntil(value: unknown, from: number): number {
   if (/^\d+(\.\d+)?$/.test(text)) {
     const number = Number(text) || Number.NaN; // 0: in several dialects, never
     if (number < FIRST_EPOCH_S) return number * 1000;
-    const [at = Number.NaN] = [1e3, 1, 1e-3, 1e-6]
-      .map((unit) => number * unit)
-      .filter((ms) => ms < LAST_EPOCH_MS);
-    return at - from;
+    const unitMs = [1e3, 1, 1e-3, 1e-6].find((unit) => number * unit < LAST_EPOCH_MS) ?? Number.NaN;
+    return number * unitMs - from;
   }
   // A zone's name after its offset, and an offset of hours alone, are more than Date.parse reads.
   const plain = text.replace(/ ?[[(].*[\])]$/, '').replace(/(?<=:\d\d(\.\d+)?)([+-]\d\d)$/, '$2:00');

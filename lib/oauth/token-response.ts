@@ -11,8 +11,8 @@ import type { ProtocolParts } from './protocol.js';
 import { remedyFor } from './remedies.js';
 import { EXPIRIES, detailsOf, failureText, memberNames, parseBody, parseRetryAfter, timeLeft, type Members } from './token-members.js'; // prettier-ignore
 
-/** The token request that is answered. */
-interface SentForm {
+/** The token request that is answered, and the client that sent it. */
+export interface SentForm extends ProtocolParts {
   url: string;
   form: URLSearchParams;
   authorization?: string;
@@ -22,15 +22,14 @@ interface SentForm {
   issuedAt: number;
 }
 
-type Asked = Pick<SentForm, 'form' | 'issuedAt' | 'secrets'>;
+type Asked = Omit<SentForm, 'url' | 'authorization'>;
 
-/** The name of what answers, its cleaned text about an outage, and whether it reports one. */
-interface AnswerContext {
-  what?: string;
-  said?: () => string | undefined;
-  isBusy?: boolean;
-}
+/** An answer to a client's request for a token or for metadata, and the name of what gave it. */
+type Answer = ProtocolParts &
+  Partial<Pick<SentForm, 'url' | 'secrets'>> &
+  Pick<Response, 'status' | 'headers'> & { body?: unknown; what?: string };
 
+const PAGE = /^\s*<(!doctype html|html|head|body|title|center|h\d|p|div)\b/i;
 const YEAR_MS = 365 * 24 * 3_600_000;
 /** The longest scope that is recorded. */
 const MAX_SCOPE = 4_096;
@@ -40,21 +39,19 @@ const TOKEN_MEMBERS = ['access_token', 'token_type', 'expires_in', 'scope'];
 const READ_MEMBERS = [...TOKEN_MEMBERS, ...EXPIRIES, 'issued_token_type', 'refresh_token', 'error'];
 
 /** Reads the token endpoint's answer. */
-export async function tokenOf(parts: ProtocolParts, sent: SentForm, answer: Response): Promise<StoredToken> {
+export async function tokenOf(sent: SentForm, answer: Response): Promise<StoredToken> {
   const { status, headers } = answer;
   const text = await answer.text();
   const json = parseJson(text);
   const body = isRecord(json) ? json : parseBody(headers, text, json);
-  const said = () => serverText(failureText(body), sent.secrets);
+  requireAnswer({ ...sent, status, headers, body });
   const code = memberOf(body, 'error');
-  const isBusy = code === 'temporarily_unavailable';
-  requireAnswer(parts, sent, answer, { said, isBusy });
-  const refused = (by: unknown) => rejection(parts, sent, status, by);
+  const refused = (by: unknown) => rejection(sent, status, by);
   if (status >= 300 || (typeof code === 'string' && code !== '')) throw refused(body);
-  const members = await readBy(parts, body, headers);
+  const members = await readBy(sent, body, headers);
   if (memberOf(members, 'error')) throw refused(members);
-  if (tokenIn(members)) return tokenFrom(parts, sent, members as Members, headers);
-  throw code ? refused(body) : withoutToken(parts, sent, body);
+  if (tokenIn(members)) return tokenFrom(sent, members as Members, headers);
+  throw code ? refused(body) : withoutToken(sent, body);
 }
 
 /** The body, or what `readTokenResponse` makes of it. */
@@ -81,13 +78,13 @@ function tokenIn(members: unknown): string {
 }
 
 /** A page or an empty answer may be a passing disturbance; a well-formed answer is final. */
-function withoutToken(parts: ProtocolParts, sent: SentForm, body: unknown): TokenResponseError {
-  const { client, options } = parts;
-  const names = serverText(memberNames(body).join(', '), sent.secrets) ?? 'without usual names';
+function withoutToken(sent: SentForm, body: unknown): TokenResponseError {
+  const { client, options, secrets } = sent;
+  const names = serverText(memberNames(body).join(', '), secrets) ?? 'without usual names';
   const what = isRecord(body)
     ? `has no access_token; its members are ${names}`
     : 'is neither a JSON object nor a form';
-  if (isPage(body)) return invalid(client, what, true, remedyFor(parts, { status: 200, isPage: true }));
+  if (isPage(body)) return invalid(client, what, true, remedyFor(sent, { status: 200, isPage: true }));
   const remedy = options.readTokenResponse
     ? 'readTokenResponse threw, or returned none'
     : 'if the token is there, say with readTokenResponse where';
@@ -95,34 +92,27 @@ function withoutToken(parts: ProtocolParts, sent: SentForm, body: unknown): Toke
 }
 
 /** The token that the members of a response describe (RFC 6749 §5.1). `others` becomes `details`. */
-export function tokenFrom(
-  parts: ProtocolParts,
-  sent: Asked,
-  members: Members,
-  headers: Headers,
-  others = members,
-): StoredToken {
-  const { client, options } = parts;
-  const { form, issuedAt } = sent;
+export function tokenFrom(asked: Asked, members: Members, headers: Headers, others = members): StoredToken {
+  const { client, options, form, issuedAt } = asked;
   const { refresh_token: next } = members;
   const value = tokenIn(members);
   // A token that cannot stand in a header would otherwise fail every API request, one by one.
   if (!TOKEN_CHARACTERS.test(value)) throw invalid(client, 'has an access_token that no header can carry');
   const tokenType = options.dpop ? 'DPoP' : 'Bearer';
-  const named = tokenTypeOf(parts, members);
+  const named = tokenTypeOf(asked, members);
   const remedy = 'if it is a Bearer token, say so with readTokenResponse';
   if (!named) throw invalid(client, `has a token_type other than Bearer and DPoP; ${remedy}`, false);
   if (named !== tokenType)
     throw invalid(client, `holds a ${named} token where a ${tokenType} token was asked for`, false);
-  const scope = scopeOf(parts, sent, members['scope']);
+  const scope = scopeOf(asked, members['scope']);
   // One that comes with another grant is ignored (RFC 6749 §4.4.3).
   const used = form.get('refresh_token');
-  const details = furtherMembers(parts, others, [value, next]);
+  const details = furtherMembers(asked, others, [value, next]);
   return {
     value,
     tokenType,
     issuedAt,
-    expiresAt: issuedAt + lifetimeOf(parts, members, issuedAt, headers),
+    expiresAt: issuedAt + lifetimeOf(asked, members, headers),
     ...(scope !== null && { scope }),
     ...(details && { details }),
     ...(used !== null && { refreshToken: (typeof next === 'string' && next) || used }),
@@ -140,11 +130,11 @@ function furtherMembers(parts: ProtocolParts, members: Members, tokens: unknown[
 }
 
 /** Without a scope in the answer, the requested one is granted (RFC 6749 §5.1). Its characters are checked (§3.3). */
-function scopeOf(parts: ProtocolParts, { form, secrets }: Asked, said: unknown): string | null {
+function scopeOf(asked: Asked, said: unknown): string | null {
   const granted = Array.isArray(said) ? said.join(' ') : said; // some servers have a list
-  if (typeof granted !== 'string') return form.get('scope');
-  if (granted.length <= MAX_SCOPE && SCOPE_CHARACTERS.test(granted)) return redacted(granted, secrets);
-  hint(parts, 'a scope with other characters than RFC 6749 allows, or too many; it is not recorded');
+  if (typeof granted !== 'string') return asked.form.get('scope');
+  if (granted.length <= MAX_SCOPE && SCOPE_CHARACTERS.test(granted)) return redacted(granted, asked.secrets);
+  hint(asked, 'a scope with other characters than RFC 6749 allows, or too many; it is not recorded');
   return null;
 }
 
@@ -160,14 +150,14 @@ function tokenTypeOf(parts: ProtocolParts, body: Members): AccessTokenType | und
   return name === 'dpop' ? 'DPoP' : undefined;
 }
 
-function lifetimeOf(parts: ProtocolParts, members: Members, issuedAt: number, headers: Headers): number {
-  const { client, clock, options } = parts;
+function lifetimeOf(asked: Asked, members: Members, headers: Headers): number {
+  const { client, clock, options, issuedAt } = asked;
   const { expires_in: expiresIn } = members;
   if (expiresIn === undefined || expiresIn === null) {
     const left = timeLeft(members, issuedAt, clock.now(), headers);
     if (left && left.ms <= 0) throw invalid(client, `has an ${left.name} that has passed`);
     if (left) return Math.min(left.ms, YEAR_MS);
-    hint(parts, `no expires_in; ${options.defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
+    hint(asked, `no expires_in; ${options.defaultLifetimeMs} ms are assumed (defaultLifetimeMs)`);
     return options.defaultLifetimeMs;
   }
   const isDecimal = typeof expiresIn === 'string' && /^\d+(\.\d+)?$/.test(expiresIn.trim());
@@ -180,21 +170,16 @@ function hint({ client, warn }: ProtocolParts, missing: string): void {
   warn(`OAuth client "${client}": its token response has ${missing}.`);
 }
 
-function rejection(parts: ProtocolParts, sent: SentForm, status: number, body: unknown): Error {
-  const { client } = parts;
-  const error = serverText(memberOf(body, 'error'), sent.secrets);
+function rejection(sent: SentForm, status: number, body: unknown): Error {
+  const { client, secrets } = sent;
+  const error = serverText(memberOf(body, 'error'), secrets);
   const others = error !== undefined && isRecord(body) ? { ...body, error: undefined } : body;
-  const errorDescription = serverText(failureText(others), sent.secrets);
+  const errorDescription = serverText(failureText(others), secrets);
   const said = error && errorDescription ? `${error} (${errorDescription})` : error || errorDescription;
   const reason = said ? `: ${said.replace(/\.$/, '')}` : '';
-  const encodingMatters = isEncodingSensitive(sent.authorization ?? '');
-  const remedy = remedyFor(parts, {
-    status,
-    error,
-    said: errorDescription,
-    isPage: isPage(body),
-    encodingMatters,
-  });
+  const encodingMatters = isEncodingSensitive(sent.authorization);
+  const failure = { status, error, said: errorDescription, isPage: isPage(body), encodingMatters };
+  const remedy = remedyFor(sent, failure);
   const message = `The authorization server rejected the token request of OAuth client "${client}" with status ${status}${reason}.`;
   return new TokenRequestError(message, { client, status, error, errorDescription, remedy });
 }
@@ -209,24 +194,19 @@ function invalid(client: string, what: string, retryable = true, remedy?: string
  * Refuses outages, and redirects, which would turn a POST into a GET or hand the credentials on (RFC 9110 §15.4). The one
  * place that decides by the status which failures are worth another try.
  */
-export function requireAnswer(
-  parts: ProtocolParts,
-  sent: { url: string; secrets?: readonly string[] },
-  { status, headers }: Pick<Response, 'status' | 'headers'>,
-  { what = 'authorization server', said, isBusy }: AnswerContext = {},
-): void {
-  const { client, clock } = parts;
+export function requireAnswer(answer: Answer): void {
+  const { client, clock, status, headers, body, url, secrets, what = 'authorization server' } = answer;
   if (status >= 300 && status < 400) {
-    const { url, secrets } = sent;
     const location = headers.get('location') ?? '';
     const target = URL.canParse(location, url)
       ? serverText(new URL(location, url).origin, secrets)
       : 'nowhere';
     const message = `The authorization server of OAuth client "${client}" redirects to ${target}; redirects are refused, since credentials may not follow.`;
-    throw new TokenResponseError(message, { client, remedy: remedyFor(parts, { status }) });
+    throw new TokenResponseError(message, { client, remedy: remedyFor(answer, { status }) });
   }
+  const isBusy = memberOf(body, 'error') === 'temporarily_unavailable';
   if (!isBusy && status !== 408 && status !== 429 && status < 500) return;
-  const reason = said?.()?.replace(/\.$/, '');
+  const reason = serverText(failureText(body), secrets)?.replace(/\.$/, '');
   const retryAfterMs = parseRetryAfter(headers.get('retry-after') ?? undefined, clock.now());
   const message = `The ${what} of OAuth client "${client}" is unavailable: it answered ${status}${reason ? ` and said: ${reason}` : ''}.`;
   throw new AuthorizationServerUnavailableError(message, { client, status, retryAfterMs });
@@ -242,7 +222,5 @@ export function parseJson(text: string): unknown {
 }
 
 function isPage(body: unknown): boolean {
-  return (
-    typeof body === 'string' && /^\s*<(!doctype html|html|head|body|title|center|h\d|p|div)\b/i.test(body)
-  );
+  return typeof body === 'string' && PAGE.test(body);
 }
