@@ -1,11 +1,10 @@
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, TokenRequestError } from '../core/errors.js';
 import { connectClient } from '../nest/client-connection.js';
-import { clientsFromEnvironment, variableLabel, variableOf } from '../options/environment.js';
+import { clientFromEnvironment, namesFromEnvironment, variableLabel } from '../options/environment.js';
 import { isPerRequest, problemsOf } from '../options/problems.js';
 import type { ProtocolTransport } from '../oauth/protocol.js';
-import type { OAuthClientOptions } from '../options/client-options.js';
-import { withDefaults } from '../options/resolved-options.js';
+import { withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
 
 /** What became of asking one client's authorization server for a token. Holds nothing secret. */
 export interface ClientCheck {
@@ -27,7 +26,7 @@ export interface ClientCheck {
 const CLOCK_TOLERANCE_MS = 30_000;
 
 /**
- * Validates the `OAUTH_*` variables and asks for one token for each client if they are right.
+ * Validates the `OAUTH_*` variables, and asks for one token for each client whose own are right.
  *
  * @param only the one client to validate and ask for
  * @param onProgress told of each client before it is asked
@@ -38,49 +37,53 @@ export async function checkClients(
   onProgress: (client: string) => void,
 ): Promise<{ problems: string[]; checks: ClientCheck[] }> {
   const source = { get: (variable: string) => environment[variable], names: () => Object.keys(environment) };
-  const otherwise = 'or name the file that does: --env-file .env';
-  const { names, clients, problems } = clientsFromEnvironment(source, otherwise, only);
-  if (only !== undefined && !names.includes(only)) {
+  const { names, problems } = namesFromEnvironment(source, 'or name the file that does: --env-file .env');
+  if (only !== undefined && !names.includes(only))
     problems.push(`There is no client "${only}"; OAUTH_CLIENTS lists: ${names.join(', ') || 'none'}.`);
-  }
-  for (const [name, own] of Object.entries(clients)) {
-    problems.push(...problemsOf(name, own, (path) => variableOf(name, path)));
-  }
   const checks: ClientCheck[] = [];
-  if (problems.length > 0) return { problems, checks };
-  for (const [name, own] of Object.entries(clients)) {
+  for (const name of names.filter((one) => one === (only ?? one))) {
+    const { options, problems: own } = clientFromEnvironment(source, names, name);
+    own.push(...problemsOf(name, options, variableLabel(name)));
+    problems.push(...own);
+    if (own.length > 0) continue;
     onProgress(name);
-    checks.push(await checkClient(name, own));
+    checks.push(await checkClient(name, withDefaults(options)));
   }
   return { problems, checks };
 }
 
-async function checkClient(client: string, own: OAuthClientOptions): Promise<ClientCheck> {
-  const options = withDefaults(own);
+async function checkClient(client: string, options: ResolvedClientOptions): Promise<ClientCheck> {
   const { grant, timeoutMs, tokenEndpoint, tokenEndpointAuthMethod: method } = options;
   const check: ClientCheck = { client, method, outcome: 'not asked', endpoint: placeOf(tokenEndpoint) };
-  if (grant.type === 'refresh_token') return skipped(check, 'asking would use up its refresh token');
-  if (isPerRequest(grant)) return skipped(check, 'its subject token comes with each request');
+  const skipped = { remedy: 'Call its API once to see it work.' };
+  if (grant.type === 'refresh_token')
+    return { ...check, detail: 'not asked: asking would use up its refresh token', ...skipped };
+  if (isPerRequest(grant))
+    return { ...check, detail: 'not asked: its subject token comes with each request', ...skipped };
   const parts = { name: client, options, clock: systemClock, warn: () => undefined };
-  const connection = connectClient({ ...parts, label: variableLabel(client), observe: watch(check) });
+  const { endpoint } = connectClient({ ...parts, label: variableLabel(client), observe: watch(check) });
   const signal = AbortSignal.timeout(timeoutMs);
   try {
-    const attempt = { signal, refreshToken: undefined };
-    const { issuedAt, expiresAt, scope } = await connection.endpoint.request(options, attempt);
+    const { issuedAt, expiresAt, scope } = await endpoint.request(options, {
+      signal,
+      refreshToken: undefined,
+    });
     Object.assign(check, { outcome: 'ok', lifetimeMs: expiresAt - issuedAt, scope });
-    if (clockIsOff(check)) Object.assign(check, { detail: 'the clocks differ', remedy: CLOCK_REMEDY });
   } catch (error) {
     if (!(error instanceof OAuthClientError)) throw error;
-    const {
-      message,
-      remedy = error.code === 'authorization_server_unavailable' ? OUTAGE_REMEDY : undefined,
-    } = error;
-    const detail = message.replace(remedy ?? '', '').trim();
+    const isOutage = error.code === 'authorization_server_unavailable';
+    const { message, remedy = isOutage ? 'Try again later, or ask the partner.' : undefined } = error;
     const code = (error instanceof TokenRequestError && error.error) || error.code;
+    const told = { code, detail: message.replace(remedy ?? '', '').trim() };
     const timedOut = signal.aborted && { code: 'timed_out', detail: `no answer within ${timeoutMs} ms` };
-    const late = clockIsOff(check) && { remedy: CLOCK_REMEDY };
-    Object.assign(check, { outcome: 'failed', code, detail, remedy }, timedOut, late);
+    Object.assign(check, { outcome: 'failed', ...told, ...timedOut, remedy });
   }
+  const { clockDifferenceMs = 0, detail = 'the clocks differ' } = check;
+  if (Math.abs(clockDifferenceMs) > CLOCK_TOLERANCE_MS)
+    Object.assign(check, {
+      detail,
+      remedy: 'Set this machine’s clock (NTP): assertions, proofs and expiry depend on it.',
+    });
   return check;
 }
 
@@ -103,15 +106,4 @@ function watch(check: ClientCheck): (transport: ProtocolTransport) => ProtocolTr
 /** A URL without its query, which may hold a key. */
 function placeOf(url: string | undefined): string | undefined {
   return url?.replace(/[?#].*$/, '');
-}
-
-const OUTAGE_REMEDY = 'Try again later, or ask the partner.';
-const CLOCK_REMEDY = 'Set this machine’s clock (NTP): assertions, proofs and expiry depend on it.';
-
-function clockIsOff({ clockDifferenceMs = 0 }: ClientCheck): boolean {
-  return Math.abs(clockDifferenceMs) > CLOCK_TOLERANCE_MS;
-}
-
-function skipped(check: ClientCheck, why: string): ClientCheck {
-  return { ...check, detail: `not asked: ${why}`, remedy: 'Call its API once to see it work.' };
 }

@@ -1,7 +1,7 @@
 import { appendFileSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
-import { variableOf } from '../options/environment.js';
+import { prefixOf } from '../options/environment.js';
 import { splitList } from '../options/kinds.js';
 
 /**
@@ -18,6 +18,9 @@ export function writeClient(name: string, dir: string, wanted: ReadonlyMap<strin
   const content = existsSync(env) ? readFileSync(env, 'utf8') : '';
   const { addition, count, notes, names } = additionTo(content, name, wanted);
   const isNew = !existsSync(spec);
+  const toEnv = existsSync(join(dir, '.env'))
+    ? 'add what is new to the .env that is there'
+    : 'copy .env.example to .env';
   if (isNew) writeFileSync(spec, specOf(name), { flag: 'wx' });
   try {
     if (count > 0) appendFileSync(env, addition);
@@ -30,7 +33,7 @@ export function writeClient(name: string, dir: string, wanted: ReadonlyMap<strin
     `${spec}: ${isNew ? 'written' : 'is there already, and stays as it is'}`,
     ...notes,
     `\nPaste into your application's module:\n\n${moduleOf(names)}`,
-    'Then copy .env.example to .env, fill in the values, and keep .env out of version control.',
+    `Then ${toEnv}, fill in the values, and keep .env out of version control.`,
     `Check them: npx nestjs-oauth-client check --env-file .env --client ${name}`,
     'If Jest cannot load the package, see "Tests" in docs/getting-started.md of its repository.',
   ].join('\n');
@@ -43,7 +46,7 @@ function isFolder(path: string): boolean {
 function additionTo(content: string, name: string, wanted: ReadonlyMap<string, string>) {
   const there = new Set(content.match(/(?<=^\s*(export\s+)?)\w+(?=\s*=)/gm));
   const values = parseEnv(content);
-  const variables = [...wanted].map(([suffix, text]) => [variableOf(name, '') + suffix, text] as const);
+  const variables = [...wanted].map(([suffix, text]) => [prefixOf(name) + suffix, text] as const);
   const lines = variables
     .filter(([variable, text]) => !there.has(variable) && !(text === '' && there.has(`${variable}_FILE`)))
     .map(([variable, text]) => lineOf(variable, text));

@@ -1,7 +1,6 @@
 import { parseArgs } from 'node:util';
-import { SUFFIXES, clientsFromEnvironment, variableOf } from '../options/environment.js';
+import { SUFFIXES, clientFromEnvironment, prefixOf, variableLabel } from '../options/environment.js';
 import { nearest, plainName } from '../options/nearest.js';
-import { OPTION_SCHEMA } from '../options/option-schema.js';
 import { PRESETS } from '../options/presets.js';
 import { problemsOf } from '../options/problems.js';
 import { writeClient } from './init-files.js';
@@ -23,11 +22,11 @@ type Texts = Map<string, string>;
 export type Ask = (question: string) => Promise<string>;
 
 const SOURCES = ['PARTNER', 'TOKEN_ENDPOINT', 'ISSUER', 'METADATA_URL'];
-/** What each preset needs besides credentials. */
+/** What each preset needs besides credentials, by its plain name. */
 const NEEDS: Readonly<Record<string, readonly string[]>> = {
-  smartBackend: ['FHIR_BASE_URL', 'SCOPE', 'KEY_ID', 'PRIVATE_KEY_FILE'],
+  smartbackend: ['FHIR_BASE_URL', 'SCOPE', 'KEY_ID', 'PRIVATE_KEY_FILE'],
   entra: ['TENANT_ID', 'SCOPE', 'BASE_URL'],
-  googleServiceAccount: ['KEY_FILE', 'SCOPE', 'BASE_URL'],
+  googleserviceaccount: ['KEY_FILE', 'SCOPE', 'BASE_URL'],
   zoom: ['ACCOUNT_ID'],
   shopify: ['SHOP'],
 };
@@ -44,17 +43,17 @@ const UNREAD = { PARTNER: '', KEY_FILE: '', SUBJECT: '', ISSUER: 'https://server
  */
 export async function init(args: string[], ask?: Ask): Promise<Outcome> {
   if (args.includes('--help') || args.includes('-h')) return { output: USAGE, code: 0 };
-  const flags = [...SUFFIXES.keys()].map(flagOf);
-  const values = valuesOf(args, ['name', 'dir', ...flags]);
+  const suffixes = [...SUFFIXES.keys()];
+  const values = valuesOf(args, ['name', 'dir', ...suffixes.map(flagOf)]);
   const { name = (await ask?.('Name of the client, such as lab: ')) ?? '', dir = '.' } = values;
   if (!/^[a-z][\w.-]*$/i.test(name))
     throw new Error('The client needs a --name of letters, digits, dots and dashes, such as lab.');
-  const texts = [...SUFFIXES.keys()].map((suffix) => [suffix, values[flagOf(suffix)] ?? ''] as const);
+  const texts = suffixes.map((suffix) => [suffix, values[flagOf(suffix)] ?? ''] as const);
   const given: Texts = new Map(texts.filter(([, text]) => text !== ''));
   const secret = [...given.keys()].find(isSecret);
   if (secret !== undefined)
     throw new Error(
-      `init takes no secret: leave out --${flagOf(secret)}, and set ${variableOf(name, '')}${secret} where the application runs.`,
+      `init takes no secret: leave out --${flagOf(secret)}, and set ${prefixOf(name)}${secret} where the application runs.`,
     );
   const hasSource = () => SOURCES.some((suffix) => given.has(suffix));
   if (ask && !hasSource()) await askFor(given, ask);
@@ -79,8 +78,7 @@ function flagOf(suffix: string): string {
 }
 
 function isSecret(suffix: string): boolean {
-  const { path = '' } = SUFFIXES.get(suffix) ?? {};
-  return OPTION_SCHEMA[path]?.secret === true && !suffix.endsWith('_FILE');
+  return SUFFIXES.get(suffix)?.secret === true;
 }
 
 /** Asks for the partner, and for what it needs. */
@@ -97,9 +95,7 @@ async function askFor(given: Texts, ask: Ask): Promise<void> {
 
 function needsOf(given: Texts): readonly string[] {
   const partner = given.get('PARTNER');
-  if (partner === undefined) return ['BASE_URL', 'SCOPE'];
-  const preset = [...PRESETS.keys()].find((key) => plainName(key) === plainName(partner));
-  return NEEDS[preset ?? ''] ?? [];
+  return partner === undefined ? ['BASE_URL', 'SCOPE'] : (NEEDS[plainName(partner)] ?? []);
 }
 
 /** The variables, empty where a value is still to come, and what is wrong with those that were given. */
@@ -112,27 +108,22 @@ function plan(name: string, given: Texts): { wanted: Texts; problems: string[] }
   for (;;) {
     const problems = problemsWith(name, wanted);
     const missing = problems.flatMap((it) => / (OAUTH_\w+) is missing;/.exec(it)?.[1] ?? []);
-    const suffixes = missing.map((variable) => variable.slice(variableOf(name, '').length));
-    const lacking = suffixes.map((suffix) =>
-      isSecret(suffix) && suffix !== 'CLIENT_SECRET' ? `${suffix}_FILE` : suffix,
-    );
-    if (lacking.every((suffix) => wanted.has(suffix))) return { wanted, problems };
+    const lacking = missing
+      .map((variable) => variable.slice(prefixOf(name).length))
+      .map((suffix) => (isSecret(suffix) && suffix !== 'CLIENT_SECRET' ? `${suffix}_FILE` : suffix))
+      .filter((suffix) => !wanted.has(suffix));
+    if (lacking.length === 0) return { wanted, problems };
     for (const suffix of lacking) wanted.set(suffix, '');
   }
 }
 
 /** A value that is still to come is taken for one that fits. */
 function problemsWith(name: string, wanted: Texts): string[] {
-  const texts = new Map(
-    [...wanted].map(([suffix, text]) => [
-      suffix,
-      text || (/_(ENDPOINT|URL)$/.test(suffix) ? 'https://server.example' : 'x'),
-    ]),
-  );
+  const fitting = (suffix: string) => (/_(ENDPOINT|URL)$/.test(suffix) ? 'https://server.example' : 'x');
+  const texts = new Map([...wanted].map(([suffix, text]) => [suffix, text || fitting(suffix)]));
   if (wanted.has('KEY_FILE')) for (const [suffix, text] of Object.entries(UNREAD)) texts.set(suffix, text);
-  const variables = new Map([...texts].map(([suffix, text]) => [variableOf(name, '') + suffix, text]));
-  variables.set('OAUTH_CLIENTS', name);
+  const variables = new Map([...texts].map(([suffix, text]) => [prefixOf(name) + suffix, text]));
   const source = { get: (one: string) => variables.get(one), names: () => [...variables.keys()] };
-  const { clients, problems } = clientsFromEnvironment(source);
-  return [...problems, ...problemsOf(name, clients[name] ?? {}, (path) => variableOf(name, path))];
+  const { options, problems } = clientFromEnvironment(source, [name], name);
+  return [...problems, ...problemsOf(name, options, variableLabel(name))];
 }

@@ -8,8 +8,8 @@ import { fold, report, type Outcome } from './report.js';
 const USAGE = `Usage: nestjs-oauth-client check [--env-file <path>]... [--client <name>] [--json]
        nestjs-oauth-client init --help
 
-check validates all OAUTH_* variables and asks each client's authorization server for a token.
-It does not see what your code sets, such as tenants: check the other clients by --client.
+check validates all OAUTH_* variables, and asks for a token of each client that has no problem.
+It does not see what your code sets, such as tenants: leave such clients out by --client.
 Exit codes: 0 all is well, 1 a client got no token, 2 the configuration or the call is wrong.`;
 
 /** Where a command runs. */
@@ -49,9 +49,9 @@ export async function run(
   );
   const code = problems.length > 0 ? 2 : checks.some(({ outcome }) => outcome === 'failed') ? 1 : 0;
   if (values.json) return { output: JSON.stringify({ problems, clients: checks }, null, 2), code };
-  if (problems.length > 0)
-    return { output: problems.map((it) => fold(`problem  ${it}`, columns)).join('\n'), code };
-  return { output: report(checks, columns), code };
+  const told = problems.map((it) => fold(`problem  ${it}`, columns)).join('\n');
+  const table = checks.length > 0 ? report(checks, columns) : '';
+  return { output: [told, table].filter((part) => part !== '').join('\n\n'), code };
 }
 
 /** What ConfigModule reads from env files, with `expandVariables` if one of them has `${…}`; the first one wins. */

@@ -211,10 +211,7 @@ export interface OAuthClientOptions {
    * `BearerToken`, and `expires_at`, `expires_on` or `expires` in place of `expires_in`.
    */
   readTokenResponse?: ((body: unknown, headers: Record<string, string>) => unknown) | undefined;
-  /**
-   * Requests the token, for a login that is not OAuth; clientId and endpoint are not needed then. A failed Axios request is
-   * classified by its status; anything else that is thrown is `credentials_unavailable`. Neither is ever shown.
-   */
+  /** Requests the token, for a login that is not OAuth; clientId and endpoint are not needed then. A failed Axios request is classified by its status; anything else that is thrown is `credentials_unavailable`. Neither is ever shown. */
   requestToken?: RequestToken | undefined;
   /** The header that carries the token to the API. Default `Authorization` with the token's type. */
   tokenHeader?: TokenHeaderOptions | undefined;
@@ -244,9 +241,7 @@ export interface OAuthClientOptions {
    * credentials are refused.
    */
   tenants?:
-    | ((
-        tenant: string,
-      ) => Partial<OAuthClientOptions> | undefined | Promise<Partial<OAuthClientOptions> | undefined>)
+    | ((tenant: string) => OAuthClientOptions | undefined | Promise<OAuthClientOptions | undefined>)
     | undefined;
   /** Axios defaults for token and API requests: proxy, agents, headers and the like. An `httpsAgent` has to verify servers. */
   http?: HttpOptions | undefined;

@@ -19,7 +19,8 @@ export function variableOf(client: string, path: string): string {
   return `${prefixOf(client)}${suffixOf(path)}`;
 }
 
-function prefixOf(client: string): string {
+/** What the names of a client's variables begin with. */
+export function prefixOf(client: string): string {
   return `OAUTH_${client.replace(/[^A-Za-z0-9]+/g, '_').toUpperCase()}_`;
 }
 
@@ -35,8 +36,8 @@ export const SUFFIXES = new Map<
   string,
   Partial<OptionKind> & { path: string; read: (text: string) => unknown }
 >();
-for (const [path, kind] of Object.entries(OPTION_SCHEMA)) {
-  if (kind.read) SUFFIXES.set(suffixOf(path), { path, ...kind, read: kind.read });
+for (const [path, { read, ...kind }] of Object.entries(OPTION_SCHEMA)) {
+  if (read) SUFFIXES.set(suffixOf(path), { path, ...kind, read });
   if (takesFile(path)) SUFFIXES.set(`${suffixOf(path)}_FILE`, { path, read: fileSource });
 }
 for (const path of SETTINGS) SUFFIXES.set(suffixOf(path), { path, read: String });
@@ -46,17 +47,21 @@ export function variableLabel(client: string): (path: string) => string {
   return (path) => (SUFFIXES.has(suffixOf(path)) ? variableOf(client, path) : path);
 }
 
-/**
- * Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent.
- *
- * @param otherwise where else clients may come from
- * @param only the one client to read
- */
-export function clientsFromEnvironment(
-  source: EnvironmentSource,
-  otherwise = 'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global',
-  only?: string,
-): { names: string[]; clients: Record<string, OAuthClientOptions>; problems: string[] } {
+/** Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent. */
+export function clientsFromEnvironment(source: EnvironmentSource) {
+  const otherwise =
+    'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global';
+  const { names, problems } = namesFromEnvironment(source, otherwise);
+  const clients = names.map((name) => {
+    const { options, problems: own } = clientFromEnvironment(source, names, name);
+    problems.push(...own);
+    return [name, options] as const;
+  });
+  return { clients: Object.fromEntries(clients), problems };
+}
+
+/** Reads `OAUTH_CLIENTS`; `otherwise` says where else clients may come from. */
+export function namesFromEnvironment(source: EnvironmentSource, otherwise: string) {
   const listed = valueOf(source, 'OAUTH_CLIENTS', ',');
   const names = [...new Set(splitList(typeof listed === 'string' ? listed : ''))];
   const none = `No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, ${otherwise}.`;
@@ -67,15 +72,15 @@ export function clientsFromEnvironment(
     const clash = `OAUTH_CLIENTS: clients "${name}" and "${owners.get(prefix)}" would share the variables ${prefix}*; rename one.`;
     if (owners.get(prefix) !== name) problems.push(clash);
   }
-  const prefixes = [...owners.keys()].sort((one, other) => other.length - one.length);
-  const chosen = names.filter((name) => name === (only ?? name));
-  const clients = chosen.map((name) => [name, readClient(name, prefixes, source, problems)]);
-  return { names, clients: Object.fromEntries(clients), problems };
+  return { names, problems };
 }
 
-function readClient(name: string, prefixes: string[], source: EnvironmentSource, problems: string[]) {
+/** Reads the variables of the client `name`, one of `names`. */
+export function clientFromEnvironment(source: EnvironmentSource, names: readonly string[], name: string) {
   const prefix = prefixOf(name);
+  const prefixes = names.map(prefixOf);
   const isOwn = (variable: string) => ownerOf(variable, prefixes) === prefix;
+  const problems: string[] = [];
   for (const variable of source.names().filter(isOwn)) {
     const suffix = variable.slice(prefix.length);
     if (SUFFIXES.has(suffix) || valueOf(source, variable, ',') === undefined) continue;
@@ -93,7 +98,7 @@ function readClient(name: string, prefixes: string[], source: EnvironmentSource,
     else if (accepts?.(value)) given.set(path, value);
     else wrong(suffix, ` ${typeof says === 'function' ? says(value) : says}.`);
   }
-  return ofPartner(given, prefix, wrong);
+  return { options: ofPartner(given, prefix, wrong), problems };
 }
 
 /** The client's options, on top of the preset that they name. `wrong` adds a problem of the variable that ends so. */
@@ -102,29 +107,29 @@ function ofPartner(
   prefix: string,
   wrong: (suffix: string, what: string) => void,
 ): OAuthClientOptions {
-  const { partner } = Object.fromEntries(given) as { partner?: string };
+  const partner = given.get('partner') as string | undefined;
   const preset = presetOf(partner ?? '');
-  const known = preset?.settings ?? [];
   if (partner && !preset) wrong('PARTNER', ` must be one of ${[...PRESETS.keys()].join(', ')}.`);
   const remedy = partner ? ` is not a setting of partner ${partner}; remove it.` : ` needs ${prefix}PARTNER.`;
-  const isForeign = (path: string) => SETTINGS.has(path) && path !== 'partner' && !known.includes(path);
-  const foreign = preset || !partner ? [...given.keys()].filter(isForeign) : [];
-  for (const path of foreign) wrong(suffixOf(path), remedy);
-  const optionsWith = (settings: readonly string[]) =>
-    nest([...given].filter(([path]) => !SETTINGS.has(path) || settings.includes(path)));
+  const settings = [...given.keys()].filter((path) => SETTINGS.has(path) && path !== 'partner');
+  const foreign = settings.filter((path) => !preset?.settings.includes(path));
+  if (preset || !partner) for (const path of foreign) wrong(suffixOf(path), remedy);
+  const optionsWithout = (left: readonly string[]) =>
+    nest([...given].filter(([path]) => path !== 'partner' && !left.includes(path)));
   try {
-    if (preset) return preset.make(optionsWith(known));
+    if (preset) return preset.make(optionsWithout(foreign));
   } catch (error) {
     if (!(error instanceof PresetError)) throw error;
     for (const problem of error.problems) wrong(suffixOf(error.setting), `: ${problem}`);
   }
-  return optionsWith([]);
+  return optionsWithout(settings);
 }
 
-/** Of names that prefix each other the longest wins, if it has such a variable: OAUTH_API_CLIENT_ID is none of `api-client`. */
-function ownerOf(variable: string, longestFirst: readonly string[]): string | undefined {
-  const fitting = longestFirst.filter((prefix) => variable.startsWith(prefix));
-  return fitting.find((prefix) => SUFFIXES.has(variable.slice(prefix.length))) ?? fitting[0];
+/** Of prefixes that begin alike the longest owns a variable, if it has such a one: OAUTH_API_CLIENT_ID is none of `api-client`. */
+function ownerOf(variable: string, prefixes: readonly string[]): string | undefined {
+  const fitting = prefixes.filter((prefix) => variable.startsWith(prefix));
+  const longestFirst = fitting.sort((one, other) => other.length - one.length);
+  return longestFirst.find((prefix) => SUFFIXES.has(variable.slice(prefix.length))) ?? longestFirst[0];
 }
 
 /** The value of a variable, `undefined` if it is empty: a text, which a list with a separator becomes too, or a value that a schema made. */

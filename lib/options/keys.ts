@@ -2,13 +2,16 @@ import { X509Certificate, createPrivateKey, createPublicKey, hash, type KeyObjec
 import type { SecureContextOptions } from 'node:tls';
 import { KEY_OF, type PrivateJwk, type SigningAlgorithm } from './client-options.js';
 
+/** A private key, or a certificate: PEM or JWK. */
+export type Material = string | PrivateJwk;
+
 /** A private key ready to sign with. */
 export type SigningKey = ReturnType<typeof parseSigningKey>;
 
 const RSA_MIN_BITS = 2048;
 
 /** Reads a PEM or JWK private key. Its algorithm follows from the key unless one is given. Throws if the key cannot sign (RFC 7518 §3.3). */
-export function parseSigningKey(material: string | PrivateJwk, algorithm?: string) {
+export function parseSigningKey(material: Material, algorithm?: string) {
   const isJson = typeof material === 'string' && material.trimStart().startsWith('{');
   const given = isJson ? (JSON.parse(material) as PrivateJwk) : material;
   const jwk = typeof given === 'object' ? given : undefined;
@@ -33,13 +36,14 @@ export function certificateFingerprint(material: SecureContextOptions): string |
 }
 
 /** The header members that name a certificate (RFC 7515 §4.1.7, §4.1.8). Throws unless the private key, if known, is its own. */
-export function certificateThumbprints(pem: string | PrivateJwk, key?: KeyObject): Record<string, string> {
-  const { raw } = certificateOf(typeof pem === 'string' ? pem : '', key);
+export function certificateThumbprints(pem: Material, key?: KeyObject): Record<string, string> {
+  const { raw } = certificateOf(pem, key);
   return { x5t: hash('sha1', raw, 'base64url'), 'x5t#S256': hash('sha256', raw, 'base64url') };
 }
 
-function certificateOf(pem: string, key?: KeyObject): X509Certificate {
-  const certificate = new X509Certificate(pem);
+/** Reads a certificate in PEM. Throws unless the private key, if known, is its own. */
+export function certificateOf(pem: Material, key?: KeyObject): X509Certificate {
+  const certificate = new X509Certificate(typeof pem === 'string' ? pem : '');
   if (key && !certificate.checkPrivateKey(key)) throw new Error('The key is not that of the certificate.');
   return certificate;
 }

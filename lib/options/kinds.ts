@@ -23,8 +23,8 @@ const HEADER = /^[\w!#$%&'*+.^`|~-]+$/;
 const SCHEME = /^([\x21-\x7e]+( [\x21-\x7e]+)*)?$/;
 /** Set by the client's authentication and by every grant. */
 const CLIENT_PARAMETERS = ['grant_type', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type']; // prettier-ignore
-/** Set by the grants that take a token; free parameters never replace these either. */
-const GRANT_PARAMETERS = ['refresh_token', 'assertion', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type']; // prettier-ignore
+/** What free parameters never replace: those, and what the grants that take a token set. */
+const TAKEN = [...CLIENT_PARAMETERS, 'refresh_token', 'assertion', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type']; // prettier-ignore
 
 /** The kinds of options: what they accept, the message for other values, and how a variable's text is read. */
 export const KINDS = {
@@ -44,7 +44,6 @@ export const KINDS = {
   claims: jsonWithout(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti'], 'which are set for each assertion'),
   joseHeader: jsonWithout(['alg', 'kid', 'typ', 'crit', 'b64'], 'the first three of which have options of their own'),
   grantType: { accepts: (value) => isText(value) && nearGrantType(value) === undefined, says: (value) => (isText(value) ? `is almost a grant that is built in; did you mean ${nearGrantType(value)}?` : TEXT), read: String },
-  any: { accepts: () => true, says: '' },
   object: { accepts: isRecord, says: 'must be an object' },
   httpHeaders: { accepts: (value) => isRecord(value) && Object.keys(value).every((name) => HEADER.test(name)), says: (value) => (isRecord(value) ? 'must be header names with texts, or functions that return one' : 'must be an object'), read: readMembers },
   function: { accepts: (value) => typeof value === 'function', says: 'must be a function' },
@@ -121,10 +120,7 @@ export function isHeaderValue(value: unknown): value is string {
 }
 
 /** Whether a server may read a parameter's name as one of `taken`. By default, these are the names that free parameters never replace. */
-export function isTaken(
-  name: string,
-  taken: readonly string[] = [...CLIENT_PARAMETERS, ...GRANT_PARAMETERS],
-): boolean {
+export function isTaken(name: string, taken: readonly string[] = TAKEN): boolean {
   return taken.some((other) => plainName(other) === plainName(name));
 }
 

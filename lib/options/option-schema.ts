@@ -47,13 +47,10 @@ export function membersOf(group: string): string[] {
 
 /** Options by path, nested ones joined by a dot after their group, which is then empty; absent ones left out. */
 export function flatten(options: OAuthClientOptions): Map<string, unknown> {
-  const flat = Object.entries<unknown>({ ...options }).flatMap(([name, value]): [string, unknown][] => {
-    if (!isGroup(name, value)) return [[name, value]];
-    const members = Object.entries(value).map(([member, inner]): [string, unknown] => [
-      `${name}.${member}`,
-      inner,
-    ]);
-    return [[name, {}], ...members];
+  const flat = Object.entries<unknown>({ ...options }).flatMap(([name, value]) => {
+    if (!isGroup(name, value)) return [[name, value] as const];
+    const members = Object.entries(value).map(([member, inner]) => [`${name}.${member}`, inner] as const);
+    return [[name, {}] as const, ...members];
   });
   return new Map(flat.filter(([, value]) => value !== undefined));
 }
@@ -63,10 +60,9 @@ export function nest(flat: Iterable<readonly [string, unknown]>): OAuthClientOpt
   const options: Record<string, unknown> = {};
   for (const [path, value] of flat) {
     const [name = '', member] = path.split('.');
-    const { [name]: present = true } = options;
-    const group = present === true ? {} : present;
+    const { [name]: group = true } = options;
     if (member === undefined) options[name] = value;
-    else if (isRecord(group)) options[name] = { ...group, [member]: value };
+    else if (group === true || isRecord(group)) options[name] = { ...Object(group), [member]: value };
   }
   return options;
 }

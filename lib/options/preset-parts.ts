@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { OAuthConfigurationError } from '../core/errors.js';
 import type { OAuthClientOptions, PrivateJwk, SigningAlgorithm } from './client-options.js';
-import { parseSigningKey } from './keys.js';
+import { parseSigningKey, type Material } from './keys.js';
 import { mergeClientOptions } from './resolved-options.js';
 import type { Source } from './source.js';
 
@@ -55,8 +55,8 @@ export function jwkOf(key: KeyObject, alg: SigningAlgorithm, kid?: string): Priv
 }
 
 /** The key with the one algorithm of SMART's two that it can sign with. A text that is no key stays, to be reported at boot. */
-export function smartKey(source: Source<string | PrivateJwk>): Source<string | PrivateJwk> {
-  const named = (material: string | PrivateJwk) => {
+export function smartKey(source: Source<Material>): Source<Material> {
+  const named = (material: Material) => {
     try {
       const { key, keyId } = parseSigningKey(material);
       return jwkOf(key, key.asymmetricKeyType === 'rsa' ? 'RS384' : 'ES384', keyId);

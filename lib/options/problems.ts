@@ -1,11 +1,10 @@
-import { X509Certificate } from 'node:crypto';
 import type { Agent } from 'node:https';
 import { isRecord } from '../core/token-request.js';
 import { GRANT_TYPES } from './client-options.js';
-import type { GrantOptions, HttpOptions, OAuthClientOptions, PrivateJwk } from './client-options.js';
-import { certificateFingerprint, certificateThumbprints, parseSigningKey } from './keys.js';
+import type { GrantOptions, HttpOptions, OAuthClientOptions } from './client-options.js';
+import { certificateFingerprint, certificateOf, parseSigningKey, type Material } from './keys.js';
 import { LONGEST_TIMER_MS } from './module-options.js';
-import { KINDS, isTaken } from './kinds.js';
+import { isTaken } from './kinds.js';
 import { nearest } from './nearest.js';
 import { OPTION_SCHEMA, flatten, groupOf, isGroup, isSecure, membersOf, nest } from './option-schema.js';
 import { withDefaults } from './resolved-options.js';
@@ -82,10 +81,10 @@ const RULES: readonly Rule[] = [
   [['http'], ({ options: { http } }) => isUnfitProxy(http?.['proxy']), 'may hold a proxy only with its host and port, or false; correct it'],
   [['http'], ({ options: { http } }) => (http?.['httpsAgent'] as Partial<Agent> | undefined)?.options?.rejectUnauthorized === false, 'may not hold an httpsAgent that accepts any server (rejectUnauthorized: false); trust its authority with {tls.ca} instead'],
   [['timeoutMs', 'retry.minDelayMs', 'retry.maxDelayMs', 'retry.totalMs'], (_, ms) => Number(ms) > LONGEST_TIMER_MS, 'is longer than a timer can wait; use 24 days at most'],
-  [['privateKey', 'dpop.privateKey'], isUnfitKey, 'is not a private key in PEM or JWK that fits its algorithm'],
-  [['assertion.certificate'], isMisfitCertificate, 'is not the certificate of {privateKey} in PEM'],
-  [['tls.cert'], isMisfitPair, 'and {tls.key} must be a certificate and its own private key in PEM; check them, and {tls.passphrase}'],
-  [['tls.ca'], (_, ca) => typeof ca === 'string' && fails(() => new X509Certificate(ca)), 'must be certificates in PEM'],
+  unusable(['privateKey', 'dpop.privateKey'], (key, { options: { dpop, signingAlgorithm } }, path) => parseSigningKey(key, path === 'privateKey' ? signingAlgorithm : typeof dpop === 'object' ? dpop.algorithm : undefined), 'is not a private key in PEM or JWK that fits its algorithm'),
+  unusable(['assertion.certificate'], (pem, { options: { privateKey: key } }) => certificateOf(pem, isMaterial(key) ? parseSigningKey(key).key : undefined), 'is not the certificate of {privateKey} in PEM'),
+  unusable(['tls.cert'], (pem, { options: { tls: { key, passphrase } = {} } }) => typeof pem === 'string' && typeof key === 'string' && typeof passphrase !== 'function' && certificateFingerprint({ cert: pem, key, passphrase }), 'and {tls.key} must be a certificate and its own private key in PEM; check them, and {tls.passphrase}'),
+  unusable(['tls.ca'], (pem) => certificateOf(pem), 'must be certificates in PEM'),
 ]; // prettier-ignore
 
 /** Everything that is wrong with one client: a sentence each with client, option and remedy, never a value. `label` gives an option's path or variable. */
@@ -97,8 +96,9 @@ export function problemsOf(
 ): string[] {
   const unfit = new Map<string, string>();
   for (const [path, value] of flatten(options)) {
-    const kind = OPTION_SCHEMA[path] ?? (path.startsWith('http.') ? KINDS.any : undefined);
-    if (isGroup(path, value) || kind?.accepts(value)) continue;
+    const kind = OPTION_SCHEMA[path];
+    const isOfAxios = kind === undefined && path.startsWith('http.');
+    if (isOfAxios || isGroup(path, value) || kind?.accepts(value)) continue;
     unfit.set(path, (typeof kind?.says === 'function' ? kind.says(value) : kind?.says) ?? unknown(path));
   }
   const examined = examine(options, own, unfit);
@@ -188,25 +188,25 @@ function hasHeader(headers: unknown, ...names: (string | undefined)[]): boolean 
   return all.some((one) => lower.includes(one.toLowerCase()));
 }
 
-/** Keys in the configuration are checked at boot, keys from functions and files when they are needed. */
-function isMaterial(key: unknown): key is string | PrivateJwk {
-  return typeof key === 'string' || typeof key === 'object';
+/** A rule about what has to fit `use`, which throws otherwise. What comes from functions and files is checked when it is needed. */
+function unusable(
+  paths: readonly string[],
+  use: (material: Material, examined: Examined, path: string) => unknown,
+  says: string,
+): Rule {
+  const isUnusable: Test = (examined, value, path) => {
+    try {
+      if (isMaterial(value)) use(value, examined, path);
+      return false;
+    } catch {
+      return true;
+    }
+  };
+  return [paths, isUnusable, says];
 }
 
-function isUnfitKey({ options: { dpop, signingAlgorithm } }: Examined, key: unknown, path: string): boolean {
-  const algorithm = path === 'privateKey' ? signingAlgorithm : typeof dpop === 'object' && dpop.algorithm;
-  return isMaterial(key) && fails(() => parseSigningKey(key, algorithm || undefined));
-}
-
-function isMisfitCertificate({ options: { privateKey } }: Examined, pem: unknown): boolean {
-  const key = () => (isMaterial(privateKey) ? parseSigningKey(privateKey).key : undefined);
-  return typeof pem === 'string' && fails(() => certificateThumbprints(pem, key()));
-}
-
-function isMisfitPair({ options: { tls = {} } }: Examined): boolean {
-  const { cert, key, passphrase } = tls;
-  if (typeof cert !== 'string' || typeof key !== 'string' || typeof passphrase === 'function') return false;
-  return fails(() => certificateFingerprint({ cert, key, passphrase }));
+function isMaterial(value: unknown): value is Material {
+  return typeof value === 'string' || typeof value === 'object';
 }
 
 /** Whether Axios will choose its fetch adapter or HTTP/2, which take neither a certificate nor a proxy from it. */
@@ -217,13 +217,4 @@ export function ignoresAgents({ adapter, httpVersion = 1 }: HttpOptions = {}): b
 function isUnfitProxy(proxy: unknown): boolean {
   const { host } = (proxy || { host: 'none' }) as { host?: unknown };
   return typeof host !== 'string' || !URL.canParse(`http://${host}`);
-}
-
-function fails(work: () => unknown): boolean {
-  try {
-    work();
-    return false;
-  } catch {
-    return true;
-  }
 }

@@ -214,6 +214,23 @@ describe('nestjs-oauth-client check', () => {
     expect(server.tokenRequests).toHaveLength(0);
   });
 
+  it('asks the clients whose variables are right, and tells what is wrong with the others', async () => {
+    const both = { OAUTH_CLIENTS: 'clinic,lab', OAUTH_CLINIC_TOKEN_ENDPOINT: 'https://clinic.example' };
+    const { code, output } = await check({ ...both, OAUTH_CLINIC_CLIENT_SECRET: SECRET });
+    expect(code).toBe(2);
+    expect(output).toEqual([
+      'problem  Client "clinic": OAUTH_CLINIC_CLIENT_ID is missing; set it to the identifier the partner gave you.',
+      '',
+      expect.stringMatching(/^client +outcome /),
+      expect.stringMatching(/^lab +ok /),
+    ]);
+    const { output: json } = await run(['check', '--json'], { ...lab, ...both });
+    expect(JSON.parse(json)).toMatchObject({
+      problems: [expect.stringContaining('CLINIC'), expect.stringContaining('CLINIC')],
+      clients: [{ client: 'lab', outcome: 'ok' }],
+    });
+  });
+
   it('does not use up a refresh token', async () => {
     const { output, code } = await check({
       OAUTH_LAB_GRANT_TYPE: 'refresh_token',
@@ -248,13 +265,14 @@ describe('nestjs-oauth-client check', () => {
   it('validates and asks one client alone, whatever is wrong with those whose options are set in code', async () => {
     const both = { ...lab, OAUTH_CLIENTS: 'lab,clinic', OAUTH_CLINIC_TOKEN_URL: 'https://clinic.example' };
     expect((await run(['check'], both)).output).toMatch(/OAUTH_CLINIC_CLIENT_ID is missing/);
-    expect(server.tokenRequests).toHaveLength(0);
+    expect(server.tokenRequests).toHaveLength(1);
     expect(await run(['check', '--client', 'lab'], both)).toMatchObject({ code: 0 });
+    expect(server.tokenRequests).toHaveLength(2);
     const { code, output } = await run(['check', '--client', 'clinic'], both);
     expect(code).toBe(2);
     expect(output).toMatch(/OAUTH_CLINIC_CLIENT_ID is missing/);
     expect(output).toMatch(/OAUTH_CLINIC_TOKEN_URL is not a variable/);
-    expect(server.tokenRequests).toHaveLength(1);
+    expect(server.tokenRequests).toHaveLength(2);
   });
 
   it('explains itself', async () => {

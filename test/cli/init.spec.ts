@@ -106,6 +106,14 @@ describe('init writes the variables of', () => {
   });
 });
 
+it('init says what to do with an .env that is there', async () => {
+  writeFileSync(join(folder, '.env'), 'A=1\n');
+  const { output } = await initLab();
+  expect(output).toContain('add what is new to the .env that is there');
+  expect(output).not.toContain('copy .env.example');
+  expect(readFileSync(join(folder, '.env'), 'utf8')).toBe('A=1\n');
+});
+
 describe('init changes nothing that is there', () => {
   it.each([
     ['a last line that is not ended', 'A=1\nOAUTH_CLIENTS=buoy'],
