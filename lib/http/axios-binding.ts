@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
 import {
-  AxiosError,
   AxiosHeaders,
+  type AxiosError,
   type AxiosAdapter,
   type AxiosInstance,
   type AxiosResponse,
@@ -20,7 +20,7 @@ import type { ApiAnswer, Credentials, OutgoingRequest } from './authorized-call.
 import type { ApiClient } from './api-client.js';
 import { buildOf } from './axios-instance.js';
 import { withDefaultsOf } from './own-defaults.js';
-import { headOf } from './protocol-transport.js';
+import { fetchNoting, headOf } from './protocol-transport.js';
 import { followRedirect } from './redirects.js';
 import { isReplayable, lowerCased, readable } from './refusals.js';
 import type { OAuthRequestConfig } from '../core/token-request.js';
@@ -215,8 +215,8 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       return answerOf(response, error);
     };
     const failed = (error: unknown) => {
-      const isTooLarge = (error as AxiosError | undefined)?.code === AxiosError.ERR_BAD_RESPONSE;
-      const head = isTooLarge ? headOf(error as AxiosError) : undefined;
+      // The body may have broken off, stalled or been too large, but the head says whether the token was refused.
+      const head = this.below.build.isCancel(error) ? undefined : headOf(Object(error) as AxiosError);
       const response = sealError(error, config, ownName) ?? (head as AxiosResponse | undefined);
       if (response === undefined) throw error;
       return answered(response, error);
@@ -251,6 +251,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
     // The fetch adapter follows redirects without calling `beforeRedirect`.
     if (credentials) copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
+    if ([this.below.adapter].flat().includes('fetch')) copy.env = { fetch: fetchNoting, ...config.env };
     for (const agent of [copy.httpAgent, copy.httpsAgent, outside]) sealAgent(agent);
     return copy;
   }

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import {
   AxiosHeaders,
   type AxiosError,
@@ -86,9 +86,23 @@ type Answer = Pick<AxiosResponse<string>, 'status' | 'headers'> & { data?: strin
 /** Status and headers of an answer whose body broke off or was too large. */
 export function headOf({ response, request }: AxiosError): Answer | undefined {
   if (response) return { status: response.status, headers: response.headers };
-  const { res } = (request ?? {}) as { res?: IncomingMessage };
+  const sent = (request ?? {}) as { _currentRequest?: ClientRequest; [HEAD]?: Answer };
+  if (sent[HEAD]) return sent[HEAD];
+  const { res } = (sent._currentRequest ?? sent) as { res?: IncomingMessage };
   if (res?.statusCode === undefined) return undefined;
   return { status: res.statusCode, headers: res.headers as AxiosResponse['headers'] };
+}
+
+/** On a `Request` of fetch: the head of its answer, which the errors of Axios's fetch adapter leave out. */
+const HEAD = Symbol('head');
+
+/** Fetch for that adapter. One function for all requests, since the adapter keeps each that it is given. */
+export async function fetchNoting(...sent: Parameters<typeof fetch>): Promise<Response> {
+  const answer = await fetch(...sent);
+  const { status, headers } = answer;
+  const value: Answer = { status, headers: AxiosHeaders.from(headers as never) };
+  Object.defineProperty(Object(sent[0]), HEAD, { value });
+  return answer;
 }
 
 function toResponse({ status, headers, data = '' }: Answer): Response {

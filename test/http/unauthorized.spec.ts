@@ -4,11 +4,13 @@ import MultipartForm from 'form-data';
 import { MemoryTokenStore, type OAuthClientModuleOptions } from 'nestjs-oauth-client';
 import type { FakeAnswer, RecordedRequest } from 'nestjs-oauth-client/testing';
 import { Agent } from 'node:http';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Readable } from 'node:stream';
 import { rejectedClientOf } from '../../lib/http/sealing.js';
 import { systemClock, type Clock } from '../../lib/core/clock.js';
 import { Application } from '../support/application.js';
+import { Recorder } from '../support/recorder.js';
 import { fastClock } from '../support/fast-clock.js';
 
 const BODY = { name: 'Käthe', list: [1, 2, 3] };
@@ -129,6 +131,33 @@ describe('An API that answers 401', () => {
     expect(error).toMatchObject({
       code: AxiosError.ERR_BAD_RESPONSE,
       message: expect.stringMatching(/maxContentLength/),
+    });
+  });
+
+  describe.each<AxiosRequestConfig>([
+    { adapter: 'http' },
+    { adapter: 'http', maxRedirects: 0, responseType: 'arraybuffer' },
+    { adapter: 'fetch' },
+    { adapter: ['xhr', 'fetch'], responseType: 'arraybuffer' },
+    { adapter: 'fetch', maxContentLength: 900 },
+  ])('34. A 401 whose body does not arrive is replayed as well: %j', (request) => {
+    const cuts: [string, (socket: Socket) => unknown][] = [
+      ['it ends too early', (socket) => socket.end()],
+      ['the connection is reset', (socket) => socket.resetAndDestroy()],
+      ['it is no chunk', (socket) => socket.end('zz\r\n')],
+      ['it stalls until the timeout', () => undefined],
+    ];
+    it.each(cuts)('34. %s', async (why, cut) => {
+      const partner = await Recorder.start();
+      partner.answer = ({ headers }, response) => {
+        if (!headers.authorization?.endsWith('-1')) return response.end('{}');
+        response.writeHead(401, why === 'it is no chunk' ? {} : { 'content-length': 500 }).write('abc');
+        return setTimeout(() => cut(response.socket!), 20);
+      };
+      const api = await Application.withServer({ baseURL: partner.origin });
+      expect((await api.axios.post('/x', BODY, { timeout: 300, ...request })).status).toBe(200);
+      expect(partner.credentials).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
+      expect(api.posts).toBe(2);
     });
   });
 
