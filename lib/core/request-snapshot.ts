@@ -29,7 +29,8 @@ const MEMBERS = Object.entries<readonly [Copy, string]>({
 
 /** Copies what a caller passes. Each member is read once: getters and proxies may answer differently the next time. */
 export function snapshotOf(passed: unknown): RequestSnapshot {
-  if (!isObject(passed)) return { request: {}, problems: ['the token request must be an object'] };
+  if (!isObject(passed) || isOtherwise(passed))
+    return { request: {}, problems: ['the token request must be an object'] };
   const request: Record<string, unknown> = {};
   const problems: string[] = [];
   for (const [name, [copyOf, says]] of MEMBERS) {
@@ -56,6 +57,15 @@ export function checked(client: string | undefined, { request, problems }: Reque
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
+}
+
+/** Whether it is a list, a `Map` or a promise, none of whose contents would be read: it would lead to the token for everybody. */
+function isOtherwise(value: object): boolean {
+  try {
+    return Symbol.iterator in value || 'then' in value;
+  } catch {
+    return false; // its members are reported
+  }
 }
 
 /** A blank text would not be sent, and would lead to a token for everybody. */

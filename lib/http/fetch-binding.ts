@@ -37,7 +37,9 @@ export function authorizedFetch(parts: FetchParts): Fetch {
   const { api, other, partsOf } = parts;
   const { name } = api.client;
   return async (input, given) => {
-    const snapshot = given?.oauth && SealedTokenRequest.open(given.oauth); // before anything that waits
+    const passed = given?.oauth;
+    // Before anything that waits.
+    const snapshot = passed === undefined || passed === false ? passed : SealedTokenRequest.open(passed);
     const written = isRequest(input) ? input.url : String(input);
     const targetFor = ({ defaults: { baseURL } }: ApiClient): RequestTarget =>
       typeof input === 'string' && baseURL !== undefined ? { baseURL, url: written } : { url: written };

@@ -79,6 +79,7 @@ const WAYS: [string, (api: Application, request: TokenRequest) => Promise<unknow
   ['token$ of the client', ({ tokens }, request) => firstValueFrom(tokens.client('api').token$(request))],
   ['HttpService', (api, oauth) => api.get('/x', { oauth })],
   ['Axios', (api, oauth) => api.axios.get('/x', { oauth })],
+  ['fetch', (api, oauth) => api.fetch()('/x', { oauth })],
   ['an attached Axios instance', (api, oauth) => attached(api).get(`${api.server.apiURL}/x`, { oauth })],
 ];
 
@@ -150,6 +151,8 @@ describe('80. A request that cannot be read', () => {
 describe('80. What is no request at all', () => {
   it.each<[string, unknown]>([
     ['a text', VALUE], ['null', null], ['a number', 0], ['an empty text', ''], ['true', true], ['a function', () => ({})],
+    ['NaN', Number.NaN], ['a list', [{ scope: 'a' }]], ['a Map', new Map([['scope', 'a']])],
+    ['a promise', Promise.resolve({ scope: 'a' })], ['URLSearchParams', new URLSearchParams({ scope: 'a' })],
   ])('80. %s → a typed error, and nothing is sent', async (_, passed) => {
     const api = await Application.withServer({}, {}, { secrets: [VALUE] });
     for (const [, pass] of WAYS) {
