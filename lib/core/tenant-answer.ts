@@ -25,7 +25,7 @@ export function summaryOf(answer: unknown): { data: string; hasCode: boolean } {
   let hasCode = false;
   const text = JSON.stringify(answer, (_, value: unknown) => {
     const isCode = typeof value === 'function' || (typeof value === 'object' && value && !isPlain(value));
-    if (!isCode) return value;
+    if (!isCode) return typeof value === 'bigint' ? String(value) : value;
     hasCode = true;
     return '';
   });

@@ -263,6 +263,10 @@ describe('A tenant that a request names', () => {
       message: expect.stringMatching(/^Tenant "south": /),
       problems: ['Client "lab": the options of a tenant must be an object.'],
     });
+    clinics.add('north', { timeoutMs: 5_000n as never });
+    expect(await app.failure(app.token({ tenant: 'north' }))).toMatchObject({
+      problems: [`${whose}timeoutMs must be a number of milliseconds, more than 0.`],
+    });
     clinics.add('north');
     expect(ownerOf(await app.token({ tenant: 'north' }))).toBe('id-of-north');
   });
