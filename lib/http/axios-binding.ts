@@ -211,7 +211,9 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
         // Errors of the stream itself show the request.
         for (const part of [response.data, response.request]) sealRequest(part, ownName);
         takeOff(copy, name);
-      } else if (error === undefined) sealOnSight(response, ownName);
+      } else if (!isReplayable(config.data))
+        sealRequest(response.request, ownName); // the caller's stream leads to it
+      else if (error === undefined) sealOnSight(response, ownName);
       return answerOf(response, error);
     };
     const failed = (error: unknown) => {
@@ -260,7 +262,8 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   #fixBoundary(headers: AxiosHeaders): void {
     const { adapter } = this.below;
     const mayChoose = adapter === undefined || adapter === 'http' || Array.isArray(adapter);
-    if (!mayChoose || /boundary=/i.test(String(headers.getContentType()))) return;
+    // Axios replaces any other boundary by one of its own.
+    if (!mayChoose || /boundary=[-\w]{10,70}/i.test(String(headers.getContentType()))) return;
     headers.setContentType(`multipart/form-data; boundary=${(this.#boundary ??= randomUUID())}`);
   }
 }

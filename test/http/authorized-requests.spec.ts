@@ -241,6 +241,23 @@ describe('What a caller asks of Axios', () => {
     expect(again).toBe(first);
   });
 
+  it.each(['XyZ', '"a quoted boundary"'])(
+    '34. A form with a boundary that Axios replaces is sent again byte by byte: %s',
+    async (boundary) => {
+      const api = await Application.withServer();
+      api.server.respondToApiWith({ status: 401 });
+      const form = new FormData();
+      form.append('name', 'Käthe');
+      const headers = { 'Content-Type': `multipart/form-data; boundary=${boundary}` };
+      await api.axios.post('/x', form, { headers });
+      const [first, again] = api.server.apiRequests.map(({ headers: { 'content-type': type }, rawBody }) =>
+        [type, rawBody.toString()].join('\n'),
+      );
+      expect(first).toContain('Käthe');
+      expect(again).toBe(first);
+    },
+  );
+
   it('34. Two forms have two boundaries', async () => {
     const api = await Application.withServer();
     for (let i = 0; i < 2; i++) await api.axios.post('/x', new FormData());

@@ -303,6 +303,23 @@ describe('What a response or an error leads to', () => {
     if (data instanceof Readable) data.destroy();
   });
 
+  it.each<AxiosRequestConfig>([
+    {},
+    { maxRedirects: 0 },
+    { maxRate: 100_000 },
+    { url: '/500', validateStatus: null },
+  ])(
+    '82. A stream that was uploaded leads to no token, also if nobody looks at the request: %j',
+    async (config) => {
+      const api = await Application.withServer();
+      api.server.onApiRequest = ({ url }) => (url.endsWith('/500') ? { status: 500 } : undefined);
+      const data = Readable.from([Buffer.from('a')]);
+      const { status } = await api.axios.request({ url: '/x', method: 'post', data, ...config });
+      expect(status).toBe(config.validateStatus === null ? 500 : 200);
+      expect(inspect(data, { depth: 12, showHidden: true })).not.toMatch(TOKEN);
+    },
+  );
+
   it('82. A response that an interceptor freezes still shows its request', async () => {
     const api = await Application.withServer();
     api.axios.interceptors.response.use((response) => Object.freeze(response));
