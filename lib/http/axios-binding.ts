@@ -277,7 +277,9 @@ function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<A
     headers,
     data: () => readable(data, headers()),
     surface: (refused) => {
-      if (refused !== undefined) markRefused(response, refused);
+      // The error has no response where the body broke off.
+      if (refused !== undefined)
+        for (const part of [response, error]) markRefused(Object(part) as object, refused);
       if (error !== undefined) throw error as Error;
       return response;
     },

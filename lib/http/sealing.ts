@@ -15,8 +15,9 @@ import { proxyError } from './tunnel.js';
 
 type Part = Record<PropertyKey, unknown>;
 
-/** On an answer that refused a token: the client whose token it refused. */
+/** On an answer that refused a token, or its error: the client whose token it refused. */
 const REFUSED = Symbol('refused client');
+type Refused = { [REFUSED]?: string };
 /** The members that link the parts of a sent request. */
 const PARTS = ['req', 'res', '_redirectable', '_currentRequest', '_options', 'socket'];
 /** The members that lead to connections, which other requests may be using. */
@@ -119,15 +120,15 @@ export function refuseProxyAnswer(request: unknown): void {
   throw proxyError('', `opened no tunnel to ${host}: it answered ${res.statusCode}`);
 }
 
-/** Notes on a response that it refused a token; an error made of that response keeps the note. */
-export function markRefused(response: object, client: string): void {
-  Object.defineProperty(response, REFUSED, { value: client });
+/** Notes on a response, or on its error, that it refused a token; an error made of that response keeps the note. */
+export function markRefused(answer: object, client: string): void {
+  Object.defineProperty(answer, REFUSED, { value: client, configurable: true });
 }
 
 /** The client whose token an API rejected for good, if that is what `error` shows. */
 export function rejectedClientOf(error: unknown): string | undefined {
-  const { response } = (error ?? {}) as { response?: { [REFUSED]?: string } };
-  return response?.[REFUSED];
+  const { response, [REFUSED]: client } = (error ?? {}) as Refused & { response?: Refused };
+  return client ?? response?.[REFUSED];
 }
 
 /** Keeps an agent's keys, and all requests under way, out of JSON, inspection and lists of members. */

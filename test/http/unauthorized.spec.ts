@@ -159,6 +159,18 @@ describe('An API that answers 401', () => {
       expect(partner.credentials).toEqual(['Bearer access-token-1', 'Bearer access-token-2']);
       expect(api.posts).toBe(2);
     });
+
+    it('34. A second one like that surfaces, and `@UseOAuthClient` knows whose it is', async () => {
+      const partner = await Recorder.start();
+      partner.answer = (_, response) => {
+        response.writeHead(401, { 'content-length': 500 }).write('abc');
+        setTimeout(() => response.socket?.resetAndDestroy(), 20);
+      };
+      const api = await Application.withServer({ baseURL: partner.origin });
+      const error = await api.failure(api.axios.post('/x', BODY, request));
+      expect(rejectedClientOf(error)).toBe('api');
+      expect(partner.requests).toHaveLength(2);
+    });
   });
 
   it('34. Interceptors of the caller see one request and one response', async () => {
