@@ -7,6 +7,7 @@ import { closeIdle } from '../http/tls-agent.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient, TokenRuntime, type OAuthClientParts } from '../core/oauth-client.js';
+import { inTurn } from '../core/tenant-answer.js';
 import { TENANT_IS_OPTIONAL, TenantCache, Tenants } from '../core/tenants.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
@@ -114,7 +115,7 @@ export class OAuthClientRegistry {
       return made;
     };
     const otherwise = () => (TENANT_IS_OPTIONAL in ask ? this.get(name) : undefined);
-    const tenants = new Tenants({ name, ask, make, otherwise }, this.#tenants, this.runtime);
+    const tenants = new Tenants({ name, ask: inTurn(ask), make, otherwise }, this.#tenants, this.runtime);
     return this.#build(name, own, { ...whose, ...label, tenants });
   }
 

@@ -68,30 +68,37 @@ describe('Tenants whose names look alike', () => {
 });
 
 describe('What a tenants function returns', () => {
-  it('78. is copied at once, so that it may return the same object for the next tenant', async () => {
-    const answer = {
-      clientId: '',
-      clientSecret: '',
-      scope: '',
-      parameters: { account: '' },
-      http: { headers: { 'x-key': '' } },
-    };
-    const app = await start({
-      tenants: (tenant) => {
-        Object.assign(answer, { clientId: `id-of-${tenant}`, clientSecret: `my secret of ${tenant}` });
-        Object.assign(answer, { scope: tenant });
-        answer.parameters.account = answer.http.headers['x-key'] = tenant;
-        return answer;
-      },
-    });
-    const tenants = ['north', 'south'];
-    const sent = tenants.map(async (tenant) => ((await app.get('/x', { oauth: { tenant } })).data as { owner: string }).owner); // prettier-ignore
-    expect(await Promise.all(sent)).toEqual(['id-of-north', 'id-of-south']);
-    for (const { form } of clinics.server.tokenRequests)
+  it.each<[string, <A>(answer: A) => A | Promise<A>]>([
+    ['', (answer) => answer],
+    [', as a promise', (answer) => Promise.resolve(answer)],
+    [', as a promise of a promise', async (answer) => Promise.resolve(await answer)],
+  ])(
+    '78. is copied at once, so that it may return the same object for the next tenant%s',
+    async (_, hand) => {
+      const answer = {
+        clientId: '',
+        clientSecret: '',
+        scope: '',
+        parameters: { account: '' },
+        http: { headers: { 'x-key': '' } },
+      };
+      const app = await start({
+        tenants: (tenant) => {
+          Object.assign(answer, { clientId: `id-of-${tenant}`, clientSecret: `my secret of ${tenant}` });
+          Object.assign(answer, { scope: tenant });
+          answer.parameters.account = answer.http.headers['x-key'] = tenant;
+          return hand(answer);
+        },
+      });
+      const tenants = ['north', 'south'];
+      const sent = tenants.map(async (tenant) => ((await app.get('/x', { oauth: { tenant } })).data as { owner: string }).owner); // prettier-ignore
+      expect(await Promise.all(sent)).toEqual(['id-of-north', 'id-of-south']);
+      for (const { form } of clinics.server.tokenRequests)
       expect([form?.get('client_id'), form?.get('account')]).toEqual([`id-of-${form?.get('scope')}`, form?.get('scope')]); // prettier-ignore
-    for (const { headers } of clinics.server.apiRequests)
-      expect(headers.authorization).toContain(`id-of-${String(headers['x-key'])}-`);
-  });
+      for (const { headers } of clinics.server.apiRequests)
+        expect(headers.authorization).toContain(`id-of-${String(headers['x-key'])}-`);
+    },
+  );
 
   it('78. may be frozen, or an instance of a class', async () => {
     class Account {
