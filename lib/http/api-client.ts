@@ -36,3 +36,10 @@ export interface ApiClient {
   /** Close its idle connections; requests under way go on. */
   readonly closers: (() => void)[];
 }
+
+/** The clients whose tokens requests may get. */
+export interface ApiClients {
+  /** @throws {OAuthClientError} `unknown_client` */
+  get(name: string): ApiClient;
+  all(): Iterable<ApiClient>;
+}

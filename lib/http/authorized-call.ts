@@ -99,8 +99,8 @@ export function clientFor(request: RequestTarget, clients: Iterable<ApiClient>):
   const target = targetOf(request);
   const reachOf = ({ origins }: ApiClient) =>
     target && !origins.detours(request) ? origins.reach(target) : 0;
-  const ranked = [...clients].map((api) => ({ api, reach: reachOf(api) }));
-  return ranked.filter(({ reach }) => reach > 0).sort((a, b) => b.reach - a.reach)[0]?.api;
+  const ranked = [...clients].map((api) => ({ api, reach: reachOf(api) })).sort((a, b) => b.reach - a.reach);
+  return ranked.find(({ reach }) => reach > 0)?.api;
 }
 
 /** @throws {OriginNotAllowedError} if the client's token may not go where `request` goes */
@@ -153,9 +153,9 @@ class AuthorizedCall<R> {
   }
 
   #conclude(credentials: Credentials, answer: ApiAnswer<R>): R | Promise<R> {
-    if (this.#isRefused(credentials, answer)) return this.#mend(credentials, answer);
-    this.#learn(credentials, answer);
-    return answer.surface();
+    return this.#isRefused(credentials, answer)
+      ? this.#mend(credentials, answer)
+      : this.#accept(credentials, answer);
   }
 
   #isRefused(credentials: Credentials, answer: ApiAnswer<R>): boolean {
@@ -175,17 +175,16 @@ class AuthorizedCall<R> {
       const { token } = credentials;
       const nonceIsNew = this.#noteNonce(credentials, answer);
       let next: AccessToken | undefined;
-      if (nonceIsNew && nonces++ < MAX_NONCES) next = await this.#newest();
+      if (nonceIsNew && nonces++ < MAX_NONCES)
+        next = await this.#unlessCancelled(() => this.#life.get(false));
       else if (token.value === first.value) next = await this.#after(token, pauseMs);
       else if (tokens < MAX_TOKENS) next = await this.#successorOf(token); // it may have been replaced on its way
       if (next === undefined) return answer.surface(this.#api.client.name);
       if (next.value !== token.value) [nonces, tokens] = [0, tokens + 1];
       answer.discard();
       [credentials, answer] = await this.#send(next);
-      if (!this.#isRefused(credentials, answer)) break;
+      if (!this.#isRefused(credentials, answer)) return this.#accept(credentials, answer);
     }
-    this.#learn(credentials, answer);
-    return answer.surface();
   }
 
   /** The token to send after `rejected`; `undefined` if it is too soon for another one, or there is none. */
@@ -202,7 +201,7 @@ class AuthorizedCall<R> {
       case 'superseded':
         return this.#successorOf(rejected);
       case 'replaceable': {
-        const newer = await this.#newest();
+        const newer = await this.#unlessCancelled(() => life.get(false));
         return newer.value === rejected.value ? undefined : newer;
       }
     }
@@ -217,10 +216,12 @@ class AuthorizedCall<R> {
   }
 
   /** Notes that the API accepted the token, whatever else it answered. */
-  #learn(credentials: Credentials, answer: ApiAnswer<R>): void {
-    if (credentials.astray) return;
-    this.#life.accept(credentials.token);
-    this.#noteNonce(credentials, answer);
+  #accept(credentials: Credentials, answer: ApiAnswer<R>): R {
+    if (!credentials.astray) {
+      this.#life.accept(credentials.token);
+      this.#noteNonce(credentials, answer);
+    }
+    return answer.surface();
   }
 
   #noteNonce({ proof }: Credentials, answer: ApiAnswer<R>): boolean {
@@ -232,10 +233,6 @@ class AuthorizedCall<R> {
   /** The token that replaced a refused one, or is about to; `undefined` if there is none. */
   #successorOf(refused: AccessToken): Promise<AccessToken | undefined> {
     return this.#unlessCancelled(() => this.#life.successorOf(refused));
-  }
-
-  #newest(): Promise<AccessToken> {
-    return this.#unlessCancelled(() => this.#life.get(false));
   }
 
   #unlessCancelled<T>(work: () => Observable<T> | Promise<T>): Promise<T> {

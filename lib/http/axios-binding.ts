@@ -1,61 +1,38 @@
 import { randomUUID } from 'node:crypto';
 import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
-import {
-  AxiosHeaders,
-  type AxiosError,
-  type AxiosAdapter,
-  type AxiosInstance,
-  type AxiosResponse,
-  type AxiosStatic,
-  type CreateAxiosDefaults,
-  type InternalAxiosRequestConfig,
-} from 'axios';
+import { AxiosError, AxiosHeaders } from 'axios';
+import type { AxiosInstance, AxiosResponse, InternalAxiosRequestConfig as Config } from 'axios';
 import { EMPTY, merge, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { checked } from '../core/request-snapshot.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { checkTarget, clientFor, forTenant, sendAuthorized } from './authorized-call.js';
 import type { ApiAnswer, Credentials, OutgoingRequest } from './authorized-call.js';
-import type { ApiClient } from './api-client.js';
+import type { ApiClient, ApiClients } from './api-client.js';
 import { buildOf } from './axios-instance.js';
 import { withDefaultsOf } from './own-defaults.js';
-import { fetchNoting, headOf } from './protocol-transport.js';
+import { fetchNoting, headOf, refuseProxyAnswer } from './protocol-transport.js';
 import { followRedirect } from './redirects.js';
 import { isReplayable, lowerCased, readable } from './refusals.js';
-import type { OAuthRequestConfig } from '../core/token-request.js';
 import { SealedTokenRequest } from './request-config.js';
 import {
-  SealedProxy,
+  carry,
   copyToSend,
   markRefused,
-  refuseProxyAnswer,
   sealAgent,
+  sealConfig,
   sealError,
   sealOnSight,
-  sealOAuth,
   sealRequest,
+  withoutOurs,
 } from './sealing.js';
 
-type Config = InternalAxiosRequestConfig & { [CARRIED]?: Carried };
-type Adapter = InternalAxiosRequestConfig['adapter'];
 /** The adapter below ours, and the build of Axios that knows it by its name. */
-type Below = { readonly adapter: Adapter; readonly build: AxiosStatic };
-
-/** On a config that is sent: the credentials in its headers, and the name of the token's header. */
-const CARRIED = Symbol('credentials');
-type Carried = readonly [credentials: Credentials, header: string];
-const MANUAL = Object.freeze({ redirect: 'manual' });
+type Below = { readonly adapter: Config['adapter']; readonly build: ReturnType<typeof buildOf> };
 
 /** On an adapter of ours: the one below it. */
 const BELOW = Symbol('adapter below');
-
-/** The clients whose tokens requests may get. */
-export interface ApiClients {
-  /** @throws {OAuthClientError} `unknown_client` */
-  get(name: string): ApiClient;
-  all(): Iterable<ApiClient>;
-}
 
 /**
  * Puts tokens on the requests of `instance`, in an adapter around that of each request. That is the last place before
@@ -73,17 +50,16 @@ export function interceptTokens(
   isOwn = false,
 ): { isOn: () => boolean; detach: () => void } {
   const own = client === undefined ? undefined : clients.get(client);
-  const select = (config: Config, name: string | undefined): ApiClient | undefined =>
+  const select = (config: Config, name?: string): ApiClient | undefined =>
     name === undefined ? (own ?? clientFor(config, clients.all())) : clients.get(name);
   const build = buildOf(instance);
   let attached = true;
   const wrap = (passed: Config): Config => {
     const config = Object.isFrozen(passed) ? { ...passed } : passed;
-    const asked = sealOAuth(config);
-    SealedProxy.seal(config);
+    const asked = sealConfig(config);
     const { adapter: given } = config;
     // A request that passes twice, as with retry libraries, has an adapter of ours already.
-    const inner = typeof given === 'function' && BELOW in given ? (given[BELOW] as Adapter) : given;
+    const inner = typeof given === 'function' && BELOW in given ? (given[BELOW] as typeof given) : given;
     const below = { adapter: inner, build };
     const adapter = (sent: Config): Promise<AxiosResponse> =>
       attached
@@ -110,14 +86,14 @@ export function interceptTokens(
 function authorize(
   config: Config,
   below: Below,
-  asked: OAuthRequestConfig | undefined,
-  select: (config: Config, name: string | undefined) => ApiClient | undefined,
-  defaults: CreateAxiosDefaults | undefined,
+  asked: ReturnType<typeof sealConfig>,
+  select: (config: Config, name?: string) => ApiClient | undefined,
+  defaults: AxiosInstance['defaults'] | undefined,
 ): Promise<AxiosResponse> {
   try {
     config = withoutOurs(config);
     // Interceptors that rebuild a config lose the members that they do not know.
-    const sealed = sealOAuth(config) ?? asked;
+    const sealed = sealConfig(config) ?? asked;
     const snapshot = sealed && SealedTokenRequest.open(sealed);
     const api = select(config, snapshot ? snapshot.request.client : undefined);
     const oauth = snapshot && checked(api?.client.name, snapshot);
@@ -128,7 +104,7 @@ function authorize(
     return forTenant(request, api, oauth || {}, isBare, async (own) => {
       const present = { ...config, adapter: below.adapter ?? 'http' };
       // The defaults of another client's tenant do not belong on this instance.
-      const isOwn = defaults !== undefined && select(config, undefined) === api;
+      const isOwn = defaults !== undefined && select(config) === api;
       const given = isOwn ? await withDefaultsOf(present, defaults, own) : present;
       const { adapter } = given;
       // Our adapter stays on the config, since the request may be sent again.
@@ -151,8 +127,7 @@ function sendOf(request: AxiosRequest, oauth: TokenRequest | false | undefined):
 /** Sends a request without a token of ours. */
 async function sendAsItIs(config: Config, below: Below, ownName?: string): Promise<AxiosResponse> {
   try {
-    const copy = copyToSend(config);
-    const response = await resolve(below, copy)(copy);
+    const response = await transmit(copyToSend(config), below);
     response.config = config;
     sealOnSight(response, ownName);
     return response;
@@ -160,18 +135,6 @@ async function sendAsItIs(config: Config, below: Below, ownName?: string): Promi
     sealError(error, config, ownName);
     throw error;
   }
-}
-
-/** The request without the token of an outer adapter of ours, since the innermost adds it. */
-function withoutOurs(config: Config): Config {
-  const carried = config[CARRIED];
-  if (carried === undefined) return config;
-  const [credentials, header] = carried;
-  credentials.astray = true;
-  const copy = { ...config, headers: new AxiosHeaders(config.headers) };
-  delete copy[CARRIED];
-  takeOff(copy, header);
-  return copy;
 }
 
 /** An Axios request as it left all interceptors and transforms. */
@@ -195,22 +158,20 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
 
   get cancelled$(): Observable<unknown> {
     const { signal, cancelToken } = this.config;
-    const aborted = signal ? aborted$(signal as AbortSignal) : EMPTY;
-    return merge(aborted, cancelToken?.promise ?? EMPTY);
+    return merge(signal ? aborted$(signal as AbortSignal) : EMPTY, cancelToken?.promise ?? EMPTY);
   }
 
   /** Without credentials it still presents the client's certificate. */
   send(credentials?: Credentials): Promise<ApiAnswer<AxiosResponse>> {
     const { config } = this;
-    const { name, ownName } = this.api.tokenHeader;
+    const { ownName } = this.api.tokenHeader;
     const copy = this.#carrying(credentials);
     const answered = (response: AxiosResponse, error?: unknown) => {
       response.config = config;
       refuseProxyAnswer(response.request);
       if (response.data instanceof Readable) {
         // Errors of the stream itself show the request.
-        for (const part of [response.data, response.request]) sealRequest(part, ownName);
-        takeOff(copy, name);
+        for (const part of [response.data, response.request, copy]) sealRequest(part, ownName);
       } else if (!isReplayable(config.data))
         sealRequest(response.request, ownName); // the caller's stream leads to it
       else if (error === undefined) sealOnSight(response, ownName);
@@ -224,7 +185,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       return answered(response, error);
     };
     try {
-      return resolve(this.below, copy)(copy).then(answered, failed);
+      return transmit(copy, this.below).then(answered, failed);
     } catch (error) {
       return Promise.resolve(error).then(failed);
     }
@@ -232,28 +193,24 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
 
   /** A copy to send, so that no config that others can see holds the credentials. */
   #carrying(credentials: Credentials | undefined): Config {
-    const { config } = this;
+    const { config, below } = this;
     const { origins, routes, tokenHeader } = this.api;
     const copy = copyToSend(config);
-    if (credentials) checkTarget(copy, this.api); // `config` may have changed meanwhile, or have accessors
-    const headers = Object.assign(new AxiosHeaders(), config.headers);
+    copy.headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {
-      headers[tokenHeader.name] = tokenHeader.valueFor(credentials.token);
-      if (credentials.proof !== undefined) headers['DPoP'] = credentials.proof;
-      copy[CARRIED] = [credentials, tokenHeader.name];
+      checkTarget(copy, this.api); // `config` may have changed meanwhile, or have accessors
+      carry(copy, credentials, tokenHeader);
+      // The fetch adapter follows redirects without calling `beforeRedirect`.
+      copy.fetchOptions = { ...config.fetchOptions, redirect: 'manual' };
     }
     const isForm = Object.prototype.toString.call(config.data) === '[object FormData]';
-    if (isForm && isReplayable(config.data)) this.#fixBoundary(headers);
-    copy.headers = headers;
+    if (isForm && isReplayable(config.data)) this.#fixBoundary(copy.headers);
     let outside = config.httpsAgent as Agent | undefined;
-    if (routes.areNeeded || config.proxy)
-      outside = routes.lay(copy, origins.siteOf(copy), this.below.adapter);
-    const reach = { origins, header: tokenHeader, inside: copy.httpsAgent as Agent | undefined, outside };
+    if (routes.areNeeded || config.proxy) outside = routes.lay(copy, origins.siteOf(copy), below.adapter);
+    const agents = { inside: copy.httpsAgent as Agent | undefined, outside };
     copy.beforeRedirect = (...redirect) =>
-      followRedirect(reach, credentials, config.beforeRedirect, ...redirect);
-    // The fetch adapter follows redirects without calling `beforeRedirect`.
-    if (credentials) copy.fetchOptions = config.fetchOptions ? { ...config.fetchOptions, ...MANUAL } : MANUAL;
-    if ([this.below.adapter].flat().includes('fetch')) copy.env = { fetch: fetchNoting, ...config.env };
+      followRedirect(this.api, agents, credentials, config.beforeRedirect, ...redirect);
+    if ([below.adapter].flat().includes('fetch')) copy.env = { fetch: fetchNoting, ...config.env };
     for (const agent of [copy.httpAgent, copy.httpsAgent, outside]) sealAgent(agent);
     return copy;
   }
@@ -277,9 +234,7 @@ function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<A
     headers,
     data: () => readable(data, headers()),
     surface: (refused) => {
-      // The error has no response where the body broke off.
-      if (refused !== undefined)
-        for (const part of [response, error]) markRefused(Object(part) as object, refused);
+      markRefused(refused, response, error); // which has no response where the body broke off
       if (error !== undefined) throw error as Error;
       return response;
     },
@@ -289,12 +244,7 @@ function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<A
   };
 }
 
-function resolve({ adapter, build }: Below, config: Config): AxiosAdapter {
-  if (typeof adapter === 'function') return adapter;
-  return build.getAdapter(adapter ?? build.defaults.adapter, config);
-}
-
-function takeOff({ headers }: Config, header: string): void {
-  headers.delete(header);
-  headers.delete('DPoP');
+function transmit(copy: Config, { adapter, build }: Below): Promise<AxiosResponse> {
+  if (typeof adapter === 'function') return adapter(copy);
+  return build.getAdapter(adapter ?? build.defaults.adapter, copy)(copy);
 }

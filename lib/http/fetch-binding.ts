@@ -188,7 +188,7 @@ class FetchAnswer implements ApiAnswer<Response> {
   }
 
   surface(refused?: string): Response {
-    if (refused !== undefined) markRefused(this.#response, refused);
+    markRefused(refused, this.#response);
     return this.#response;
   }
 

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { AxiosHeaders, type CreateAxiosDefaults, type InternalAxiosRequestConfig } from 'axios';
 import type { ApiClient } from './api-client.js';
 import { valueOf } from './axios-instance.js';
-import { SealedProxy } from './sealing.js';
+import { sealConfig } from './sealing.js';
 
 /**
  * A request with its client's own defaults in place of those of its instance. What the caller set stays, and so do the
@@ -15,7 +15,7 @@ export async function withDefaultsOf<C extends InternalAxiosRequestConfig>(
 ): Promise<C> {
   const { headers, ...own } = defaults;
   const copy = { ...overlaid(config, instance, own), headers: new AxiosHeaders(config.headers) } as C;
-  SealedProxy.seal(copy);
+  sealConfig(copy);
   const { method = 'get' } = config;
   const commonHeaders = headersFor(method, instance.headers) as [string, string][];
   const common = new AxiosHeaders(Object.fromEntries(commonHeaders));

@@ -1,4 +1,5 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
 import {
   AxiosHeaders,
   type AxiosError,
@@ -12,15 +13,13 @@ import { serverText } from '../core/server-text.js';
 import { targetOf } from './allowed-origins.js';
 import { createInstance } from './axios-instance.js';
 import type { Routes } from './routes.js';
-import { refuseProxyAnswer } from './sealing.js';
-import { PROXY_FAILED } from './tunnel.js';
+import { PROXY_FAILED, proxyError } from './tunnel.js';
 
-/** The bound on what an authorization server may answer. */
-const MAX_RESPONSE_BYTES = 1_048_576;
+/** What an authorization server may answer. */
 const BOUNDS = {
   maxRedirects: 0,
   fetchOptions: { redirect: 'manual' }, // early fetch adapters do not know maxRedirects
-  maxContentLength: MAX_RESPONSE_BYTES,
+  maxContentLength: 1_048_576,
 };
 
 /**
@@ -73,6 +72,18 @@ export function routedInstance(client: string, routes: Routes, http: CreateAxios
     return response;
   });
   return instance;
+}
+
+/**
+ * Agents of other libraries hand on what a proxy answers in place of a tunnel as if it were the server's answer.
+ *
+ * @param request what an answer says that it belongs to
+ * @throws if that was sent over https, and the answer came without TLS
+ */
+export function refuseProxyAnswer(request: unknown): void {
+  const { protocol, host, res } = (request ?? {}) as Partial<ClientRequest & { res: IncomingMessage }>;
+  if (protocol !== 'https:' || !(res?.socket instanceof Socket) || 'encrypted' in res.socket) return;
+  throw proxyError('', `opened no tunnel to ${host}: it answered ${res.statusCode}`);
 }
 
 /** Whether the request used a kept-alive connection that the server had closed. */

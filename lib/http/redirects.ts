@@ -1,22 +1,13 @@
 import type { InternalAxiosRequestConfig } from 'axios';
 import type { Agent } from 'node:https';
 import type { AccessToken } from '../core/access-token.js';
-import type { AllowedOrigins } from './allowed-origins.js';
+import type { ApiClient } from './api-client.js';
 import type { Credentials } from './authorized-call.js';
 import { isReplayable } from './refusals.js';
 import { isCredential, type TokenHeader } from './sealing.js';
 
 type BeforeRedirect = NonNullable<InternalAxiosRequestConfig['beforeRedirect']>;
 type Options = Parameters<BeforeRedirect>[0];
-
-/** How far a client's token and certificate may go, and the agents with and without that certificate. */
-export interface Reach {
-  origins: AllowedOrigins;
-  /** The header of the token. */
-  header: TokenHeader;
-  inside: Agent | undefined;
-  outside: Agent | undefined;
-}
 
 /** What says where a redirected request goes. */
 const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketPath'];
@@ -25,12 +16,14 @@ const TARGET = ['href', 'protocol', 'hostname', 'host', 'port', 'path', 'socketP
  * Redirects are followed below Axios, where only `beforeRedirect` can take the token off, or put it back: at a
  * change of host it is lost, allowed or not (RFC 9110 §15.4).
  *
+ * @param agents the agent with the client's certificate, and the one to go on with outside the allowed origins
  * @param credentials what the request carries; without them, only the client's certificate is kept within the
  * allowed origins
  * @param own the caller's own `beforeRedirect`, which runs first and does not see the credentials
  */
 export function followRedirect(
-  { origins, header, inside, outside }: Reach,
+  { origins, tokenHeader: header }: Pick<ApiClient, 'origins' | 'tokenHeader'>,
+  { inside, outside }: Record<'inside' | 'outside', Agent | undefined>,
   credentials: Credentials | undefined,
   own: BeforeRedirect | undefined,
   ...[options, answer, sent]: Parameters<BeforeRedirect>

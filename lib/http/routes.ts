@@ -46,7 +46,10 @@ export class Routes {
     // An agent that has a certificate of its own keeps it.
     const material = given?.options?.cert || given?.options?.pfx ? undefined : this.#material;
     const hasAgents = !this.#rules.ignoresAgents({ adapter: adapter ?? axios.defaults.adapter, httpVersion });
-    if (material && !hasAgents && site?.protocol === 'https:') this.#refuse();
+    if (material && !hasAgents && site?.protocol === 'https:')
+      throw new OAuthConfigurationError([
+        `Client "${this.#client}": neither the fetch adapter nor HTTP/2 can present its tls certificate; leave adapter and httpVersion out of the request and its Axios instance.`,
+      ]);
     if (site && this.#rules.staysHere(site.href)) config.proxy = false;
     if (!hasAgents || (given !== undefined && !(given instanceof Agent))) return given;
     const isFromEnvironment = !proxy && proxy !== false;
@@ -75,11 +78,5 @@ export class Routes {
     agents.set(key, agent);
     if (!present) this.#made = [...this.#made.slice(1 - MAX_AGENTS), agent];
     return agent;
-  }
-
-  #refuse(): never {
-    throw new OAuthConfigurationError([
-      `Client "${this.#client}": neither the fetch adapter nor HTTP/2 can present its tls certificate; leave adapter and httpVersion out of the request and its Axios instance.`,
-    ]);
   }
 }

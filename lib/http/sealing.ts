@@ -1,7 +1,6 @@
-import type { ClientRequest, IncomingMessage } from 'node:http';
-import { Socket } from 'node:net';
 import { inspect } from 'node:util';
 import axios, {
+  AxiosHeaders,
   type AxiosError,
   type AxiosProxyConfig,
   type AxiosRequestConfig,
@@ -11,13 +10,14 @@ import axios, {
 import type { AccessToken } from '../core/access-token.js';
 import type { OAuthRequestConfig } from '../core/token-request.js';
 import { SealedTokenRequest } from './request-config.js';
-import { proxyError } from './tunnel.js';
 
 type Part = Record<PropertyKey, unknown>;
 
 /** On an answer that refused a token, or its error: the client whose token it refused. */
 const REFUSED = Symbol('refused client');
 type Refused = { [REFUSED]?: string };
+/** On a config that is sent: the credentials in its headers, and the name of the token's header. */
+const CARRIED = Symbol('credentials');
 /** The members that link the parts of a sent request. */
 const PARTS = ['req', 'res', '_redirectable', '_currentRequest', '_options', 'socket'];
 /** The members that lead to connections, which other requests may be using. */
@@ -48,6 +48,28 @@ export class TokenHeader {
     if (this.#scheme === undefined) return token.authorization;
     return this.#scheme === '' ? token.value : `${this.#scheme} ${token.value}`;
   }
+}
+
+type Carried = { readonly token: AccessToken; readonly proof: string | undefined; astray: boolean };
+type Sent = InternalAxiosRequestConfig & { [CARRIED]?: readonly [credentials: Carried, header: string] };
+
+/** Puts credentials on a request that is about to be sent. */
+export function carry(sent: Sent, credentials: Carried, header: TokenHeader): void {
+  sent.headers[header.name] = header.valueFor(credentials.token);
+  if (credentials.proof !== undefined) sent.headers['DPoP'] = credentials.proof;
+  sent[CARRIED] = [credentials, header.name];
+}
+
+/** The request without the token of an outer adapter of ours, since the innermost adds it. */
+export function withoutOurs<C extends Sent>(config: C): C {
+  const carried = config[CARRIED];
+  if (carried === undefined) return config;
+  const [credentials, header] = carried;
+  credentials.astray = true;
+  const copy = { ...config, headers: new AxiosHeaders(config.headers) };
+  delete copy[CARRIED];
+  for (const name of [header, 'DPoP']) copy.headers.delete(name);
+  return copy;
 }
 
 /** Whether a header of that name holds a token or a proof. `ownName`: a client's header for tokens, if it has its own. */
@@ -108,21 +130,11 @@ export function sealError(
   return response;
 }
 
-/**
- * Agents of other libraries hand on what a proxy answers in place of a tunnel as if it were the server's answer.
- *
- * @param request what an answer says that it belongs to
- * @throws if that was sent over https, and the answer came without TLS
- */
-export function refuseProxyAnswer(request: unknown): void {
-  const { protocol, host, res } = (request ?? {}) as Partial<ClientRequest & { res: IncomingMessage }>;
-  if (protocol !== 'https:' || !(res?.socket instanceof Socket) || 'encrypted' in res.socket) return;
-  throw proxyError('', `opened no tunnel to ${host}: it answered ${res.statusCode}`);
-}
-
 /** Notes on a response, or on its error, that it refused a token; an error made of that response keeps the note. */
-export function markRefused(answer: object, client: string): void {
-  Object.defineProperty(answer, REFUSED, { value: client, configurable: true });
+export function markRefused(client: string | undefined, ...answers: unknown[]): void {
+  if (client === undefined) return;
+  for (const answer of answers)
+    Object.defineProperty(Object(answer), REFUSED, { value: client, configurable: true });
 }
 
 /** The client whose token an API rejected for good, if that is what `error` shows. */
@@ -142,32 +154,30 @@ export function sealAgent(agent: unknown): void {
 }
 
 /** Stands in configs for a proxy, without its credentials. What is sent has the real one. */
-export class SealedProxy {
+class SealedProxy {
   readonly host: string;
   readonly port: number;
   readonly protocol: string;
   readonly #proxy: AxiosProxyConfig;
 
-  private constructor(proxy: AxiosProxyConfig) {
+  constructor(proxy: AxiosProxyConfig) {
     ({ host: this.host, port: this.port, protocol: this.protocol = 'http' } = proxy);
     this.#proxy = proxy;
   }
 
-  static seal(config: { proxy?: AxiosProxyConfig | false }): void {
-    const { proxy } = config;
-    if (proxy && !(proxy instanceof SealedProxy)) config.proxy = new SealedProxy(proxy);
-  }
-
-  static open<C extends { proxy?: AxiosProxyConfig | false }>(config: C): C {
-    if (config.proxy instanceof SealedProxy) config.proxy = config.proxy.#proxy;
-    return config;
+  /** The real one. */
+  open(): AxiosProxyConfig {
+    return this.#proxy;
   }
 }
 
-/** Replaces the `oauth` member of a request by a sealed copy, and returns that. */
-export function sealOAuth(config: AxiosRequestConfig): OAuthRequestConfig | undefined {
-  const { oauth } = config;
+/** Replaces the `oauth` member and the proxy of a request by sealed copies, and returns the former. */
+export function sealConfig(
+  config: Pick<AxiosRequestConfig, 'oauth' | 'proxy'>,
+): OAuthRequestConfig | undefined {
+  const { oauth, proxy } = config;
   if (oauth !== undefined && oauth !== false) config.oauth = SealedTokenRequest.of(oauth);
+  if (proxy && !(proxy instanceof SealedProxy)) config.proxy = new SealedProxy(proxy);
   return config.oauth;
 }
 
@@ -175,7 +185,7 @@ export function sealOAuth(config: AxiosRequestConfig): OAuthRequestConfig | unde
 export function sealedAtOnce<S extends (...args: any[]) => unknown>(send: S): S {
   const sealed = (...args: unknown[]) => {
     const config = { ...(args.pop() as AxiosRequestConfig | undefined) };
-    sealOAuth(config);
+    sealConfig(config);
     return send(...args, config);
   };
   return sealed as S;
@@ -188,7 +198,8 @@ export function copyToSend<C extends InternalAxiosRequestConfig>(config: C): C {
   for (const name of Object.keys(members)) copy[name] = members[name];
   // An object may be another text each time.
   for (const name of ['url', 'baseURL'] as const) if (copy[name]) copy[name] = String(copy[name]);
-  return SealedProxy.open(copy as unknown as C);
+  if (copy['proxy'] instanceof SealedProxy) copy['proxy'] = copy['proxy'].open();
+  return copy as unknown as C;
 }
 
 function isPart(value: unknown): value is Part {

@@ -6,7 +6,7 @@ import type { OAuthClientName } from '../core/client-names.js';
 import type { CommonJsAxiosInstance } from '../http/axios-commonjs.cjs';
 import { interceptTokens } from '../http/axios-binding.js';
 import { buildOf, createInstance } from '../http/axios-instance.js';
-import { SealedProxy, sealAgent, sealedAtOnce } from '../http/sealing.js';
+import { sealAgent, sealConfig, sealedAtOnce } from '../http/sealing.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 
@@ -72,7 +72,7 @@ export class OAuthAxiosInterceptor {
     if (present !== undefined) return present;
     const api = this.#registry.get(name);
     const defaults: CreateAxiosDefaults = { ...api.defaults };
-    SealedProxy.seal(defaults);
+    sealConfig(defaults);
     for (const agent of [defaults.httpAgent, defaults.httpsAgent]) sealAgent(agent);
     const build = buildOf(new HttpService().axiosRef);
     const service = new HttpService(createInstance(name, defaults, api.tenants === undefined, build));

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import axios, { type AxiosInstance, type AxiosRequestConfig } from 'axios';
 import { OAuthConfigurationError, type OAuthClientOptions } from 'nestjs-oauth-client';
 import { FakeAuthorizationServer } from 'nestjs-oauth-client/testing';
-import { AllowedOrigins } from '../../lib/http/allowed-origins.js';
+import { AllowedOrigins, targetOf, urlOf } from '../../lib/http/allowed-origins.js';
 import { Application } from '../support/application.js';
 import { Recorder, loopbackAgent } from '../support/recorder.js';
 
@@ -97,6 +97,45 @@ it('43. No token to our own host with a user name or a password in the URL', () 
   const origins = new AllowedOrigins('http://api.test');
   for (const userInfo of ['', 'name@', ':password@', 'name:password@'])
     expect(origins.allow({ url: `http://${userInfo}api.test/x` })).toBe(userInfo === '');
+});
+
+it.each(['', '/x', 'x', '//x', 'http://api.test/y'].map((url) => [url]))(
+  '43. The URL that is checked is the one that Axios makes of a baseURL, with or without a last slash, and “%s”',
+  (url) => {
+    for (const baseURL of [
+      'http://api.test',
+      'http://api.test/v1',
+      'http://api.test/v1/',
+      'http://api.test/v1//',
+    ])
+      if (url !== '//x') expect(urlOf({ baseURL, url })).toBe(axios.getUri({ baseURL, url }));
+      else expect(targetOf({ baseURL, url })).toBe(undefined);
+  },
+);
+
+it('43. A request without a URL goes to its baseURL, and without both nowhere', () => {
+  const baseURL = 'http://api.test/v1/';
+  expect(urlOf({ baseURL })).toBe(axios.getUri({ baseURL }));
+  expect(targetOf({})).toBe(undefined);
+  const limited = new AllowedOrigins(baseURL, ['http://api.test/v1']);
+  for (const url of [undefined, 'x', '/x'])
+    expect(limited.allow({ baseURL, ...(url && { url }) })).toBe(true);
+  expect(limited.allow({ baseURL: 'http://api.test/v2/' })).toBe(false);
+});
+
+it('43. A baseURL that ends in a slash leads to the same paths by Axios and fetch', async () => {
+  const api = await Application.withServer(({ apiURL }) => ({ baseURL: `${apiURL}/` }));
+  await api.get('/x');
+  await api.fetch()('/x');
+  expect(api.server.apiRequests.map(({ url }) => url)).toEqual(['/api/x', '/api/x']);
+});
+
+it('43. A client with a socket of its own allows that and none, and no other', () => {
+  const origins = new AllowedOrigins('http://api.test', [], '/run/api.sock');
+  const request = { baseURL: 'http://api.test', url: '/x' };
+  expect(origins.allow(request)).toBe(true);
+  expect(origins.allow({ ...request, socketPath: '/run/api.sock' })).toBe(true);
+  expect(origins.allow({ ...request, socketPath: '/run/other.sock' })).toBe(false);
 });
 
 describe('Where a token goes', () => {

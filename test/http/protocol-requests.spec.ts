@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import axios from 'axios';
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
@@ -48,6 +49,28 @@ describe('What `http` says about the API', () => {
     expect([...(request?.form ?? [])]).toEqual([['grant_type', 'client_credentials']]);
     api.server.respondWith({ status: 400, body: { error: 'invalid_scope' } });
     expect(await api.failure(api.token({ scope: 'x' }))).toMatchObject({ error: 'invalid_scope' });
+  });
+
+  it('does not hold where it is Axios’s own default: a baseURL with a ban on absolute URLs', async () => {
+    Object.assign(axios.defaults, { baseURL: 'http://127.0.0.1:9', allowAbsoluteUrls: false });
+    try {
+      const api = await Application.withServer();
+      expect((await api.token()).value).toBe('access-token-1');
+    } finally {
+      delete axios.defaults.baseURL;
+      delete axios.defaults.allowAbsoluteUrls;
+    }
+  });
+
+  it('68. does hold for headers: a function that fails is `credentials_unavailable`, and nothing is sent', async () => {
+    const thrown = 'what-the-function-threw';
+    const headers = { 'x-key': () => Promise.reject(new Error(thrown)) };
+    const api = await Application.withServer({ http: { headers } }, {}, { secrets: [thrown] });
+    expect(await api.failure()).toMatchObject({
+      code: 'credentials_unavailable',
+      message: expect.stringContaining('The function http.headers.x-key of OAuth client "api" failed'),
+    });
+    expect(api.posts).toBe(0);
   });
 
   it('does hold where it is about the network: an adapter that fails without a code is an outage', async () => {

@@ -1,6 +1,7 @@
-import { Agent as PlainAgent } from 'node:http';
+import { Agent as PlainAgent, type ClientRequest } from 'node:http';
 import { Agent, globalAgent } from 'node:https';
 import { connect } from 'node:net';
+import { connect as connectSecurely, type ConnectionOptions } from 'node:tls';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import axios from 'axios';
 import {
@@ -9,7 +10,7 @@ import {
   type OAuthConfigurationError,
   type TlsOptions,
 } from 'nestjs-oauth-client';
-import { isExempt } from '../../lib/http/tunnel.js';
+import { isExempt, openTunnel } from '../../lib/http/tunnel.js';
 import { Application } from '../support/application.js';
 import { expectNoSecret } from '../support/secrets.js';
 import { Authority, fingerprintOf, type Identity } from '../support/certificates.js';
@@ -156,6 +157,7 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
     for (const { headers } of [...tokenServer.requests, ...api.requests]) {
       expect(headers).not.toHaveProperty('proxy-authorization');
     }
+    expect(/^authorization$/im.test(proxy.seen)).toBe(false); // they would stand in that header, too
     expectNothingSeen();
   });
 
@@ -398,6 +400,69 @@ describe('83. what stands between', () => {
       expect((await app.axios.get('/api-path')).status).toBe(200);
     }
     expect(new Set(proxy.requestLines)).toEqual(new Set([tunnelTo(tokenServer)]));
+  });
+
+  it('83. `proxy: false` excepts a client, or a request, from HTTPS_PROXY, also for `tls`', async () => {
+    process.env['HTTPS_PROXY'] = proxy.urlFor();
+    for (const make of [client, mutual]) {
+      const app = await Application.client(make({ proxy: false }));
+      expect((await app.axios.get('/api-path')).status).toBe(200);
+    }
+    expect(proxy.requestLines).toEqual([]);
+    const app = await Application.client(mutual({}));
+    await app.token();
+    expect((await app.axios.get('/api-path', { proxy: false })).status).toBe(200);
+    expect(proxy.requestLines).toEqual([tunnelTo(tokenServer)]);
+  });
+
+  it.each(['the environment', 'the request'])(
+    '83. NO_PROXY does not hold for a proxy that a request names, even if HTTPS_PROXY is the same: first by %s',
+    async (first) => {
+      process.env['HTTPS_PROXY'] = proxy.urlFor();
+      process.env['NO_PROXY'] = '127.0.0.1';
+      const app = await Application.client(mutual({}));
+      const [direct, tunnelled] = [{}, { proxy: proxy.address }];
+      const configs = first === 'the request' ? [tunnelled, direct] : [direct, tunnelled];
+      for (const config of configs) expect((await app.axios.get('/api-path', config)).status).toBe(200);
+      expect(proxy.requestLines).toEqual([tunnelTo(api)]);
+      expect(api.connections).toBe(2);
+    },
+  );
+
+  it('83. an agent that is none of Node’s is used as it is', async () => {
+    let used = 0;
+    const httpsAgent = {
+      addRequest(request: ClientRequest, { host, port }: ConnectionOptions) {
+        used++;
+        request.onSocket(connectSecurely({ host: String(host), port: Number(port), ca: authority.ca }));
+      },
+    };
+    const app = await Application.client(mutual({}));
+    const config = { httpsAgent, proxy: false, headers: { connection: 'close' } } as const;
+    expect((await app.axios.get('/api-path', config)).status).toBe(200);
+    expect(used).toBe(1);
+  });
+
+  it('83. a proxy that is a URL keeps its credentials', async () => {
+    const credentials = { username: 'from here', password: 'through:the@wall' };
+    await use({ credentials });
+    const url = new URL(proxy.urlFor());
+    Object.assign(url, credentials);
+    const app = await Application.client(client({}));
+    const { status } = await app.axios.get('/api-path', { proxy: url as never });
+    expect(status).toBe(200);
+    expect(proxy.requestLines).toEqual([tunnelTo(api)]);
+    expectNothingSeen(credentials.password);
+  });
+
+  it('83. a tunnel to an IPv6 address is asked for in brackets', async () => {
+    await use({ instead: 502 });
+    const error = await new Promise<Error | null>((resolve) => {
+      openTunnel(new URL(proxy.urlFor()), { host: '::1', port: 443 }, undefined, resolve);
+    });
+    expect(error?.message).toContain('no tunnel to [::1]:443');
+    expect(proxy.requestLines).toEqual(['CONNECT [::1]:443']);
+    expect(proxy.seen).toMatch(/^host\n\[::1\]:443$/im);
   });
 
   it.each([

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createServer, Agent as HttpAgent, type Server } from 'node:http';
+import { createServer, Agent as HttpAgent, type IncomingMessage, type Server } from 'node:http';
 import { Agent } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { once } from 'node:events';
@@ -192,6 +192,8 @@ describe.each(Object.keys(ways) as Way[])('Headers that are functions, by %s', (
     expect(await send(app, '/x', {})).toMatchObject({
       headers: { 'x-key': 'common', 'x-case': 'common', 'x-get': 'yes' },
     });
+    const own = { headers: { 'X-KEY': 'of the caller' } };
+    expect(await send(app, '/x', {}, own)).toMatchObject({ headers: { 'x-key': 'of the caller' } });
     headers['x-bad'] = () => undefined;
     const another = await Application.client({ ...options, http: { headers } });
     expect(await app.failure(send(another, '/x', {}))).toMatchObject({ code: 'credentials_unavailable' });
@@ -203,6 +205,16 @@ describe.each(Object.keys(ways) as Way[])('Headers that are functions, by %s', (
     const app = await start({ http: { headers: { 'X-Key': 'common' } } });
     expect(await send(app, '/x', { tenant: 'north' })).toMatchObject({ headers: { 'x-key': 'of north' } });
   });
+});
+
+it('78. A header that an Axios request sets to null has the default of its tenant; false, Axios’s word for none, keeps it off', async () => {
+  const { url } = await ownApi();
+  clinics.add('north', { baseURL: url, http: { headers: { 'x-key': 'of north' } } });
+  const app = await start();
+  const get = (value: unknown) =>
+    ways.HttpService(app, '/x', { tenant: 'north' }, { headers: { 'x-key': value } });
+  expect(await get(null)).toMatchObject({ headers: { 'x-key': 'of north' } });
+  expect(await get(false)).not.toHaveProperty('headers.x-key');
 });
 
 describe('A request that another client of its HttpService sends', () => {
@@ -293,6 +305,24 @@ describe('An instance that carries the tokens of all clients', () => {
   });
 });
 
+describe('A caller of a tenant’s request that leaves', () => {
+  it('42. gets the adapter’s own cancellation once the request is under way, and its connection ends', async () => {
+    let arrived = (_: IncomingMessage) => {};
+    const arrival = new Promise<IncomingMessage>((resolve) => (arrived = resolve));
+    const silent = createServer((request) => arrived(request));
+    await once(silent.listen(0, '127.0.0.1'), 'listening');
+    closing({ close: () => once(silent.close(), 'close') });
+    clinics.add('north', { baseURL: `http://127.0.0.1:${(silent.address() as AddressInfo).port}` });
+    const app = await start();
+    const controller = new AbortController();
+    const failure = app.failure(app.get('/x', { oauth: { tenant: 'north' }, signal: controller.signal }));
+    const { socket } = await arrival;
+    controller.abort();
+    expect(await failure).toMatchObject({ code: 'ERR_CANCELED', request: expect.anything() });
+    if (!socket.destroyed) await once(socket, 'close');
+  });
+});
+
 describe('A request that failed and is sent again', () => {
   it('78. has the adapter that its caller gave it', async () => {
     const app = await start();
@@ -332,6 +362,9 @@ describe('Query parameters and other Axios defaults', () => {
     });
     await app.get('/x', { oauth: { tenant: 'north' }, params: { page: 3 } });
     await app.get('/x', { oauth: { tenant: 'north' }, params: { key: 'of the caller' }, timeout: 7 });
+    const params = new URLSearchParams({ page: '3' });
+    await app.get('/x', { oauth: { tenant: 'north' }, params });
+    expect(String(ours.pop()?.params)).toBe('page=3'); // as with plain Axios, which merges none of these
     expect(
       ours.map(({ params, timeout, baseURL }) => ({ params: params as unknown, timeout, baseURL })),
     ).toEqual([
