@@ -8,7 +8,7 @@ import './http/request-config.js';
 
 export { AccessToken, type RefreshAheadOptions } from './core/access-token.js';
 export type { RetryOptions } from './core/backoff.js';
-export type { OAuthClientName, OAuthClientNames } from './core/client-names.js';
+export type { OAuthClientName, OAuthClientNames, PerOAuthClient } from './core/client-names.js';
 export type { Clock } from './core/clock.js';
 export {
   AuthorizationServerUnavailableError,

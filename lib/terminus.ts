@@ -6,13 +6,14 @@
 
 import { Injectable } from '@nestjs/common';
 import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
+import type { OAuthClientName } from './core/client-names.js';
 import type { OAuthClientState, OAuthClientStatus } from './core/events.js';
 import { OAuthTokenService } from './nest/oauth-token.service.js';
 
 /** What {@link OAuthClientHealthIndicator.isHealthy} looks at. */
 export interface OAuthClientHealthOptions {
   /** The clients that count. Default all. */
-  clients?: readonly string[] | undefined;
+  clients?: readonly OAuthClientName[] | undefined;
   /**
    * For a readiness probe: down only while a client with `prefetch` fetches its first token. An outage counts as
    * degraded: an instance without traffic makes no calls, and would never notice the end of the outage.

@@ -17,3 +17,8 @@ export interface OAuthClientNames {}
 export type OAuthClientName = [keyof OAuthClientNames] extends [never]
   ? string
   : Extract<keyof OAuthClientNames, string>;
+
+/** A value for each client by its name: one of {@link OAuthClientNames}, or any text as long as that is empty. */
+export type PerOAuthClient<T> = string extends OAuthClientName
+  ? Record<string, T>
+  : { [name in OAuthClientName]?: T | undefined };

@@ -20,6 +20,8 @@ import type { TokenStore } from './token-store.js';
 
 /** The tenants of a client, each with a client of its own. */
 export interface TenantClients {
+  /** Whether the client also serves requests without a tenant. */
+  readonly areOptional: boolean;
   use<R>(asked: TokenRequest, work: (own: { client: OAuthClient }) => Promise<R>): Promise<R>;
   /** The tenant's client, if its options are at hand. */
   present(asked: TokenRequest): OAuthClient | undefined;
@@ -132,13 +134,14 @@ export class OAuthClient {
   status(): OAuthClientStatus {
     const { tokenRequests } = this.#context.sent;
     const { state: shown } = this.#default.state === COLD ? this.#recent : this.#default;
-    if (this.#tenants === undefined || shown !== COLD)
+    const states = Array.from(this.#tenants?.clients() ?? [], (own) => own.status().state);
+    const showsTenants = states.length > 0 || this.#tenants?.areOptional === false;
+    if (!showsTenants || shown !== COLD)
       return {
         client: this.name,
         ...statusOf(shown, this.#context.pause, momentOf(this.#runtime.clock)),
         tokenRequests,
       };
-    const states = Array.from(this.#tenants.clients(), (own) => own.status().state);
     const [degraded = 0, down = 0] = ['degraded', 'down'].map(
       (one) => states.filter((state) => state === one).length,
     );

@@ -168,6 +168,10 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     return kept?.own.client;
   }
 
+  get areOptional(): boolean {
+    return this.#source.otherwise() !== undefined;
+  }
+
   /** The clients of the tenants that are kept. */
   *clients(): Iterable<OAuthClient> {
     for (const { own } of this.#kept.values()) yield own.client;

@@ -1,5 +1,6 @@
 import type { TokenEndpoint } from '../core/token-request.js';
 import { AllowedOrigins } from '../http/allowed-origins.js';
+import type { ApiClient } from '../http/api-client.js';
 import { httpTransport, routedInstance } from '../http/protocol-transport.js';
 import { Routes } from '../http/routes.js';
 import type { TlsMaterial } from '../http/tls-agent.js';
@@ -11,12 +12,8 @@ import { isLoopback } from '../options/option-schema.js';
 import { ignoresAgents } from '../options/problems.js';
 
 /** A client's connection to its authorization server, and the keys that it shares with the connection to its API. */
-export interface ClientConnection extends Pick<OAuthTokenEndpoint, 'dpop'> {
+export interface ClientConnection extends Pick<ApiClient, 'dpop' | 'origins' | 'routes' | 'material'> {
   readonly endpoint: TokenEndpoint;
-  /** Where its tokens may go. */
-  readonly origins: AllowedOrigins;
-  readonly routes: Routes;
-  readonly material: TlsMaterial | undefined;
 }
 
 /** What a connection is made of. */
@@ -25,7 +22,7 @@ export interface ConnectionParts extends Pick<ProtocolParts, 'options' | 'clock'
   /** Called when the present tokens may be bound to a certificate that was replaced (RFC 8705 §3). */
   onCertificateReplaced?: () => void;
   /** Names an option as the user wrote it. Default: its path, as in code. */
-  label?: ProtocolParts['label'];
+  label?: ProtocolParts['label'] | undefined;
   /** Wraps the transport, to observe requests and answers. */
   observe?: (transport: ProtocolTransport) => ProtocolTransport;
 }

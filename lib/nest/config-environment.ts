@@ -18,10 +18,10 @@ export const ENVIRONMENT = Symbol('OAuth client environment');
 /** The application's `ConfigService` if it is global or imported: only that one waits for asynchronous loaders. */
 export const environmentProvider: FactoryProvider<EnvironmentSource> = {
   provide: ENVIRONMENT,
-  inject: [{ token: ConfigService, optional: true }, UNBOUND_CONFIG],
-  useFactory: (own: ConfigService | undefined, unbound: ConfigService) => ({
-    get: (variable) => (own ?? unbound).get<unknown>(variable),
-    names: () => namesIn((own ?? unbound)['internalConfig']),
+  inject: [UNBOUND_CONFIG, { token: ConfigService, optional: true }],
+  useFactory: (unbound: ConfigService, config: ConfigService = unbound) => ({
+    get: (variable) => config.get<unknown>(variable),
+    names: () => namesIn(config['internalConfig']),
   }),
 };
 

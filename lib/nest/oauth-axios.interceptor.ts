@@ -35,13 +35,10 @@ export class OAuthAxiosInterceptor {
    */
   attach(http: HttpService | AxiosInstance | CommonJsAxiosInstance, client?: OAuthClientName): () => void {
     const instance = axiosOf(http);
-    if ('interceptors' in instance) return this.#attach(instance, client, false);
-    throw new OAuthConfigurationError([
-      'OAuthAxiosInterceptor.attach() needs an HttpService or an Axios instance. If a test replaces that, override OAuthAxiosInterceptor with { attach: () => () => {} } as well.',
-    ]);
-  }
-
-  #attach(instance: AxiosInstance, client: OAuthClientName | undefined, isOwn: boolean): () => void {
+    if (!('interceptors' in instance))
+      throw new OAuthConfigurationError([
+        'OAuthAxiosInterceptor.attach() needs an HttpService or an Axios instance. If a test replaces that, override OAuthAxiosInterceptor with { attach: () => () => {} } as well.',
+      ]);
     const present = this.#attached.get(instance);
     if (present?.isOn()) {
       if (present.client === client) return present.detach;
@@ -61,13 +58,14 @@ export class OAuthAxiosInterceptor {
         client,
         `OAuthAxiosInterceptor.attach() was given an Axios instance whose httpsAgent accepts any server (rejectUnauthorized: false)${client === undefined ? '' : `, for client "${client}"`}; trust the server's authority with its ca instead.`,
       );
+    const isOwn = client !== undefined && this.#httpServices.get(client)?.axiosRef === instance;
     const interception = interceptTokens(instance, this.#registry, client, isOwn);
     this.#attached.set(instance, { client, ...interception });
     return interception.detach;
   }
 
   /** The named client's own `HttpService`, one for the whole module. */
-  httpService(name: string): HttpService {
+  httpService(name: OAuthClientName): HttpService {
     const present = this.#httpServices.get(name);
     if (present !== undefined) return present;
     const api = this.#registry.get(name);
@@ -77,8 +75,8 @@ export class OAuthAxiosInterceptor {
     const build = buildOf(new HttpService().axiosRef);
     const service = new HttpService(createInstance(name, defaults, api.tenants === undefined, build));
     service['makeObservable'] = sealedAtOnce(service['makeObservable']);
-    this.#attach(service.axiosRef, name, true);
     this.#httpServices.set(name, service);
+    this.attach(service, name);
     return service;
   }
 }

@@ -1,4 +1,5 @@
 import { globalAgent, type Agent } from 'node:https';
+import type { OnApplicationShutdown } from '@nestjs/common';
 import type { CreateAxiosDefaults } from 'axios';
 import type { ApiClient } from '../http/api-client.js';
 import { Refusals } from '../http/refusals.js';
@@ -13,7 +14,7 @@ import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import { mergeClientOptions, withDefaults, type ResolvedClientOptions } from '../options/resolved-options.js';
 import { connectClient, type ConnectionParts } from './client-connection.js';
-import { StandInEndpoint } from './stand-in-endpoint.js';
+import { standInEndpoint } from './stand-in-endpoint.js';
 import {
   clientsFromEnvironment,
   variableLabel,
@@ -22,7 +23,7 @@ import {
 } from '../options/environment.js';
 import { moduleProblemsOf, type OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthClientLogger } from './oauth-client.logger.js';
-import { isRecord, type TokenRequest } from '../core/token-request.js';
+import { isRecord, type TokenEndpoint, type TokenRequest } from '../core/token-request.js';
 import { flatten } from '../options/option-schema.js';
 import { problemsOf } from '../options/problems.js';
 
@@ -32,17 +33,17 @@ export interface RegisteredClient extends ApiClient {
 }
 
 /** All clients of one module instance, built once from valid options, and what they share. */
-export class OAuthClientRegistry {
+export class OAuthClientRegistry implements OnApplicationShutdown {
   readonly logger = new OAuthClientLogger();
   readonly runtime: TokenRuntime;
-  readonly shutdownGraceMs: number;
+  readonly #shutdownGraceMs: number;
   readonly #clients = new Map<string, RegisteredClient>();
   readonly #tenants: TenantCache<RegisteredClient>;
   /** The agents in tenants' options, each with the number of tenants that use it. */
   readonly #agents = new Map<Agent, number>();
   readonly #connect: typeof connectClient;
   /** Makes the endpoint that gives a client its tokens in tests. */
-  #standIn: ((name: string) => StandInEndpoint) | undefined;
+  #standIn: ((name: string) => TokenEndpoint) | undefined;
 
   /**
    * @param connect connects a client to its servers
@@ -57,12 +58,16 @@ export class OAuthClientRegistry {
     this.#connect = connect;
     const clients = Object.entries(validClients(options, environment));
     this.runtime = new TokenRuntime(store, options.clock ?? systemClock);
-    this.shutdownGraceMs = options.shutdownGraceMs ?? 5_000;
+    this.#shutdownGraceMs = options.shutdownGraceMs ?? 5_000;
     this.#tenants = new TenantCache(this.runtime, options.maxTenants ?? 1_000);
     this.logger.follow(this.runtime.events$);
     const inCode = options.clients !== undefined;
     for (const [name, own] of clients)
-      this.#clients.set(name, this.#register(name, own, inCode ? {} : { label: variableLabel(name) }));
+      this.#clients.set(name, this.#register(name, own, inCode ? undefined : variableLabel(name)));
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.runtime.close(this.#shutdownGraceMs);
   }
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */
@@ -79,7 +84,7 @@ export class OAuthClientRegistry {
   }
 
   /**
-   * Gets all tokens from the object that overrides `OAuthTokenService` in a test.
+   * Gets all tokens from an object of a test, such as the one that overrides `OAuthTokenService`.
    *
    * @throws {OAuthConfigurationError} if that has no `getToken`
    */
@@ -90,11 +95,11 @@ export class OAuthClientRegistry {
         'What overrides OAuthTokenService has no getToken(name, request): give it one, or override the providers of getOAuthHttpToken(name), getOAuthFetchToken(name) and getOAuthClientToken(name) instead.',
       ]);
     this.#standIn = (name) =>
-      new StandInEndpoint(name, this.runtime.clock, (request) => source.getToken?.(name, request));
+      standInEndpoint(name, this.runtime.clock, (request) => source.getToken?.(name, request));
     for (const { client } of this.all()) client.askInstead(this.#standIn(client.name));
   }
 
-  #register(name: string, own: OAuthClientOptions, label: Pick<ConnectionParts, 'label'>): RegisteredClient {
+  #register(name: string, own: OAuthClientOptions, label: ConnectionParts['label']): RegisteredClient {
     const warned = new Set<string>();
     const warn = (message: string) => {
       if (!warned.has(message)) this.logger.warn(name, message);
@@ -107,7 +112,7 @@ export class OAuthClientRegistry {
       );
     const { tenants: ask, ...shared } = own;
     const whose = { warn, sent: { tokenRequests: 0 } };
-    if (ask === undefined) return this.#build(name, own, { ...whose, ...label });
+    if (ask === undefined) return this.#build(name, own, { ...whose, label });
     const make = (tenant: string, answer: unknown) => {
       const options = validTenant(name, shared, answer);
       const made = this.#build(name, options, { ...whose, tenant });
@@ -116,7 +121,7 @@ export class OAuthClientRegistry {
     };
     const otherwise = () => (TENANT_IS_OPTIONAL in ask ? this.get(name) : undefined);
     const tenants = new Tenants({ name, ask: inTurn(ask), make, otherwise }, this.#tenants, this.runtime);
-    return this.#build(name, own, { ...whose, ...label, tenants });
+    return this.#build(name, own, { ...whose, label, tenants });
   }
 
   /** Counts the agents in a tenant's options. Returns a function that releases them, and closes those that no tenant uses any more. */
@@ -145,7 +150,7 @@ export class OAuthClientRegistry {
       options,
       clock,
       warn,
-      ...(label && { label }),
+      label,
       // The present tokens may be bound to the previous certificate.
       onCertificateReplaced: () => {
         for (const life of client.lives()) life.doubt();
@@ -165,8 +170,8 @@ export class OAuthClientRegistry {
 }
 
 /** What the client of a tenant, or one with tenants, has besides its options. */
-interface TenantParts extends Pick<OAuthClientParts, 'tenant' | 'sent'>, Pick<ConnectionParts, 'label'> {
-  readonly warn: (message: string) => void;
+interface TenantParts
+  extends Pick<OAuthClientParts, 'tenant' | 'sent'>, Pick<ConnectionParts, 'label' | 'warn'> {
   readonly tenants?: Tenants<RegisteredClient>;
 }
 
@@ -174,8 +179,9 @@ interface TenantParts extends Pick<OAuthClientParts, 'tenant' | 'sent'>, Pick<Co
 function validTenant(name: string, shared: OAuthClientOptions, answer: unknown): OAuthClientOptions {
   const { tenants: _, prefetch: __, ...own } = isRecord(answer) ? answer : {};
   const merged = mergeClientOptions(shared, own);
-  const problems = isRecord(answer) ? problemsOf(name, merged, (path) => path, own) : [];
-  if (!isRecord(answer)) problems.push(`Client "${name}": the options of a tenant must be an object.`);
+  const problems = isRecord(answer)
+    ? problemsOf(name, merged, (path) => path, own)
+    : [`Client "${name}": the options of a tenant must be an object.`];
   for (const path of ['tenants', 'prefetch', 'http.transformRequest', 'http.transformResponse'])
     if (flatten(Object(answer)).has(path))
       problems.push(`Client "${name}": ${path} is no option of a tenant; set it on the client.`);

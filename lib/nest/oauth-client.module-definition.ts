@@ -6,27 +6,17 @@ import {
 } from '@nestjs/common';
 import type { OAuthClientModuleOptions } from '../options/module-options.js';
 
-/** DI token of the module's {@link SealedOptions}. */
+/** DI token of a function that returns the options: Nest's container shows what its providers hold. */
 export const MODULE_OPTIONS_TOKEN = Symbol('OAuthClient module options');
-
-/** Hides the options, since Nest's container shows what its providers hold. */
-export class SealedOptions {
-  readonly #options: OAuthClientModuleOptions;
-
-  constructor(options: OAuthClientModuleOptions) {
-    this.#options = options;
-  }
-
-  static open(sealed: SealedOptions): OAuthClientModuleOptions {
-    return sealed.#options;
-  }
-}
 
 function outOfSight(provider: Provider): Provider {
   if (!('provide' in provider) || provider.provide !== MODULE_OPTIONS_TOKEN) return provider;
   const { inject = [], useFactory: read } = provider as Partial<FactoryProvider<OAuthClientModuleOptions>>;
   const { useValue } = provider as ValueProvider<OAuthClientModuleOptions>;
-  const useFactory = async (...args: unknown[]) => new SealedOptions(read ? await read(...args) : useValue);
+  const useFactory = async (...args: unknown[]) => {
+    const options = read ? await read(...args) : useValue;
+    return () => options;
+  };
   return { provide: MODULE_OPTIONS_TOKEN, inject, useFactory };
 }
 

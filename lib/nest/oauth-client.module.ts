@@ -5,6 +5,7 @@ import { TokenStore } from '../core/token-store.js';
 import { ConfigEnvironmentModule, ENVIRONMENT, environmentProvider } from './config-environment.js';
 import { namedProviders } from './injection.js';
 import type { EnvironmentSource } from '../options/environment.js';
+import type { OAuthClientModuleOptions } from '../options/module-options.js';
 import { OAuthAxiosInterceptor } from './oauth-axios.interceptor.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 import { OAuthFetches } from './oauth-fetches.js';
@@ -13,9 +14,10 @@ import {
   ConfigurableModuleClass,
   MODULE_OPTIONS_TOKEN,
   OPTIONS_TYPE,
-  SealedOptions,
 } from './oauth-client.module-definition.js';
 import { OAuthTokenService } from './oauth-token.service.js';
+
+type OptionsReader = () => OAuthClientModuleOptions;
 
 /**
  * OAuth 2.0 machine-to-machine tokens for Nest applications.
@@ -32,13 +34,14 @@ import { OAuthTokenService } from './oauth-token.service.js';
     {
       provide: TokenStore,
       inject: [MODULE_OPTIONS_TOKEN],
-      useFactory: (sealed: SealedOptions) => SealedOptions.open(sealed)?.store ?? new MemoryTokenStore(),
+      // Options that are no object are reported with the other problems.
+      useFactory: (options: OptionsReader) => options()?.store ?? new MemoryTokenStore(),
     },
     {
       provide: OAuthClientRegistry,
       inject: [MODULE_OPTIONS_TOKEN, TokenStore, ENVIRONMENT],
-      useFactory: (sealed: SealedOptions, store: TokenStore, environment: EnvironmentSource) =>
-        new OAuthClientRegistry(SealedOptions.open(sealed), store, environment),
+      useFactory: (options: OptionsReader, store: TokenStore, environment: EnvironmentSource) =>
+        new OAuthClientRegistry(options(), store, environment),
     },
     OAuthTokenService,
     OAuthAxiosInterceptor,

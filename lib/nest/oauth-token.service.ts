@@ -1,9 +1,4 @@
-import {
-  Injectable,
-  type OnApplicationBootstrap,
-  type OnApplicationShutdown,
-  type OnModuleInit,
-} from '@nestjs/common';
+import { Injectable, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
 import { throwError, type Observable } from 'rxjs';
 import type { AccessToken } from '../core/access-token.js';
 import type { OAuthClientName } from '../core/client-names.js';
@@ -15,7 +10,7 @@ import { OAuthClientRegistry } from './oauth-client-registry.js';
 
 /** Access tokens of all configured clients, by name. */
 @Injectable()
-export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap, OnApplicationShutdown {
+export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap {
   readonly #registry: OAuthClientRegistry;
   readonly #prefetching = new Set<string>();
 
@@ -100,9 +95,5 @@ export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap, 
       else token.catch(() => undefined);
     }
     await Promise.all(required);
-  }
-
-  async onApplicationShutdown(): Promise<void> {
-    await this.#registry.runtime.close(this.#registry.shutdownGraceMs);
   }
 }

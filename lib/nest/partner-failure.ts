@@ -17,7 +17,6 @@ const STATUS: Partial<Record<OAuthClientErrorCode, keyof typeof PROBLEMS>> = {
   authorization_server_unavailable: 503,
   closed: 503,
 };
-const RETRY_AFTER_MS = 1_000;
 
 /** A partner's failure as an RFC 9457 problem. It holds the client and the code, and no detail of the failure. */
 export interface PartnerProblem {
@@ -46,8 +45,8 @@ export class PartnerFailure extends HttpException {
     this.problem = problem;
     this.extensions = { client, code, status };
     const askedMs = cause instanceof AuthorizationServerUnavailableError ? cause.retryAfterMs : undefined;
-    const seconds = Math.max(1, Math.ceil((askedMs ?? RETRY_AFTER_MS) / 1000));
-    this.retryAfterSeconds = status === 503 ? seconds : undefined;
+    const seconds = Math.ceil((askedMs ?? 0) / 1000);
+    this.retryAfterSeconds = status === 503 ? Math.max(1, seconds) : undefined;
   }
 
   /** `undefined` for all other errors, which stay as they are. */

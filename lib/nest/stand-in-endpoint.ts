@@ -8,41 +8,37 @@ const LEFT_MS = 24 * 3_600_000;
 /** An API should know a token of this age, so one that it refuses is replaced at once. */
 const AGE_MS = 3_600_000;
 
-/** Takes the place of an authorization server in tests: a function that returns a token, or throws. */
-export class StandInEndpoint implements TokenEndpoint {
-  readonly #client: string;
-  readonly #clock: Clock;
-  readonly #ask: (request: TokenRequestDetails) => unknown;
+/**
+ * Takes the place of an authorization server in tests. A failure is followed by no second attempt and no pause, so that a
+ * test's next call sees what has changed.
+ *
+ * @param ask returns the token: a text, an object with the text as its `value`, or a promise of either; may throw
+ */
+export function standInEndpoint(
+  client: string,
+  clock: Clock,
+  ask: (request: TokenRequestDetails) => unknown,
+): TokenEndpoint {
+  return {
+    identity: () => Promise.resolve(client),
+    async request(details) {
+      try {
+        const given = await ask(details);
+        return storedToken(client, clock.now(), given);
+      } catch (reason) {
+        throw new FlightFailure(asOAuthClientError(reason, { client }), momentOf(clock), 0);
+      }
+    },
+  };
+}
 
-  /** @param ask returns the token: a text, an object with the text as its `value`, or a promise of either */
-  constructor(client: string, clock: Clock, ask: (request: TokenRequestDetails) => unknown) {
-    this.#client = client;
-    this.#clock = clock;
-    this.#ask = ask;
+function storedToken(client: string, now: number, given: unknown): StoredToken {
+  const token = (typeof given === 'string' ? { value: given } : Object(given)) as Partial<StoredToken>;
+  const { value, tokenType = 'Bearer', scope, details } = token;
+  if (typeof value !== 'string' || !TOKEN_CHARACTERS.test(value)) {
+    const message = `The test gave OAuth client "${client}" no token: return a text without blanks, or an object with such a text as its value.`;
+    throw new TokenResponseError(message, { client });
   }
-
-  identity(): Promise<string> {
-    return Promise.resolve(this.#client);
-  }
-
-  /** A failure is followed by no second attempt and no pause, so that a test's next call sees what has changed. */
-  async request(details: TokenRequestDetails): Promise<StoredToken> {
-    try {
-      return this.#stored(await this.#ask(details));
-    } catch (reason) {
-      throw new FlightFailure(asOAuthClientError(reason, { client: this.#client }), momentOf(this.#clock), 0);
-    }
-  }
-
-  #stored(given: unknown): StoredToken {
-    const token = (typeof given === 'string' ? { value: given } : Object(given)) as Partial<StoredToken>;
-    const { value, tokenType = 'Bearer', scope, details } = token;
-    if (typeof value !== 'string' || !TOKEN_CHARACTERS.test(value)) {
-      const message = `The test gave OAuth client "${this.#client}" no token: return a text without blanks, or an object with such a text as its value.`;
-      throw new TokenResponseError(message, { client: this.#client });
-    }
-    const now = this.#clock.now();
-    const times = { issuedAt: now - AGE_MS, expiresAt: now + LEFT_MS };
-    return { value, tokenType, ...(scope !== undefined && { scope }), ...(details && { details }), ...times };
-  }
+  const times = { issuedAt: now - AGE_MS, expiresAt: now + LEFT_MS };
+  return { value, tokenType, ...(scope !== undefined && { scope }), ...(details && { details }), ...times };
 }

@@ -1,3 +1,4 @@
+import type { OAuthClientName, PerOAuthClient } from '../core/client-names.js';
 import type { Clock } from '../core/clock.js';
 import { isRecord } from '../core/token-request.js';
 import type { TokenStore } from '../core/token-store.js';
@@ -7,9 +8,9 @@ import { nearest } from './nearest.js';
 /** What `OAuthClientModule.forRoot()` takes. */
 export interface OAuthClientModuleOptions {
   /** The clients by name. Default: those that the `OAUTH_*` variables describe. */
-  clients?: Record<string, OAuthClientOptions> | undefined;
+  clients?: PerOAuthClient<OAuthClientOptions> | undefined;
   /** Options under each client's own; `http` with its headers, `tokenRequestHeaders`, `retry`, `refreshAhead`, `assertion` and `unauthorized` merge one level deep. Or a function that gets a client's name and returns them. */
-  defaults?: OAuthClientOptions | ((client: string) => OAuthClientOptions | undefined) | undefined;
+  defaults?: OAuthClientOptions | ((client: OAuthClientName) => OAuthClientOptions | undefined) | undefined;
   /** Where tokens are kept. Default: a `MemoryTokenStore`. */
   store?: TokenStore | undefined;
   /** How long a shutdown waits for token requests under way, in milliseconds. Default 5,000. */

@@ -3,7 +3,7 @@ import type { HttpService } from '@nestjs/axios';
 import { Module, type DynamicModule } from '@nestjs/common';
 import axios, { AxiosError, AxiosHeaders } from 'axios';
 import type { AxiosAdapter, AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
-import type { OAuthClientName } from '../core/client-names.js';
+import type { OAuthClientName, PerOAuthClient } from '../core/client-names.js';
 import { aborted$ } from '../core/aborted.js';
 import { isPlain } from '../core/tenant-answer.js';
 import { TENANT_IS_OPTIONAL } from '../core/tenants.js';
@@ -13,12 +13,11 @@ import { AllowedOrigins } from '../http/allowed-origins.js';
 import { clientFor, unlessCancelled } from '../http/authorized-call.js';
 import { lowerCased, readable } from '../http/refusals.js';
 import { SealedTokenRequest } from '../http/request-config.js';
-import { connectClient, type ClientConnection, type ConnectionParts } from '../nest/client-connection.js';
+import { connectClient } from '../nest/client-connection.js';
 import { ENVIRONMENT } from '../nest/config-environment.js';
 import { OAuthAxiosInterceptor, axiosOf } from '../nest/oauth-axios.interceptor.js';
 import { OAuthClientRegistry } from '../nest/oauth-client-registry.js';
 import { OAuthClientModule } from '../nest/oauth-client.module.js';
-import { StandInEndpoint } from '../nest/stand-in-endpoint.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
 import type { EnvironmentSource } from '../options/environment.js';
 import { JSON_TYPE, type FakeResponse } from './fake-answer.js';
@@ -71,7 +70,7 @@ type FixedClients = ReadonlyMap<string, FixedClient>;
 @Module({})
 export class OAuthClientTestingModule {
   /** @param clients a list of names, or a token or {@link FixedClient} for each name; the module is global */
-  static forRoot(clients: readonly string[] | Record<string, string | FixedClient>): DynamicModule {
+  static forRoot(clients: readonly OAuthClientName[] | PerOAuthClient<string | FixedClient>): DynamicModule {
     const named: [string, string | FixedClient][] = Array.isArray(clients)
       ? clients.map((name: string) => [name, {}])
       : Object.entries(clients);
@@ -80,10 +79,13 @@ export class OAuthClientTestingModule {
       clients: Object.fromEntries([...fixed].map(([name, own]) => [name, optionsOf(name, own)])),
     };
     const { providers = [], ...root } = OAuthClientModule.forRoot(options);
-    const useFactory = (store: TokenStore, environment: EnvironmentSource) =>
-      new OAuthClientRegistry(options, store, environment, (parts) =>
-        connectTo(fixed.get(parts.name), parts),
-      );
+    const useFactory = (store: TokenStore, environment: EnvironmentSource) => {
+      const registry = new OAuthClientRegistry(options, store, environment, connectToAnyOrigin);
+      registry.takeTokensFrom({
+        getToken: (name: string, request: TokenRequestDetails) => tokenOf(name, fixed.get(name), request),
+      });
+      return registry;
+    };
     const replaced = {
       ...root,
       providers: [
@@ -108,15 +110,15 @@ function optionsOf(name: string, client: FixedClient): OAuthClientOptions {
   return { baseURL, http: { adapter }, requestToken: () => ({ accessToken: '' }), tenants };
 }
 
-function connectTo({ token = 'test-token' }: FixedClient = {}, parts: ConnectionParts): ClientConnection {
-  const { name, clock, options } = parts;
-  const ask = (request: TokenRequestDetails) => {
-    if (typeof token === 'function') return token(request, name);
-    return request.tenant === undefined ? token : `${token}-${encodeURIComponent(request.tenant)}`;
-  };
-  const endpoint = new StandInEndpoint(name, clock, ask);
-  return { ...connectClient(parts), endpoint, origins: new EveryOrigin(options.baseURL) };
+function tokenOf(name: string, { token = 'test-token' }: FixedClient = {}, request: TokenRequestDetails) {
+  if (typeof token === 'function') return token(request, name);
+  return request.tenant === undefined ? token : `${token}-${encodeURIComponent(request.tenant)}`;
 }
+
+const connectToAnyOrigin: typeof connectClient = (parts) => ({
+  ...connectClient(parts),
+  origins: new EveryOrigin(parts.options.baseURL),
+});
 
 /** Allows every origin, since no request reaches the network. */
 class EveryOrigin extends AllowedOrigins {
@@ -133,7 +135,7 @@ class EveryOrigin extends AllowedOrigins {
   }
 }
 
-/** Also answers the requests of attached instances. */
+/** Also answers the requests of the instances that it is attached to. */
 class AnsweringInterceptor extends OAuthAxiosInterceptor {
   readonly #registry: OAuthClientRegistry;
   readonly #clients: FixedClients;
@@ -147,17 +149,6 @@ class AnsweringInterceptor extends OAuthAxiosInterceptor {
 
   override attach(http: HttpService | AxiosInstance, client?: OAuthClientName): () => void {
     const detach = super.attach(http, client);
-    this.#answer(http, client);
-    return detach;
-  }
-
-  override httpService(name: string): HttpService {
-    const service = super.httpService(name);
-    this.#answer(service, name);
-    return service;
-  }
-
-  #answer(http: HttpService | AxiosInstance, client: string | undefined): void {
     const { request } = axiosOf(http).interceptors;
     // Axios runs the last interceptor first, and the one that adds the token wraps the adapter that is set here.
     request.eject(this.#answering.get(request) ?? -1);
@@ -170,6 +161,7 @@ class AnsweringInterceptor extends OAuthAxiosInterceptor {
       return config;
     };
     this.#answering.set(request, request.use(answering, undefined, { synchronous: true }));
+    return detach;
   }
 
   #nameOf(sent: InternalAxiosRequestConfig, attached: string | undefined): string | undefined {

@@ -338,6 +338,18 @@ describe('A request that failed and is sent again', () => {
 });
 
 describe('Query parameters and other Axios defaults', () => {
+  it('78. are those of the tenant also after the HttpService was detached and attached again', async () => {
+    const { url } = await ownApi();
+    clinics.add('north', { baseURL: url, http: { params: { key: 'of north' } } });
+    const app = await start();
+    const http = app.interceptor.httpService('lab');
+    const detach = app.interceptor.attach(http, 'lab');
+    detach();
+    app.interceptor.attach(http, 'lab');
+    const { data } = await http.axiosRef.get<object>('/x', { oauth: { tenant: 'north' } });
+    expect(data).toMatchObject({ url: '/x?key=of+north' });
+  });
+
   it('78. are those of the tenant, under those of the caller', async () => {
     const { url } = await ownApi();
     const ours: InternalConfig[] = [];

@@ -6,7 +6,10 @@ const root = resolve(import.meta.dirname, '../..');
 const AUGMENTED =
   "declare module 'nestjs-oauth-client' { interface OAuthClientNames { buoy: true; lab: true } }\n";
 const IMPORTS = `import * as lib from 'nestjs-oauth-client';
+import { OAuthClientTestingModule } from 'nestjs-oauth-client/testing';
+type Kit = Parameters<typeof OAuthClientTestingModule.forRoot>[0];
 declare const tokens: lib.OAuthTokenService;
+declare const indicator: import('nestjs-oauth-client/terminus').OAuthClientHealthIndicator;
 declare const interceptor: lib.OAuthAxiosInterceptor;
 declare const http: import('@nestjs/axios').HttpService;
 `;
@@ -26,7 +29,15 @@ const uses: [string, (name: string) => string][] = [
   ['invalidate', (name) => `tokens.invalidate(${name});`],
   ['client', (name) => `tokens.client(${name});`],
   ['attach', (name) => `interceptor.attach(http, ${name});`],
+  ['httpService', (name) => `interceptor.httpService(${name});`],
+  ['isHealthy', (name) => `indicator.isHealthy('oauth', { clients: [${name}] });`],
   ['oauth of an Axios request', (name) => `http.get('/x', { oauth: { client: ${name} } });`],
+  [
+    'clients',
+    (name) => `void (${name} satisfies keyof NonNullable<lib.OAuthClientModuleOptions['clients']>);`,
+  ],
+  ['a list for the kit', (name) => `OAuthClientTestingModule.forRoot(['buoy', ${name}]);`],
+  ['the kit', (name) => `void (${name} satisfies keyof Exclude<Kit, readonly string[]>);`],
   ['oauth of fetch', (name) => `void fetch('/x', { oauth: { client: ${name} } });`],
 ];
 
@@ -59,6 +70,14 @@ describe('The names of clients', () => {
 
   it('are accepted everywhere when OAuthClientNames has them', () => {
     expect([...problemsOf(AUGMENTED, "'lab'")]).toEqual([]);
+  });
+
+  it('may be some of those in clients, and in a record whose names are known at run time only', () => {
+    const records = `const records: Record<string, lib.OAuthClientOptions> = {};
+      lib.OAuthClientModule.forRoot({ clients: records });
+      lib.OAuthClientModule.forRoot({ clients: { lab: {} }, defaults: (client: string) => records[client] });
+      OAuthClientTestingModule.forRoot({ lab: 'token' });\n`;
+    expect([...problemsOf(AUGMENTED + records, "'lab'")]).toEqual([]);
   });
 
   it('are refused everywhere when it has others', () => {

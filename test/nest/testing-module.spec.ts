@@ -108,6 +108,9 @@ describe('OAuthClientTestingModule', () => {
     const imports = [OAuthClientTestingModule.forRoot({ buoy: 'token-of-buoy', honeybee: {} })];
     const module = await Test.createTestingModule({ imports, providers: [TriageService] }).compile();
     const tokens = module.get(OAuthTokenService);
+    expect(tokens.status()).toEqual(
+      ['buoy', 'honeybee'].map((client) => ({ client, state: 'idle', tokenRequests: 0 })),
+    );
     expect((await tokens.getToken('buoy')).value).toBe('token-of-buoy');
     expect((await tokens.getToken('honeybee')).value).toBe('test-token');
     expect(

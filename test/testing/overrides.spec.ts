@@ -232,6 +232,15 @@ describe('what overrides OAuthTokenService', () => {
     expect(module.get(getOAuthClientToken('buoy'))).toBe(fake);
   });
 
+  it('63. gives no token once the application has shut down', async () => {
+    const module = await builder({ getToken: async () => ({ value: 'mine' }) }).compile();
+    const client = module.get<OAuthClient>(getOAuthClientToken('buoy'));
+    await module.init();
+    expect((await client.getToken()).value).toBe('mine');
+    await module.close();
+    await expect(client.getToken()).rejects.toMatchObject({ code: 'closed' });
+  });
+
   it('63. wins over the tokens of the kit', async () => {
     const kit = OAuthClientTestingModule.forRoot({
       buoy: { answer: ({ token }) => ({ token }) },
