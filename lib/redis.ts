@@ -97,17 +97,13 @@ export class RedisTokenStore extends TokenStore {
   }
 
   async set(key: string, token: StoredToken): Promise<void> {
+    const connection = this.#connection;
     const name = this.#name(key);
-    await this.#connection.run(() =>
-      this.#scripted(
-        () => this.#setByScript(name, token),
-        () => this.#setByCommands(name, token),
-      ),
-    );
+    const byScript = () => this.#setByScript(name, token);
+    await connection.run(() => this.#scripted(byScript, () => this.#setByCommands(name, token)));
     if (this.#replicas === 0 || token.refreshToken === undefined) return;
-    await this.#connection.run(async () =>
-      this.#connection.serverOf(name)?.wait(this.#replicas, Math.ceil(this.#timeoutMs / 2)),
-    );
+    const limitMs = Math.ceil(this.#timeoutMs / 2);
+    await connection.run(async () => connection.serverOf(name)?.wait(this.#replicas, limitMs));
   }
 
   async delete(key: string, ifValue?: string): Promise<void> {
@@ -136,20 +132,14 @@ export class RedisTokenStore extends TokenStore {
       return { outcome: 'error', error };
     }
     const { failures } = connection;
-    const giveBack = () => {
-      const given = release().then(
-        () => undefined,
-        (unreleased: unknown) => ({ unreleased }),
-      );
-      // A Redis that failed meanwhile has cost the caller its timeoutMs already.
-      return connection.failures === failures ? given : undefined;
-    };
-    try {
-      return { outcome: 'acquired', result: await work(), ...(await giveBack()) };
-    } catch (reason) {
-      await giveBack();
-      throw reason;
-    }
+    const [worked] = await Promise.allSettled([(async () => work())()]);
+    const released = Promise.allSettled([release()]);
+    // A Redis that failed meanwhile has cost the caller its timeoutMs already.
+    const [given] = connection.failures === failures ? await released : [];
+    if (worked.status === 'rejected') throw worked.reason;
+    const { value: result } = worked;
+    if (given?.status === 'rejected') return { outcome: 'acquired', result, unreleased: given.reason };
+    return { outcome: 'acquired', result };
   }
 
   /** Waits for locks to be given back and ends the store's own connection, which the next operation opens again. */
@@ -207,24 +197,19 @@ export class RedisTokenStore extends TokenStore {
 
   async #setByScript(name: string, token: StoredToken): Promise<void> {
     const entry = await seal(this.#keys, name, token);
-    const newer = await this.#client.oauthSet(name, entry, token.issuedAt, ttlMsOf(token), '');
-    const present = newer === null ? token : await this.#entryOf(name, async () => newer);
+    const write = (found: string) =>
+      this.#client.oauthSet(name, entry, token.issuedAt, ttlMsOf(token), found);
+    const newer = await write('');
     // A writer whose clock is ahead only seems to be newer.
-    if (newer === null || (present && present.issuedAt > token.issuedAt)) return;
-    await this.#client.oauthSet(name, entry, token.issuedAt, ttlMsOf(token), newer);
+    if (newer !== null && !isNewer(await this.#entryOf(name, async () => newer), token)) await write(newer);
   }
 
   /** If a write replaced a newer entry, that is written again, so that the newest entry of all writers stays. */
   async #setByCommands(name: string, token: StoredToken): Promise<void> {
-    const present = await this.#entryOf(name, () => this.#read(name));
-    let newest = present && present.issuedAt > token.issuedAt ? undefined : token;
-    while (newest) {
-      const { issuedAt } = newest;
-      const text = await seal(this.#keys, name, newest);
-      const ttlMs = ttlMsOf(newest);
-      const former = await this.#entryOf(name, () => this.#swap(name, text, ttlMs));
-      newest = former && former.issuedAt > issuedAt ? former : undefined;
-    }
+    if (isNewer(await this.#entryOf(name, () => this.#read(name)), token)) return;
+    const text = await seal(this.#keys, name, token);
+    const former = await this.#entryOf(name, () => this.#swap(name, text, ttlMsOf(token)));
+    if (isNewer(former, token)) await this.#setByCommands(name, former);
   }
 
   async #swap(name: string, text: string, ttlMs: number): Promise<string> {
@@ -246,4 +231,8 @@ export class RedisTokenStore extends TokenStore {
   #remove(name: string): Promise<unknown> {
     return this.#client.del(name).catch(() => this.#client.set(name, '', 'PX', 1));
   }
+}
+
+function isNewer(entry: StoredToken | undefined, token: StoredToken): entry is StoredToken {
+  return entry !== undefined && entry.issuedAt > token.issuedAt;
 }

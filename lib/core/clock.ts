@@ -1,6 +1,5 @@
 import { hrtime } from 'node:process';
-import { Observable, asyncScheduler, catchError, throwError } from 'rxjs';
-import type { SchedulerLike, Subscription } from 'rxjs';
+import { Observable, asyncScheduler, catchError, type SchedulerLike, type Subscription } from 'rxjs';
 
 /**
  * Where time and chance come from. Two clocks, since either one alone lies: the wall clock can be set back,
@@ -102,13 +101,11 @@ export function whileAwake<T>(
         }, dueMs);
       };
       wait();
-      const judged$ = source.pipe(
-        catchError((error: unknown) => {
-          look(stepMs);
-          return throwError(() => (slept && isAnswer?.(error) === false ? new SleptError() : error));
-        }),
-      );
-      judged$.subscribe(subscriber);
+      const judge = (error: unknown): never => {
+        look(stepMs);
+        throw slept && isAnswer?.(error) === false ? new SleptError() : error;
+      };
+      source.pipe(catchError(judge)).subscribe(subscriber);
       return () => step?.unsubscribe();
     });
 }

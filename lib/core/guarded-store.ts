@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { EMPTY, type Subscription, catchError, defer, exhaustMap, firstValueFrom, take, timer } from 'rxjs';
+import { defer, exhaustMap, first, firstValueFrom, timer, type Subscription } from 'rxjs';
 import { whileAwake, type Clock } from './clock.js';
 import { LruMap, MemoryTokenStore } from './memory-token-store.js';
 import { isSound } from './sound-entry.js';
@@ -8,10 +8,6 @@ import type { LockOutcome, StoredToken, TokenStore } from './token-store.js';
 const PROBE_INTERVAL_MS = 1_000;
 /** How long a shared store may take for one operation. `RedisTokenStore` has a shorter deadline of its own. */
 const LIMIT_MS = 5_000;
-/** How many missed writes are remembered. */
-const MISSED = 1_000;
-/** How many grants are kept in case the store loses its entries. */
-const MOST_GRANTS = 10_000;
 
 /** Without `error`: if the store fails, the work is done without it. */
 type GuardedOutcome<T> = Exclude<LockOutcome<T>, { outcome: 'error' }>;
@@ -29,9 +25,9 @@ export class GuardedStore {
   /** The last waiter for the lock of each key. */
   readonly #turns = new Map<string, Promise<void>>();
   /** The newest entry with a refresh token of each grant, for the grants used last. */
-  readonly #grants = new LruMap<StoredToken>(MOST_GRANTS);
+  readonly #grants = new LruMap<StoredToken>(10_000);
   /** The writes that the store missed while it was down, in their order: the last entry of each key, and removed values. */
-  readonly #missed = new LruMap<Missed>(MISSED);
+  readonly #missed = new LruMap<Missed>(1_000);
   /** The probes of the parts that are down. */
   readonly #probes = new Map<string, Subscription>();
   readonly #probeSuffix = `.probe-${randomUUID()}`;
@@ -64,7 +60,7 @@ export class GuardedStore {
 
   async get(key: string): Promise<StoredToken | undefined> {
     const entry = await this.#attempt(key, () => this.#store.get(key));
-    const found = entry !== undefined && isSound(key, entry) ? entry : undefined;
+    const found = isSound(key, entry) ? entry : undefined;
     const kept = this.#grants.get(key);
     if (kept === undefined || (found && found.issuedAt >= kept.issuedAt)) return found;
     // The store lost the newest refresh token, or never had it. The one that it has was used before.
@@ -122,9 +118,9 @@ export class GuardedStore {
         await Promise.resolve(working).catch(() => undefined); // rejects below, after the lock was released
         const locked = await this.#within(() => answer);
         if (locked.outcome === 'held' && !working) return locked;
-        const isDone = locked.outcome === 'acquired' && working !== undefined;
-        const { unreleased, error }: Failed = isDone ? locked : { error: new Error(NO_OUTCOME), ...locked };
-        if (!isDone || unreleased !== undefined) this.#fail(part, key, unreleased ?? error);
+        if (locked.outcome === 'error') this.#fail(part, key, locked.error);
+        else if (locked.outcome !== 'acquired' || !working) this.#fail(part, key, new Error(NO_OUTCOME));
+        else if (locked.unreleased !== undefined) this.#fail(part, key, locked.unreleased);
       } catch (error) {
         await working; // rejects if the work did; else the store failed
         this.#fail(part, key, error);
@@ -133,7 +129,7 @@ export class GuardedStore {
   }
 
   /** @param write describes an operation that the store must not miss */
-  async #attempt<T>(key: string, operation: () => Promise<T>, write?: Write): Promise<T | undefined> {
+  async #attempt<T>(key: string, operation: () => Promise<T>, write?: Pick<Missed, 'name' | 'token'>) {
     const part = this.#partOf(key); // it may be elsewhere when the operation has failed
     if (this.#isUp(part))
       try {
@@ -161,31 +157,33 @@ export class GuardedStore {
   }
 
   #fail(part: string, key: string, reason: unknown): void {
-    if (this.#probes.has(part) || this.#closed) return;
+    if (!this.#isUp(part)) return;
     const wasUp = !this.down;
+    const recovers = async () => {
+      await this.#probe(key);
+      await this.#catchUp(part);
+      return true;
+    };
     const probe = timer(PROBE_INTERVAL_MS, PROBE_INTERVAL_MS, this.#clock.scheduler)
       .pipe(
-        exhaustMap(() =>
-          defer(() => this.#within(() => this.#probe(key, part))).pipe(catchError(() => EMPTY)),
-        ),
-        take(1),
+        exhaustMap(() => this.#within(recovers).catch(() => false)),
+        first(Boolean),
       )
-      .subscribe(() => this.#recover(part));
+      .subscribe(() => {
+        this.#probes.delete(part);
+        if (!this.down) this.#onChange(undefined);
+      });
     this.#probes.set(part, probe);
     if (wasUp) this.#onChange(reason instanceof Error ? reason : new Error('The token store failed.'));
   }
 
-  /** Tries every operation on a key of this instance next to the one that failed, then writes what `part` missed. */
-  async #probe(key: string, part?: string): Promise<void> {
+  /** Tries every operation on a key of this instance next to the one that failed. */
+  async #probe(key: string): Promise<void> {
     const store = this.#store;
     const probed = key + this.#probeSuffix;
-    const now = this.#clock.now();
-    const entry = {
-      value: 'probe',
-      tokenType: 'Bearer',
-      issuedAt: now,
-      expiresAt: now + PROBE_INTERVAL_MS,
-    } as const;
+    const issuedAt = this.#clock.now();
+    const expiresAt = issuedAt + PROBE_INTERVAL_MS;
+    const entry: StoredToken = { value: 'probe', tokenType: 'Bearer', issuedAt, expiresAt };
     const locked = await store.withLock(probed, PROBE_INTERVAL_MS, async () => {
       await store.set(probed, entry);
       await store.get(probed);
@@ -194,10 +192,9 @@ export class GuardedStore {
     });
     if (locked.outcome !== 'acquired' || locked.unreleased !== undefined)
       throw new Error('The probe failed.');
-    if (part !== undefined) await this.#catchUp(part);
   }
 
-  /** Writes that fail meanwhile are added at the end. */
+  /** Writes what that part missed. Writes that fail meanwhile are added at the end. */
   async #catchUp(part: string): Promise<void> {
     for (const missed of this.#missed.values()) {
       const { name, key, operation, token } = missed;
@@ -208,11 +205,6 @@ export class GuardedStore {
     }
   }
 
-  #recover(part: string): void {
-    this.#probes.delete(part);
-    if (!this.down) this.#onChange(undefined);
-  }
-
   /** The store may have older refresh tokens than this instance, which were used before. */
   #restore(): void {
     const grants = [...this.#grants.entries()]; // each write moves its own
@@ -220,21 +212,12 @@ export class GuardedStore {
   }
 }
 
-/** The members of a lock's outcome that describe a failure. */
-interface Failed {
-  readonly error?: unknown;
-  readonly unreleased?: unknown;
-}
-
 const NO_OUTCOME = 'The token store answered a request for a lock with no outcome.';
 
 /** A write, with the entry that it writes. */
-interface Write {
+interface Missed {
   readonly name: string;
-  readonly token?: StoredToken;
-}
-
-interface Missed extends Write {
   readonly key: string;
   readonly operation: () => Promise<unknown>;
+  readonly token?: StoredToken;
 }

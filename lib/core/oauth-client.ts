@@ -21,7 +21,7 @@ import type { TokenStore } from './token-store.js';
 /** The tenants of a client, each with a client of its own. */
 export interface TenantClients {
   /** Whether the client also serves requests without a tenant. */
-  readonly areOptional: boolean;
+  areOptional(): boolean;
   use<R>(asked: TokenRequest, work: (own: { client: OAuthClient }) => Promise<R>): Promise<R>;
   /** The tenant's client, if its options are at hand. */
   present(asked: TokenRequest): OAuthClient | undefined;
@@ -135,7 +135,7 @@ export class OAuthClient {
     const { tokenRequests } = this.#context.sent;
     const { state: shown } = this.#default.state === COLD ? this.#recent : this.#default;
     const states = Array.from(this.#tenants?.clients() ?? [], (own) => own.status().state);
-    const showsTenants = states.length > 0 || this.#tenants?.areOptional === false;
+    const showsTenants = states.length > 0 || this.#tenants?.areOptional() === false;
     if (!showsTenants || shown !== COLD)
       return {
         client: this.name,

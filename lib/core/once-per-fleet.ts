@@ -1,9 +1,9 @@
-import { NEVER, exhaustMap, filter, firstValueFrom, map, race, timer, type Observable } from 'rxjs';
+import { NEVER, exhaustMap, filter, firstValueFrom, race, timer, type Observable } from 'rxjs';
 import { momentOf, type Clock, type Moment } from './clock.js';
 import type { TokenSource } from './events.js';
 import type { GuardedStore } from './guarded-store.js';
 import { LruMap } from './memory-token-store.js';
-import { FlightFailure, failureEntry, failureOf } from './flight-failure.js';
+import { FlightFailure, failureEntry, failureOf, tooLate } from './flight-failure.js';
 import type { TokenKeys } from './token-request.js';
 import type { StoredToken } from './token-store.js';
 
@@ -34,6 +34,7 @@ export interface Turn {
 
 /** What a flight needs from the fleet. */
 export interface FleetTask {
+  readonly client: string;
   readonly keys: TokenKeys;
   /** The longest that `work` may take. */
   readonly leaseMs: number;
@@ -43,8 +44,6 @@ export interface FleetTask {
   readonly apart: boolean;
   /** Requests the token, and is ended when another instance has one first. A {@link FlightFailure} may be shared. */
   readonly work: (turn: Turn) => Observable<AcquiredToken>;
-  /** The failure if the grant's lock is never released. */
-  readonly heldTooLong: () => FlightFailure;
 }
 
 const POLL_MIN_MS = 20;
@@ -52,10 +51,12 @@ const POLL_MAX_MS = 50;
 const POLL_BUSY_MAX_MS = 250;
 /** After how many looks an instance takes another lock than the one that is held: after about 1.5 s, 5 s, 13 s. */
 const PATIENCE = 40;
+const NEVER_RELEASED =
+  'in the shared store is not given back: look for a ".grant:lock" key that outlives its instance';
 
 /** What a fleet shares of a flight: its lock, result and failure, and the grant's refresh token. */
 export class OncePerFleet {
-  readonly #store: GuardedStore;
+  readonly store: GuardedStore;
   readonly #clock: Clock;
   readonly #closed$: Observable<never>;
   readonly #running = new Set<Promise<unknown>>();
@@ -63,13 +64,13 @@ export class OncePerFleet {
   readonly #ownFailures = new LruMap<number>(1_000);
 
   constructor(store: GuardedStore, clock: Clock, closed$: Observable<never>) {
-    this.#store = store;
+    this.store = store;
     this.#clock = clock;
     this.#closed$ = closed$;
   }
 
   open(): Promise<void> {
-    return this.#store.open();
+    return this.store.open();
   }
 
   /** The token of a key: from the store, from the instance that holds the lock, or by the task's work under it. */
@@ -80,26 +81,21 @@ export class OncePerFleet {
     for (let looks = 0; ; looks++) {
       const since = momentOf(clock);
       const lock = lockOf(task, looks);
-      const locked = await this.#store.withLock(lock, task.leaseMs, () => this.#readOrWork(task, since));
+      const locked = await this.store.withLock(lock, task.leaseMs, () => this.#readOrWork(task, since));
       if (locked.outcome === 'acquired') return locked.result;
       // Another instance is asking. After a whole lease this one asks as well, even if the next one holds the lock by
       // then; but no grant is ever used by two at once.
       const waitedMs = clock.monotonic() - startedAt;
       if (waitedMs > task.leaseMs && task.keys.grantKey === undefined) return this.#readOrWork(task, since);
       // A lease and the longest flight; the store has the lock for longer than any holder can need it.
-      if (waitedMs > 2 * task.leaseMs - 1_000) throw task.heldTooLong();
+      if (waitedMs > 2 * task.leaseMs - 1_000) throw tooLate(task.client, NEVER_RELEASED, 'lock');
       const pauseMs = pollPauseMs(waitedMs, lookMs) * (0.75 + clock.random() / 2);
       await firstValueFrom(race(timer(pauseMs, clock.scheduler), this.#closed$));
       const lookedAt = clock.monotonic();
-      const entry = await this.#read(task);
-      if (entry && task.acceptable(entry)) return { stored: entry, source: 'store' };
+      const { found } = await this.#look(task);
+      if (found) return found;
       lookMs = clock.monotonic() - lookedAt;
     }
-  }
-
-  /** The store's entry of a key. Makes no token request. */
-  look(key: string): Promise<StoredToken | undefined> {
-    return this.#store.get(key);
   }
 
   /** Registers a flight, so that a shutdown can wait for it. */
@@ -111,12 +107,7 @@ export class OncePerFleet {
 
   /** Whether the store is down, so that each instance requests its own tokens. */
   get alone(): boolean {
-    return this.#store.down;
-  }
-
-  /** Whether other processes may use the same tokens. */
-  get shared(): boolean {
-    return this.#store.shared;
+    return this.store.down;
   }
 
   /** Resolves when everything that runs now has ended, or after `limitMs`. */
@@ -125,83 +116,82 @@ export class OncePerFleet {
   }
 
   close(): Promise<void> {
-    return this.#store.close();
-  }
-
-  /** Removes the key's token from the store; with `value` only that one. */
-  forget(key: string, value: string | undefined): Promise<void> {
-    return this.#store.delete(key, value);
+    return this.store.close();
   }
 
   async #readOrWork(task: FleetTask, since: Moment): Promise<AcquiredToken> {
-    const { acceptable, work } = task;
     const { key, grantKey } = task.keys;
-    const entry = await this.#read(task);
-    if (entry && acceptable(entry)) return { stored: entry, source: 'store' };
+    const { entry, found } = await this.#look(task);
+    if (found) return found;
     const rejection = await this.#failure(`${key}.rejection`);
     try {
       const grant = grantKey === undefined ? undefined : await this.#grant(grantKey);
-      const issued = await firstValueFrom(race(work({ grant, since, rejection }), this.#others(task)));
+      const issued = await firstValueFrom(race(task.work({ grant, since, rejection }), this.#others(task)));
       if (issued.source === 'store') return issued;
       const { refreshToken: _, ...token } = issued.stored;
-      await this.#store.set(key, newerThan(entry, token));
+      await this.store.set(key, newerThan(entry, token));
       return issued;
     } catch (reason) {
       if (!(reason instanceof FlightFailure)) throw reason;
       // An instance that was held up for longer than its lease may find that another one had more luck.
-      const late = await this.#store.get(key);
-      if (late && acceptable(late)) return { stored: late, source: 'store' };
+      const late = usable(task, await this.store.get(key));
+      if (late) return late;
       const shared = reason === rejection ? undefined : failureEntry(reason);
       if (shared) {
         const name = `${key}.${shared.failure?.credentials === undefined ? 'failure' : 'rejection'}`;
         this.#ownFailures.set(name, shared.issuedAt);
-        await this.#store.set(name, shared);
+        await this.store.set(name, shared);
       }
       throw reason;
     }
   }
 
   /** A token that another instance stores while this one is requesting its own. */
-  #others({ keys, acceptable }: FleetTask): Observable<AcquiredToken> {
-    if (keys.grantKey !== undefined) return NEVER; // no other instance may use the grant, and a lost answer would lose it
+  #others(task: FleetTask): Observable<AcquiredToken> {
+    const { key, grantKey } = task.keys;
+    if (grantKey !== undefined) return NEVER; // no other instance may use the grant, and a lost answer would lose it
     return timer(POLL_BUSY_MAX_MS, POLL_BUSY_MAX_MS, this.#clock.scheduler).pipe(
-      exhaustMap(() => this.look(keys.key)),
-      filter((stored): stored is StoredToken => stored !== undefined && acceptable(stored)),
-      map((stored) => ({ stored, source: 'store' })),
+      exhaustMap(async () => usable(task, await this.store.get(key))),
+      filter((token) => token !== undefined),
     );
   }
 
-  /** The store's entry. If it is not acceptable, this rejects while a `Retry-After` holds for the fleet. */
-  async #read({ keys: { key }, acceptable }: FleetTask): Promise<StoredToken | undefined> {
-    const entry = await this.#store.get(key);
-    if (entry && acceptable(entry)) return entry;
-    const failure = await this.#failure(`${key}.failure`);
+  /** The store's entry, and the token in it that is `found`. Without one, this rejects while a `Retry-After` holds for the fleet. */
+  async #look(task: FleetTask) {
+    const { key } = task.keys;
+    const entry = await this.store.get(key);
+    const found = usable(task, entry);
+    const failure = found ? undefined : await this.#failure(`${key}.failure`);
     if (failure) throw failure;
-    return entry;
+    return { entry, found };
   }
 
   /** The failure that another instance shared under `name`, until it expires. */
   async #failure(name: string): Promise<FlightFailure | undefined> {
-    const entry = await this.#store.get(name);
+    const entry = await this.store.get(name);
     // This instance's own pause is over, or it would not be here. A clock that was set back must not revive it.
     if (!entry || entry.issuedAt !== this.#ownFailures.get(name))
       return entry && failureOf(entry, momentOf(this.#clock));
-    await this.#store.delete(name);
+    await this.store.delete(name);
     return undefined;
   }
 
   async #grant(key: string): Promise<KeptGrant> {
-    let entry = await this.#store.get(key);
+    let entry = await this.store.get(key);
     return {
       get refreshToken() {
         return entry?.refreshToken;
       },
       keep: (answer) => {
         entry = newerThan(entry, answer);
-        return this.#store.set(key, entry);
+        return this.store.set(key, entry);
       },
     };
   }
+}
+
+function usable({ acceptable }: FleetTask, stored: StoredToken | undefined): AcquiredToken | undefined {
+  return stored && acceptable(stored) ? { stored, source: 'store' } : undefined;
 }
 
 /** The entry that the lock's holder writes must be newer than the one it found, even if the wall clock was set back. */

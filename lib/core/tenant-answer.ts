@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { isRecord } from './token-request.js';
 
 /** A copy of a `tenants` function's answer, which it may change for the next tenant. It is copied at once, unless it is a promise. */
-export async function answerOf(ask: (tenant: string) => unknown, tenant: string): Promise<unknown> {
+async function answerOf(ask: (tenant: string) => unknown, tenant: string): Promise<unknown> {
   const copy = (answer: unknown) => copyOf(isRecord(answer) ? { ...answer } : answer);
   const answer = ask(tenant);
   return 'then' in Object(answer) ? copy(await answer) : copy(answer);
@@ -15,7 +15,7 @@ const STEPS = 6;
  * Asks for one tenant a moment after the other, so that a promise's answer is copied before an asynchronous function fills
  * the same object for the next tenant.
  */
-export function inTurn(ask: (tenant: string) => unknown): typeof ask {
+export function inTurn(ask: (tenant: string) => unknown): (tenant: string) => Promise<unknown> {
   let turn = Promise.resolve();
   return (tenant) => {
     const answer = turn.then(() => answerOf(ask, tenant));

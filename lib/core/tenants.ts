@@ -1,7 +1,7 @@
 import { defer, firstValueFrom, race, timeout } from 'rxjs';
 import { OAuthClientError, type OAuthClientErrorCode } from './errors.js';
 import { refusesCredentials } from './flight-failure.js';
-import { answerOf, summaryOf } from './tenant-answer.js';
+import { summaryOf } from './tenant-answer.js';
 import type { TokenRequest } from './token-request.js';
 import { closedError, type OAuthClient, type TenantClients, type TokenRuntime } from './oauth-client.js';
 
@@ -31,7 +31,8 @@ interface Kept<C> {
 /** Where the tenants of one client come from. */
 export interface TenantSource<C> {
   readonly name: string;
-  readonly ask: (tenant: string) => unknown;
+  /** Resolves to a copy of the answer. */
+  readonly ask: (tenant: string) => Promise<unknown>;
   /** @throws {OAuthConfigurationError} with every problem of the answer */
   readonly make: (tenant: string, answer: unknown) => C;
   /** Serves requests that name no tenant, if they are allowed. */
@@ -112,6 +113,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   readonly #asked = new Map<string, Promise<Kept<C>>>();
   /** Tenants whose tokens are being removed from the store. */
   readonly #leaving = new Map<string, Promise<unknown>>();
+  readonly areOptional = () => this.#source.otherwise() !== undefined;
 
   constructor(source: TenantSource<C>, cache: TenantCache<C>, runtime: TokenRuntime) {
     this.#source = source;
@@ -168,10 +170,6 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     return kept?.own.client;
   }
 
-  get areOptional(): boolean {
-    return this.#source.otherwise() !== undefined;
-  }
-
   /** The clients of the tenants that are kept. */
   *clients(): Iterable<OAuthClient> {
     for (const { own } of this.#kept.values()) yield own.client;
@@ -214,7 +212,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     const { name, ask, make } = this.#source;
     const { clock, closed$ } = this.#runtime;
     const limit = { first: ASK_LIMIT_MS, scheduler: clock.scheduler };
-    const answer$ = race(closed$, defer(() => answerOf(ask, tenant)).pipe(timeout(limit)));
+    const answer$ = race(closed$, defer(() => ask(tenant)).pipe(timeout(limit)));
     const answered = firstValueFrom(answer$).then((answer) => ({ answer, ...summaryOf(answer) }));
     const { answer, data, hasCode } = await answered.catch(() => {
       if (this.#runtime.closed) throw closedError(name);
@@ -245,9 +243,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   #error(code: OAuthClientErrorCode, what: string, tenant?: string): OAuthClientError {
     const { name: client } = this.#source;
     const options = { client, retryable: code === 'credentials_unavailable' };
-    return OAuthClientError.of(
-      new OAuthClientError(code, ['OAuth client "', client, '" ', what, '.'].join(''), options),
-      tenant,
-    );
+    const error = new OAuthClientError(code, ['OAuth client "', client, '" ', what, '.'].join(''), options);
+    return OAuthClientError.of(error, tenant);
   }
 }

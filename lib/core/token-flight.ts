@@ -47,20 +47,19 @@ export function sharedWait(token$: Observable<AccessToken>): Flight & { start():
 }
 
 async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredToken> {
-  const failed = (reason: unknown) =>
-    FlightFailure.after(reason, context.about, context.clock, plan.failures);
-  const keys = await plan.key.keys().catch((reason: unknown) => {
-    throw failed(reason);
-  });
-  const work = (turn: Turn) => takeTurn(context, plan, turn);
-  const held =
-    'in the shared store is not given back: look for a ".grant:lock" key that outlives its instance';
-  const heldTooLong = () => failed(tooLate(context.client, held, 'lock'));
-  const task = { keys, leaseMs: leaseMsOf(context), acceptable: plan.acceptable, work, heldTooLong };
+  const { client, about, clock, fleet } = context;
   for (;;) {
     try {
-      return await context.fleet.once({ ...task, apart: context.ailing });
+      return await fleet.once({
+        client,
+        keys: await plan.key.keys(),
+        leaseMs: leaseMsOf(context),
+        acceptable: plan.acceptable,
+        apart: context.ailing,
+        work: (turn) => takeTurn(context, plan, turn),
+      });
     } catch (reason) {
+      if (!isFinal(reason)) throw FlightFailure.after(reason, about, clock, plan.failures);
       // Another instance may have had its turn meanwhile, so that all begins again.
       if (!(reason instanceof SleptError) || !plan.onBegin()) throw reason;
     }
@@ -205,15 +204,15 @@ export class SharedKey {
 
   /** Removes the token of that value, or any, from the store. Never rejects. */
   forget(value: string | undefined): Promise<void> {
-    this.#forgotten = tokenKeys(this.#context.endpoint, this.details)
-      .then(({ key }) => this.#context.fleet.forget(key, value))
+    this.#forgotten = this.keys()
+      .then(({ key }) => this.#context.fleet.store.delete(key, value))
       .catch(() => undefined); // the next flight makes the keys again, and reports the problem
     return this.#forgotten;
   }
 
   #stored(): Observable<StoredToken | undefined> {
     const { clock, fleet } = this.#context;
-    return (this.#stored$ ??= defer(() => this.keys().then(({ key }) => fleet.look(key))).pipe(
+    return (this.#stored$ ??= defer(() => this.keys().then(({ key }) => fleet.store.get(key))).pipe(
       share({
         connector: () => new ReplaySubject(1),
         resetOnComplete: () => timer(LOOK_MS, clock.scheduler),

@@ -87,7 +87,7 @@ export class TokenLife {
     const accepted = held.standing === 'accepted';
     const rejections = (this.#rejections ??= new RejectionLimit(clock));
     const limited = !rejections.allow(accepted);
-    const unshared = accepted && rejections.repeated && !fleet.shared;
+    const unshared = accepted && rejections.repeated && !fleet.store.shared;
     const { expiresAt } = rejected;
     events$.next({ type: 'token_rejected', reason: 'rejected', ...about, limited, unshared, expiresAt });
     if (limited) return 'limited';
@@ -148,7 +148,7 @@ export class TokenLife {
     const held = force ? states.COLD.held : this.#state.held;
     if (states.decide({ ...this.#state, held }, now, pause) === 'fail' && pause) {
       const failed$ = throwError(() => errorDuring(pause, now));
-      return !force && this.#context.fleet.shared ? this.#found(failed$) : failed$;
+      return !force && this.#context.fleet.store.shared ? this.#found(failed$) : failed$;
     }
     if (held.kind === 'none') return this.#join(force ? 'forced' : held.because, now).token$;
     return this.#spared(held.token, this.#join('refresh_ahead', now), now);

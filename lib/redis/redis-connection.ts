@@ -160,10 +160,8 @@ export class RedisConnection {
       this.failures++;
       if (reason.name === 'ReplyError') answered();
       if (reason.message.startsWith('READONLY')) this.#lookForPrimary();
-      const { message } =
-        reason.name === 'MaxRetriesPerRequestError'
-          ? { message: this.#connectionError ?? 'the connection was lost' }
-          : reason;
+      const isLost = reason.name === 'MaxRetriesPerRequestError';
+      const message = isLost ? (this.#connectionError ?? 'the connection was lost') : reason.message;
       // Not the error itself: ioredis hangs the arguments on it, and Redis quotes them in some messages.
       throw new Error(`The Redis token store failed: ${message.replace(/\.?(, with args.*)?$/s, '')}.`);
     });
@@ -190,9 +188,7 @@ const RECONNECTED = ['ready', '+node'];
 function isClient(redis: unknown): redis is Redis | Cluster {
   const members = redis !== null && typeof redis === 'object' ? redis : {};
   if ('defineCommand' in members && 'status' in members) return true;
-  const isOptions = ADDRESSES.some((name) =>
-    Object.entries(members).some(([it, value]) => it === name && value),
-  );
+  const isOptions = Object.entries(members).some(([name, value]) => value && ADDRESSES.includes(name));
   if (isOptions || (typeof redis === 'string' && redis !== '')) return false;
   throw new OAuthConfigurationError([
     'RedisTokenStore: its first argument must be an ioredis client (new Redis(...), not a client of the redis package), ' +
