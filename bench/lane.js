@@ -250,7 +250,11 @@ const operations = {
       module: { maxTenants: count },
     });
     const config = { baseURL: environment.apiUrl, adapter: stubAdapter };
-    plain = { get: (tenant) => own.getTokenFor({ tenant }), tokens: own.http(config), bare: axios.create(config) };
+    plain = {
+      get: (tenant) => own.getTokenFor({ tenant }),
+      tokens: own.http(config),
+      bare: axios.create(config),
+    };
     await inParallel(count, 50, (i) => plain.get(tenants[i]));
     return asked;
   },

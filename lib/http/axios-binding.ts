@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Agent } from 'node:https';
 import { Readable } from 'node:stream';
-import { AxiosError, AxiosHeaders } from 'axios';
-import type { AxiosInstance, AxiosResponse, InternalAxiosRequestConfig as Config } from 'axios';
+import { AxiosHeaders } from 'axios';
+import type { AxiosError, AxiosInstance, AxiosResponse, InternalAxiosRequestConfig as Config } from 'axios';
 import { EMPTY, merge, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { checked } from '../core/request-snapshot.js';
