@@ -26,8 +26,11 @@ const KIND_OF: Readonly<Record<string, keyof typeof KINDS | readonly string[]>> 
 }; // prettier-ignore
 
 /** Every option of a client by its path: the one list behind validation, the environment and the documentation. */
-export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = Object.fromEntries(
-  Object.entries(KIND_OF).map(([path, kind]) => [path, typeof kind === 'string' ? KINDS[kind] : oneOf(kind)]),
+export const OPTION_SCHEMA: Readonly<Record<string, OptionKind>> = Object.assign(
+  Object.create(null) as Record<string, OptionKind>, // none is called constructor
+  ...Object.entries(KIND_OF).map(([path, kind]) => ({
+    [path]: typeof kind === 'string' ? KINDS[kind] : oneOf(kind),
+  })),
 );
 
 /** Whether a variable may name a file instead of the value. Other options have one of their own for that, or none. */
