@@ -56,11 +56,11 @@ export function failureOf(entry: StoredToken, now: Moment): FlightFailure | unde
   // Another machine's clock may be off by hours.
   const leftMs = Math.min(entry.expiresAt - now.wall, entry.expiresAt - entry.issuedAt);
   if (!entry.failure || leftMs <= 0) return undefined;
-  const { message, credentials, ...about } = entry.failure;
+  const { message, client, credentials, status, error: code, errorDescription } = entry.failure;
   const error =
     credentials === undefined
-      ? new AuthorizationServerUnavailableError(message, { ...about, retryAfterMs: leftMs })
-      : new TokenRequestError(message, { ...about, status: about.status ?? 0 });
+      ? new AuthorizationServerUnavailableError(message, { client, status, retryAfterMs: leftMs })
+      : new TokenRequestError(message, { client, status: status ?? 0, error: code, errorDescription });
   return new FlightFailure(error, now, leftMs, credentials);
 }
 

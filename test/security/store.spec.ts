@@ -62,7 +62,13 @@ describe('What a shared store holds is not trusted', () => {
   it('58. 84. A failure that somebody forged shows no control characters and no endless text', async () => {
     const { api, store } = await start();
     for (const message of ['\u001b[2J ok\r\nforged line', 'x'.repeat(200_000), 17]) {
-      for (const failure of [{ message }, { message: 'x', error: message, credentials: 'x' }]) {
+      const further = { message: 'x', remedy: message, cause: message, retryAfterMs: message };
+      for (const failure of [
+        { message },
+        { message: 'x', error: message, credentials: 'x' },
+        further,
+        { ...further, credentials: 'x' },
+      ]) {
         store.entry = (key) => (isToken(key) ? undefined : { ...sound(), value: '', failure });
         const outcome: unknown = await api.token({ forceRefresh: true }).catch((error: unknown) => error);
         const shown = inspect([outcome, api.log.texts]);
