@@ -60,7 +60,7 @@ export class GuardedStore {
 
   async get(key: string): Promise<StoredToken | undefined> {
     const entry = await this.#attempt(key, () => this.#store.get(key));
-    const found = isSound(key, entry) ? entry : undefined;
+    const found = entry !== undefined && isSound(key, entry) ? entry : undefined;
     const kept = this.#grants.get(key);
     if (kept === undefined || (found && found.issuedAt >= kept.issuedAt)) return found;
     // The store lost the newest refresh token, or never had it. The one that it has was used before.

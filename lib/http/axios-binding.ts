@@ -172,7 +172,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       if (response.data instanceof Readable) {
         // Errors of the stream itself show the request.
         for (const part of [response.data, response.request, copy]) sealRequest(part, ownName);
-      } else if (!isReplayable(config.data))
+      } else if (config.data && !isReplayable(config.data))
         sealRequest(response.request, ownName); // the caller's stream leads to it
       else if (error === undefined) sealOnSight(response, ownName);
       return answerOf(response, error);
