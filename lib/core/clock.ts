@@ -63,6 +63,11 @@ const GRACE_MS = 50;
 /** The process slept, or its event loop was blocked, so a failure meanwhile does not count against the server. */
 export class SleptError extends Error {
   override readonly name = 'SleptError';
+
+  /** @param leftMs the time left to those who wait, in milliseconds. Default: all of it again. */
+  constructor(readonly leftMs?: number) {
+    super();
+  }
 }
 
 /**

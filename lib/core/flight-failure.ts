@@ -84,3 +84,8 @@ export function tooLate(client: string, what: string, whose = 'authorization ser
   const message = `The ${whose} of OAuth client "${client}" ${what}.`;
   return new AuthorizationServerUnavailableError(message, { client, timedOut: true });
 }
+
+/** The failure of a flight, or of a wait, that has nothing left of `retry.totalMs`. */
+export function flightIsLate(client: string, totalMs: number): OAuthClientError {
+  return tooLate(client, `did not complete the flight within ${totalMs} ms`);
+}

@@ -6,12 +6,14 @@ import { SleptError, elapsedMs, later, momentOf, remainingMs, whileAwake, type M
 import { AuthorizationServerUnavailableError, TokenRequestError, type OAuthClientError } from './errors.js';
 import type { Flight, FlightContext } from './flight-context.js';
 import { allows, refusing, type TokenState } from './token-state.js';
-import { FlightFailure, asOAuthClientError, isFinal, tooLate } from './flight-failure.js';
+import { FlightFailure, asOAuthClientError, flightIsLate, isFinal, tooLate } from './flight-failure.js';
 import type { AcquiredToken, FleetTask, Turn } from './once-per-fleet.js';
 import { tokenKeys, type TokenKeys } from './token-request.js';
 import type { TokenRequestContext, TokenRequestDetails } from './token-request.js';
 import type { StoredToken } from './token-store.js';
 
+/** A turn, with what its flight had left of `retry.totalMs` when the wait for it began, in milliseconds. */
+type TimedTurn = Turn & { readonly leftMs: number };
 type OnSend = NonNullable<TokenRequestContext['onSend']>;
 
 /** The purpose of a flight. */
@@ -47,8 +49,8 @@ export function sharedWait(token$: Observable<AccessToken>): Flight & { start():
 }
 
 async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredToken> {
-  const { client, about, clock, fleet } = context;
-  for (;;) {
+  const { client, about, clock, fleet, options } = context;
+  for (let leftMs = options.retry.totalMs; ;) {
     try {
       return await fleet.once({
         client,
@@ -56,22 +58,23 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
         leaseMs: leaseMsOf(context),
         acceptable: plan.acceptable,
         apart: context.ailing,
-        work: (turn) => takeTurn(context, plan, turn),
+        work: (turn) => takeTurn(context, plan, { ...turn, leftMs }),
       });
     } catch (reason) {
       if (!isFinal(reason)) throw FlightFailure.after(reason, about, clock, plan.failures);
       // Another instance may have had its turn meanwhile, so that all begins again.
       if (!(reason instanceof SleptError) || !plan.onBegin()) throw reason;
+      leftMs = reason.leftMs ?? options.retry.totalMs;
     }
   }
 }
 
 /** Requests the token, unless the process slept, the flight was replaced, or a pause began meanwhile. */
-function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observable<AcquiredToken> {
+function takeTurn(context: FlightContext, plan: FlightPlan, turn: TimedTurn): Observable<AcquiredToken> {
   const { pause, clock } = context;
   const now = momentOf(clock);
   checkAwake(context, turn);
-  if (!plan.onBegin()) throw new SleptError();
+  if (!plan.onBegin()) throw new SleptError(leftMsOf(context, turn));
   const error = pause && errorDuring(pause, now);
   const leftMs = pause ? remainingMs(now, pause.until) : 0;
   if (error && leftMs > 0) throw new FlightFailure(error, now, leftMs); // it began during the wait for this turn
@@ -91,9 +94,16 @@ function takeTurn(context: FlightContext, plan: FlightPlan, turn: Turn): Observa
   );
 }
 
-/** Ends a flight that is older than any flight in an awake process: callers may have begun another one. */
-function checkAwake(context: FlightContext, { since }: Turn): void {
-  if (elapsedMs(momentOf(context.clock), since) > leaseMsOf(context)) throw new SleptError();
+/** What a flight has left of `retry.totalMs`, in milliseconds. The wait for its turn counts as well. */
+function leftMsOf({ clock }: FlightContext, { since, leftMs }: TimedTurn): number {
+  return leftMs - (clock.monotonic() - since.monotonic);
+}
+
+/** Ends a turn of a flight that is older than any in an awake process: callers may have begun another one, or joined it. */
+function checkAwake(context: FlightContext, turn: TimedTurn): void {
+  if (elapsedMs(momentOf(context.clock), turn.since) <= leaseMsOf(context)) return;
+  const leftMs = leftMsOf(context, turn);
+  throw new SleptError(leftMs > 0 ? leftMs : undefined);
 }
 
 /** A `Retry-After` holds for all tokens of the client. Of two pauses, the longer one counts. */
@@ -115,12 +125,12 @@ export function leaseMsOf({ options: { retry: limits, timeoutMs } }: FlightConte
  * @param turn the wait for which counts towards `retry.totalMs`
  * @throws {SleptError} when the process slept meanwhile
  */
-function askForToken(context: FlightContext, plan: FlightPlan, turn: Turn, onSend: OnSend) {
+function askForToken(context: FlightContext, plan: FlightPlan, turn: TimedTurn, onSend: OnSend) {
   const { client, clock, closed$ } = context;
   const { timeoutMs, retry: limits } = context.options;
-  const leftMs = () => limits.totalMs - (clock.monotonic() - turn.since.monotonic);
+  const leftMs = () => leftMsOf(context, turn);
   const requestIsLate = () => tooLate(client, `did not complete a token request within ${timeoutMs} ms`);
-  const flightIsLate = () => tooLate(client, `did not complete the flight within ${limits.totalMs} ms`);
+  const isOver = () => flightIsLate(client, limits.totalMs);
   const pause$ = (reason: unknown, failures: number): Observable<unknown> => {
     if (isFinal(reason)) throw reason;
     const error = asOAuthClientError(reason, context.about);
@@ -136,8 +146,8 @@ function askForToken(context: FlightContext, plan: FlightPlan, turn: Turn, onSen
     retry({ delay: pause$ }),
   );
   const inTime$ = defer(() => {
-    if (leftMs() <= 0) throw flightIsLate();
-    return flight$.pipe(whileAwake(leftMs(), clock, flightIsLate));
+    if (leftMs() <= 0) throw isOver();
+    return flight$.pipe(whileAwake(leftMs(), clock, isOver));
   });
   let ailing = true; // unless the server answers before another instance has a token
   const heard$ = inTime$.pipe(

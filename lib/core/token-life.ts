@@ -6,6 +6,7 @@ import { errorDuring } from './backoff.js';
 import type { TokenRequestReason } from './events.js';
 import type { Flight, FlightContext } from './flight-context.js';
 import { FlightFailure, asOAuthClientError } from './flight-failure.js';
+import { inTimeLeft } from './flight-time.js';
 import type { AcquiredToken } from './once-per-fleet.js';
 import { LAG_MS, RejectionLimit, type Rejection } from './rejection-limit.js';
 import type { TokenRequestDetails } from './token-request.js';
@@ -202,8 +203,7 @@ export class TokenLife {
         return token;
       }),
       catchError((cause: unknown) => {
-        // The process slept, and another flight replaced this one: its callers get the other's token.
-        if (cause instanceof SleptError) return this.#next(false);
+        if (cause instanceof SleptError) return this.#next(false).pipe(inTimeLeft(this.#context, cause));
         const failure = cause instanceof FlightFailure ? cause : undefined;
         const error = failure ? failure.error : asOAuthClientError(cause, whom);
         this.#apply(failure ? { type: 'crashed', flight, failure } : { type: 'abandoned', flight });

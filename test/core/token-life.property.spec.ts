@@ -16,6 +16,11 @@ const HOUR = 3_600_000;
 const PLAY_MS = 6_000;
 /** After a sleep a flight begins again, at worst behind another one that has to end first, and a second to notice it. */
 const AGAIN_MS = DEFAULT_LIFE.retry.totalMs + 1_000;
+/**
+ * How long a request takes at most to notice a sleep: the tenth part of its time, and 50 ms to read what has arrived. Only
+ * then does its flight begin again, for all callers who joined it meanwhile.
+ */
+const NOTICE_MS = DEFAULT_LIFE.timeoutMs / 10 + 50;
 const SCOPES = ['a', 'b', 'c'] as const;
 type Scope = (typeof SCOPES)[number];
 
@@ -176,7 +181,8 @@ class World {
       // A flight begins again after a sleep, as soon as it has noticed it.
       const slept = this.#awakeSince !== undefined && this.#awakeSince >= started;
       const waited = this.#clock.elapsed - (slept ? this.#awakeSince! : started);
-      if (waited > DEFAULT_LIFE.retry.totalMs + (slept ? AGAIN_MS : 0))
+      const unnoticedMs = Math.max(0, (this.#awakeSince ?? -NOTICE_MS) + NOTICE_MS - started);
+      if (waited > DEFAULT_LIFE.retry.totalMs + (slept ? AGAIN_MS : unnoticedMs))
         this.#broken(`a caller waited ${waited} ms`);
     };
     const call = how === 'observable' ? firstValueFrom(client.token$(request)) : client.getToken(request);
