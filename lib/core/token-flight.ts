@@ -57,7 +57,7 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
         keys: await plan.key.keys(),
         leaseMs: leaseMsOf(context),
         acceptable: plan.acceptable,
-        apart: context.ailing,
+        apart: context.ailing && fleet.store.shared, // alone, a second lock would let two ask at once
         work: (turn) => takeTurn(context, plan, { ...turn, leftMs }),
       });
     } catch (reason) {

@@ -264,4 +264,22 @@ describe('Single flight', () => {
     expect(await scenario.atOnce()).toMatchObject({ value: 't1' });
     expect(scenario.eventTypes).toEqual(['token_acquired', 'token_refresh_failed']);
   });
+
+  it('12. The server is heard of again during a flight, and its token given up → the next flight waits for its turn', async () => {
+    const scenario = new Scenario();
+    const { client, clock, endpoint } = scenario;
+    endpoint.otherwise = { hang: true };
+    await scenario.failure();
+    await clock.advance(10_000);
+    endpoint.otherwise = {};
+    endpoint.next({ latencyMs: 10 }, { latencyMs: 300 });
+    const other = client.getToken({ scope: 'other' });
+    const given = client.getToken();
+    await clock.advance(100);
+    client.invalidate();
+    const next = client.getToken();
+    await settle();
+    expect(endpoint.requests.filter(({ state }) => state === 'open')).toHaveLength(1);
+    await clock.until(Promise.all([other, given, next]));
+  });
 });
