@@ -187,7 +187,6 @@ export class TokenLife {
     return states.underWay(this.#state, now, leaseMsOf(this.#context));
   }
 
-  /** The flight under way, or a new one. */
   #join(reason: TokenRequestReason, now: Moment): Flight {
     const present = this.#underWay(now);
     if (present !== undefined) return present;
@@ -203,7 +202,8 @@ export class TokenLife {
         return token;
       }),
       catchError((cause: unknown) => {
-        if (cause instanceof SleptError) return this.#next(false).pipe(inTimeLeft(this.#context, cause));
+        if (cause instanceof SleptError)
+          return this.#next(reason === 'forced').pipe(inTimeLeft(this.#context, cause));
         const failure = cause instanceof FlightFailure ? cause : undefined;
         const error = failure ? failure.error : asOAuthClientError(cause, whom);
         this.#apply(failure ? { type: 'crashed', flight, failure } : { type: 'abandoned', flight });

@@ -342,6 +342,18 @@ const AFTER_A_SLEEP: Step[] = [
   { do: 'call', scope: 'a', how: 'promise' },
 ];
 
+/** A forced refresh that a sleep interrupts, while the token that it is to replace is still valid. */
+const FORCED_BEFORE_A_SLEEP: Step[] = [
+  { do: 'call', scope: 'a', how: 'promise' },
+  { do: 'advance', ms: 30 },
+  { do: 'answer', answer: { latencyMs: 0, lifetimeMs: 1_000 } },
+  { do: 'call', scope: 'a', how: 'abort' },
+  { do: 'call', scope: 'a', how: 'force' },
+  { do: 'suspend', ms: 16_001 },
+  { do: 'call', scope: 'a', how: 'force' },
+  { do: 'call', scope: 'a', how: 'promise' },
+];
+
 describe("Whatever happens in a token's life", () => {
   it('single flights, no expired or rejected token, no needless wait, every caller settles', async () => {
     const deadline = performance.now() + PLAY_MS;
@@ -359,7 +371,10 @@ describe("Whatever happens in a token's life", () => {
           expect(await new World(seed).play(life)).toEqual([]);
         },
       ),
-      { numRuns: 200, examples: [[0, 'setBack', AFTER_A_SLEEP]] },
+      {
+        numRuns: 200,
+        examples: [AFTER_A_SLEEP, FORCED_BEFORE_A_SLEEP].map((life) => [0, 'setBack', life]),
+      },
     );
   });
 
