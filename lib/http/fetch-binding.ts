@@ -1,7 +1,7 @@
 import { EMPTY, type Observable } from 'rxjs';
 import { aborted$ } from '../core/aborted.js';
 import { OriginNotAllowedError } from '../core/errors.js';
-import { checked } from '../core/request-snapshot.js';
+import { checked, type RequestSnapshot } from '../core/request-snapshot.js';
 import { targetOf, urlOf, type RequestTarget } from './allowed-origins.js';
 import { Credentials, forTenant, sendAuthorized, unlessCancelled } from './authorized-call.js';
 import type { ApiAnswer, OutgoingRequest } from './authorized-call.js';
@@ -36,32 +36,44 @@ export interface FetchParts {
 export function authorizedFetch(parts: FetchParts): Fetch {
   const { api, other, partsOf } = parts;
   const { name } = api.client;
-  return async (input, given) => {
-    const passed = given?.oauth;
-    // Before anything that waits.
-    const snapshot = passed === undefined || passed === false ? passed : SealedTokenRequest.open(passed);
+  const send = (input: Parameters<Fetch>[0], snapshot: RequestSnapshot | false | undefined, init: Init) => {
     const written = isRequest(input) ? input.url : String(input);
     const targetFor = ({ defaults: { baseURL } }: ApiClient): RequestTarget =>
       typeof input === 'string' && baseURL !== undefined ? { baseURL, url: written } : { url: written };
-    const isPlain = !isRequest(input) && !isRequest(given) && !mayChange(given?.body);
-    const init = isPlain ? plainInit(given) : await wholeInit(input, given);
     const oauth = snapshot && checked(name, snapshot);
     if (oauth && oauth.client !== undefined && oauth.client !== name) {
       const { client, ...asked } = oauth;
-      return (await other(client))(new URL(urlOf(targetFor(api)) ?? written), { ...init, oauth: asked });
+      const url = new URL(urlOf(targetFor(api)) ?? written);
+      return other(client).then((fetch) => fetch(url, { ...init, oauth: asked }));
     }
-    const isBare = oauth === false || api.tokenHeader.name.toLowerCase() in init.headers;
-    return await forTenant({ cancelled$: cancelledBy(init) }, api, oauth || {}, isBare, async (own) => {
-      const target = targetFor(own);
-      const url = urlOf(target) ?? written;
-      const present = own === api ? parts : await partsOf(own);
-      const sent = api.tenants ? { ...init } : init; // a tenant's replaced credentials send it once more
-      if (own.defaults.headers) sent.headers = await withHeadersOf(init.headers, init.method ?? 'GET', own);
-      const request = new FetchRequest(present, target, url, sent);
-      if (oauth !== false && !request.hasOwnCredentials) return await sendAuthorized(request, own, oauth);
+    const sendBy = (own: FetchParts, present: Init): Promise<Response> => {
+      const target = targetFor(own.api);
+      const request = new FetchRequest(own, target, urlOf(target) ?? written, present);
+      if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, own.api, oauth);
       if (targetOf(target) === undefined) throw new OriginNotAllowedError(name);
-      return (await request.send()).surface();
+      return request.send().then((answer) => answer.surface());
+    };
+    // Each wait would delay the caller's reading of the body.
+    if (!api.tenants && !api.defaults.headers) return sendBy(parts, init);
+    const isBare = oauth === false || api.tokenHeader.name.toLowerCase() in init.headers;
+    return forTenant({ cancelled$: cancelledBy(init) }, api, oauth || {}, isBare, async (own) => {
+      const headers = await withHeadersOf(init.headers, init.method ?? 'GET', own);
+      return sendBy(own === api ? parts : await partsOf(own), { ...init, headers });
     });
+  };
+  return (input, given) => {
+    try {
+      const passed = given?.oauth;
+      // Before anything that waits.
+      const snapshot = passed === undefined || passed === false ? passed : SealedTokenRequest.open(passed);
+      const isPlain = !isRequest(input) && !isRequest(given) && !mayChange(given?.body);
+      if (isPlain) return send(input, snapshot, plainInit(given));
+      const whole = wholeInit(input, given).then((init) => send(input, snapshot, init));
+      // Held until then, since the signal of a request that is garbage collected no longer aborts anything.
+      return whole.finally(() => void [input, given]);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   };
 }
 
