@@ -83,8 +83,8 @@ export class OAuthClient {
     const { request: asked, problems } = snapshot;
     if (asked.signal || problems.length > 0) return firstValueFrom(this.#token$(snapshot));
     if (this.#tenants || asked.tenant !== undefined) {
-      const life = this.#tenants?.present(asked)?.life(asked);
-      return !asked.forceRefresh && life?.current() ? life.get(false) : this.#ofTenant(asked);
+      const token = asked.forceRefresh ? undefined : this.#tenants?.present(asked)?.life(asked).current();
+      return token ? Promise.resolve(token) : this.#ofTenant(asked);
     }
     return this.life(asked).get(asked.forceRefresh === true);
   }
@@ -133,15 +133,12 @@ export class OAuthClient {
    */
   status(): OAuthClientStatus {
     const { tokenRequests } = this.#context.sent;
+    const now = momentOf(this.#runtime.clock);
     const { state: shown } = this.#default.state === COLD ? this.#recent : this.#default;
     const states = Array.from(this.#tenants?.clients() ?? [], (own) => own.status().state);
     const showsTenants = states.length > 0 || this.#tenants?.areOptional() === false;
     if (!showsTenants || shown !== COLD)
-      return {
-        client: this.name,
-        ...statusOf(shown, this.#context.pause, momentOf(this.#runtime.clock)),
-        tokenRequests,
-      };
+      return { client: this.name, ...statusOf(shown, this.#context.pause, now), tokenRequests };
     const [degraded = 0, down = 0] = ['degraded', 'down'].map(
       (one) => states.filter((state) => state === one).length,
     );
@@ -227,6 +224,11 @@ export class TokenRuntime {
   /** The ambient request of `client`. Reading the asynchronous context takes time, so it is skipped until a handler has used it. */
   ambientRequest(client: string): TokenRequest | undefined {
     return this.#ambient?.requestOf(client);
+  }
+
+  /** The tenant that `asked` or the ambient request names. */
+  tenantOf(client: string, { tenant }: TokenRequest): string | undefined {
+    return tenant ?? this.ambientRequest(client)?.tenant;
   }
 
   /** Refuses new calls, waits for flights up to `graceMs`, then aborts them. */

@@ -141,7 +141,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   ): Promise<R> {
     const { name } = this.#source;
     if (this.#runtime.closed) throw closedError(name);
-    const tenant = asked.tenant ?? this.#runtime.ambientRequest(name)?.tenant;
+    const tenant = this.#runtime.tenantOf(name, asked);
     if (tenant === undefined || tenant.trim() === '') {
       if (otherwise) return work(otherwise);
       throw this.#error('tenant_required', 'has tenants, and this request names none: pass tenant with it, or return it in @UseOAuthClient'); // prettier-ignore
@@ -164,8 +164,8 @@ export class Tenants<C extends TenantClient> implements TenantClients {
     }
   }
 
-  present({ tenant = this.#runtime.ambientRequest(this.#source.name)?.tenant }: TokenRequest) {
-    const kept = tenant === undefined ? undefined : this.#kept.get(tenant);
+  present(asked: TokenRequest): OAuthClient | undefined {
+    const kept = this.#kept.get(this.#runtime.tenantOf(this.#source.name, asked) ?? '');
     if (kept) this.#cache.touch(kept);
     return kept?.own.client;
   }

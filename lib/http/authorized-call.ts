@@ -175,8 +175,7 @@ class AuthorizedCall<R> {
       const { token } = credentials;
       const nonceIsNew = this.#noteNonce(credentials, answer);
       let next: AccessToken | undefined;
-      if (nonceIsNew && nonces++ < MAX_NONCES)
-        next = await this.#unlessCancelled(() => this.#life.get(false));
+      if (nonceIsNew && nonces++ < MAX_NONCES) next = await this.#newest();
       else if (token.value === first.value) next = await this.#after(token, pauseMs);
       else if (tokens < MAX_TOKENS) next = await this.#successorOf(token); // it may have been replaced on its way
       if (next === undefined) return answer.surface(this.#api.client.name);
@@ -201,7 +200,7 @@ class AuthorizedCall<R> {
       case 'superseded':
         return this.#successorOf(rejected);
       case 'replaceable': {
-        const newer = await this.#unlessCancelled(() => life.get(false));
+        const newer = await this.#newest();
         return newer.value === rejected.value ? undefined : newer;
       }
     }
@@ -233,6 +232,10 @@ class AuthorizedCall<R> {
   /** The token that replaced a refused one, or is about to; `undefined` if there is none. */
   #successorOf(refused: AccessToken): Promise<AccessToken | undefined> {
     return this.#unlessCancelled(() => this.#life.successorOf(refused));
+  }
+
+  #newest(): Promise<AccessToken> {
+    return this.#unlessCancelled(() => this.#life.get(false));
   }
 
   #unlessCancelled<T>(work: () => Observable<T> | Promise<T>): Promise<T> {

@@ -182,13 +182,13 @@ export function sealConfig(
 }
 
 /** Does so when the request is made: Nest's `HttpService` reads its config, the last argument, when somebody subscribes. */
-export function sealedAtOnce<S extends (...args: any[]) => unknown>(send: S): S {
+export function sealedAtOnce<S extends (...args: never[]) => unknown>(send: S): S {
   const sealed = (...args: unknown[]) => {
     const config = { ...(args.pop() as AxiosRequestConfig | undefined) };
     sealConfig(config);
-    return send(...args, config);
+    return send(...(args as never[]), config as never);
   };
-  return sealed as S;
+  return sealed as unknown as S;
 }
 
 /** A copy with the proxy's credentials. Member by member: to spread what Axios makes of a config takes five times as long. */

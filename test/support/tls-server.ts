@@ -18,7 +18,7 @@ export interface TlsRequest {
 
 type Answer = { status: number; body: unknown; headers?: Record<string, string> };
 
-/** A TLS server on loopback that knows who asks. */
+/** A TLS server on loopback that records the certificate of each client. */
 export class TlsServer {
   readonly requests: TlsRequest[] = [];
   /** How many connections were made. */
