@@ -138,7 +138,9 @@ function askForToken(context: FlightContext, plan: FlightPlan, turn: TimedTurn, 
     plan.onFailing();
     const jitteredMs = clock.random() * backoffSlotMs(failures, limits.minDelayMs, limits.maxDelayMs);
     const pauseMs = Math.max(jitteredMs, retryAfterMsOf(error) ?? 0);
-    if (!error.retryable || failures >= limits.attempts || pauseMs >= leftMs()) throw error;
+    const endsAfterMs = turn.leftMs - leftMs() + Math.min(pauseMs + timeoutMs, leftMs());
+    const isInTime = pauseMs < leftMs() && endsAfterMs < leaseMsOf(context); // after its lease, others would ask
+    if (!error.retryable || failures >= limits.attempts || !isInTime) throw error;
     return timer(pauseMs, clock.scheduler).pipe(tap(() => checkAwake(context, turn)));
   };
   const flight$ = oneRequest(context, plan.key.details, turn, onSend).pipe(
@@ -214,10 +216,9 @@ export class SharedKey {
 
   /** Removes the token of that value, or any, from the store. Never rejects. */
   forget(value: string | undefined): Promise<void> {
-    this.#forgotten = this.keys()
+    return (this.#forgotten = this.keys()
       .then(({ key }) => this.#context.fleet.store.delete(key, value))
-      .catch(() => undefined); // the next flight makes the keys again, and reports the problem
-    return this.#forgotten;
+      .catch(() => undefined)); // the next flight makes the keys again, and reports the problem
   }
 
   #stored(): Observable<StoredToken | undefined> {

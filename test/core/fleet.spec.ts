@@ -203,6 +203,24 @@ describe('Instances that are not well', () => {
     expect(instances.reduce((sum, { endpoint }) => sum + endpoint.posts, 0)).toBe(2);
   });
 
+  it('28. A Retry-After longer than a flight may hold its lock ends the flight; nobody asks earlier', async () => {
+    const instances = fleet(3, { timeoutMs: 500, retry: { attempts: 2, maxDelayMs: 500 } });
+    const [told] = instances as [Scenario];
+    const { clock } = told;
+    told.endpoint.next(unavailable({ retryAfterMs: 10_000 }));
+    expect(await told.failure()).toMatchObject({ retryAfterMs: 10_000 });
+    expect(clock.elapsed).toBe(50);
+    const posts = () => instances.reduce((sum, { endpoint }) => sum + endpoint.posts, 0);
+    for (let i = 0; i < 9; i++) {
+      for (const { client } of instances) client.getToken().catch(() => undefined);
+      await clock.advance(1_000);
+      expect(posts()).toBe(1);
+    }
+    await clock.advance(1_000);
+    await clock.until(Promise.all(instances.map(({ client }) => client.getToken())));
+    expect(posts()).toBe(2);
+  });
+
   it('52. Nobody uses a grant while another one does, however long that takes', async () => {
     const [ill, healthy] = fleet(2) as [Scenario, Scenario];
     ill.endpoint.rotates = healthy.endpoint.rotates = true;
