@@ -1,5 +1,5 @@
-import { pauseMsAfter, retryAfterMsOf } from './backoff.js';
-import { SleptError, momentOf, type Clock, type Moment } from './clock.js';
+import { pauseMsAfter, retryAfterMsOf, type Pause } from './backoff.js';
+import { SleptError, later, momentOf, type Clock, type Moment } from './clock.js';
 import { AuthorizationServerUnavailableError, OAuthClientError, TokenRequestError } from './errors.js';
 import type { Whose } from './events.js';
 import type { StoredFailure, StoredToken } from './token-store.js';
@@ -14,6 +14,10 @@ export class FlightFailure extends Error {
     readonly credentials?: string,
   ) {
     super(error.message);
+  }
+
+  get pause(): Pause {
+    return { until: later(this.at, this.pauseMs), error: this.error };
   }
 
   /** @param failures flights in a row that failed before this one */

@@ -1,7 +1,7 @@
 import { ReplaySubject, connectable, defer, firstValueFrom, from, race, timer } from 'rxjs';
 import { catchError, finalize, map, retry, share, tap, type Observable } from 'rxjs';
 import { HeldToken, acquiredAt, type AccessToken } from './access-token.js';
-import { backoffSlotMs, errorDuring, retryAfterMsOf } from './backoff.js';
+import { backoffSlotMs, errorDuring, retryAfterMsOf, type Pause } from './backoff.js';
 import { SleptError, elapsedMs, later, momentOf, remainingMs, whileAwake, type Moment } from './clock.js';
 import { AuthorizationServerUnavailableError, TokenRequestError, type OAuthClientError } from './errors.js';
 import type { Flight, FlightContext } from './flight-context.js';
@@ -24,6 +24,7 @@ export interface FlightPlan {
   readonly acceptable: FleetTask['acceptable'];
   /** Called when its turn begins, also again after a sleep. Returns false if another flight has replaced it. */
   readonly onBegin: () => boolean;
+  readonly pauseAt: (now: Moment) => Pause | undefined;
   readonly onFailing: () => void;
 }
 
@@ -71,13 +72,13 @@ async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredTo
 
 /** Requests the token, unless the process slept, the flight was replaced, or a pause began meanwhile. */
 function takeTurn(context: FlightContext, plan: FlightPlan, turn: TimedTurn): Observable<AcquiredToken> {
-  const { pause, clock } = context;
+  const { clock } = context;
   const now = momentOf(clock);
   checkAwake(context, turn);
   if (!plan.onBegin()) throw new SleptError(leftMsOf(context, turn));
+  const pause = plan.pauseAt(now); // it began during the wait for this turn
   const error = pause && errorDuring(pause, now);
-  const leftMs = pause ? remainingMs(now, pause.until) : 0;
-  if (error && leftMs > 0) throw new FlightFailure(error, now, leftMs); // it began during the wait for this turn
+  if (pause && error) throw new FlightFailure(error, now, remainingMs(now, pause.until));
   let credentials: string | undefined;
   const onSend: OnSend = (presented) => {
     const { rejection } = turn;

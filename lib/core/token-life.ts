@@ -111,9 +111,7 @@ export class TokenLife {
 
   /**
    * Drops the present token, here and in the store; with `only`, just that one. A flight under way may still bring another,
-   * unless `why` is `given_up`, or `forgotten`, which also removes what the flight stores.
-   *
-   * @returns resolves once the store no longer has the token
+   * unless `why` is `given_up`, or `forgotten`, which also removes what the flight stores. Resolves once the store has neither.
    */
   async drop(why: 'rejected' | 'given_up' | 'forgotten', only?: AccessToken): Promise<void> {
     const { about, clock, events$ } = this.#context;
@@ -234,6 +232,7 @@ export class TokenLife {
         this.#apply({ type: 'flies_on', flight, since: momentOf(clock) });
         return states.isPresent(this.#state, flight);
       },
+      pauseAt: (now) => states.pauseAt(this.#state, this.#context.pause, now),
       onFailing: () => this.#apply({ type: 'flies_on', flight, course: 'failing' }),
     };
   }

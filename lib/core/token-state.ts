@@ -50,6 +50,8 @@ export interface TokenState {
   /** Whether an API has ever accepted a token of this key. */
   readonly trusted: boolean;
   readonly refused: Refused;
+  /** The pause after flights that were given up and failed. */
+  readonly pause?: Pause | undefined;
 }
 
 export const COLD: TokenState = {
@@ -114,16 +116,16 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
   const { held, refresh } = state;
   if ('flight' in event && event.type !== 'took_off') {
     if (refresh.kind === 'flying' && isPresent(state, event.flight)) return flown(state, refresh, event);
-    // Another flight than the present one changes nothing, unless its token was requested after the last one was given up.
-    if (event.type !== 'landed' || held.kind === 'token') return state;
+    // Of another flight than the present one, its failure counts, and its token if that was requested since the last giving up.
+    if (held.kind === 'token' || event.type === 'flies_on' || event.type === 'abandoned') return state;
+    if (event.type === 'crashed') return failed(state, event.failure);
     const welcome = event.token.acquired.monotonic > state.refused.before.monotonic;
-    return welcome ? { ...state, held: landed(state, event).held } : state;
+    return welcome ? { ...state, held: landed(state, event).held, pause: undefined } : state;
   }
   switch (event.type) {
     case 'took_off': {
-      const { flight, now } = event;
-      const course = phaseOf(held, now) === 'refresh_due' ? 'in_background' : 'awaited';
-      return { ...state, refresh: { kind: 'flying', flight, since: now, course } };
+      const course = phaseOf(held, event.now) === 'refresh_due' ? 'in_background' : 'awaited';
+      return { ...state, refresh: { kind: 'flying', flight: event.flight, since: event.now, course } };
     }
     case 'found': // another instance's token, which ends neither the pause nor the failure
       return held.kind === 'token' ? state : { ...state, held: taken(state, event.token) };
@@ -151,11 +153,8 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
 function doubted(state: TokenState, held: Extract<Held, { kind: 'token' }>): TokenState {
   const { refresh } = state;
   const isHurried = refresh.kind === 'flying' && refresh.course === 'in_background';
-  return {
-    ...state,
-    held: { ...held, standing: 'doubtful' },
-    refresh: isHurried ? { ...refresh, course: 'awaited' } : refresh,
-  };
+  const doubtful: TokenState = { ...state, held: { ...held, standing: 'doubtful' } };
+  return isHurried ? { ...doubtful, refresh: { ...refresh, course: 'awaited' } } : doubtful;
 }
 
 type FlightEvent = Extract<TokenEvent, { type: 'flies_on' | 'landed' | 'crashed' | 'abandoned' }>;
@@ -168,14 +167,17 @@ function flown(state: TokenState, flying: Flying, event: FlightEvent): TokenStat
     }
     case 'landed':
       return landed(state, event);
-    case 'crashed': {
-      const { error, pauseMs, at } = event.failure;
-      const refresh: Refresh = { kind: 'pausing', until: later(at, pauseMs), error };
-      return { ...state, refresh, failures: state.failures + 1, failure: { error, at: at.wall } };
-    }
+    case 'crashed':
+      return { ...failed(state, event.failure), refresh: { kind: 'pausing', ...event.failure.pause } };
     case 'abandoned':
       return { ...state, refresh: IDLE };
   }
+}
+
+/** A flight failed. If it was given up, the one in its place may ask at once, unless others failed before. */
+function failed(state: TokenState, { error, at, pause }: FlightFailure): TokenState {
+  const failures = state.failures + 1;
+  return { ...state, failures, failure: { error, at: at.wall }, pause: failures > 1 ? pause : undefined };
 }
 
 /** A token that is another, or lives longer, replaces the present one. If the server has nothing fresher, a pause begins. */
@@ -186,11 +188,10 @@ function landed(state: TokenState, event: Extract<TokenEvent, { type: 'landed' }
   const same = previous?.token.token.value === token.token.value && previous.standing !== 'doubtful';
   const held = !same ? taken(state, token) : fresher ? { ...previous, token } : previous;
   const refused = state.refused.onItsWay ? { ...state.refused, onItsWay: false } : state.refused;
-  if (fresher || held.token.phaseAt(now) === 'fresh')
-    return { ...state, held, refused, refresh: IDLE, failures: 0, failure: undefined };
+  const heard = { ...state, held, refused, failure: undefined, pause: undefined };
+  if (fresher || held.token.phaseAt(now) === 'fresh') return { ...heard, refresh: IDLE, failures: 0 };
   const failures = state.failures + 1;
-  const refresh: Refresh = { kind: 'pausing', until: later(now, holdMs(failures, chance)) };
-  return { ...state, held, refused, refresh, failures, failure: undefined };
+  return { ...heard, refresh: { kind: 'pausing', until: later(now, holdMs(failures, chance)) }, failures };
 }
 
 function taken({ trusted }: TokenState, token: HeldToken) {
@@ -238,13 +239,12 @@ export function isPresent({ refresh }: TokenState, flight: Flight): boolean {
 
 /** The flight that callers may wait for, which is none that is older than any in an awake process. */
 export function underWay({ refresh }: TokenState, now: Moment, limitMs: number): Flight | undefined {
-  if (refresh.kind !== 'flying' || elapsedMs(now, refresh.since) > limitMs) return undefined;
-  return refresh.flight;
+  return refresh.kind === 'flying' && elapsedMs(now, refresh.since) <= limitMs ? refresh.flight : undefined;
 }
 
 /** The pause that holds now: the key's own or that of its whole client, whichever lasts longer. */
-export function pauseAt({ refresh }: TokenState, shared: Pause | undefined, now: Moment): Pause | undefined {
-  const own = refresh.kind === 'pausing' ? refresh : undefined;
+export function pauseAt(state: TokenState, shared: Pause | undefined, now: Moment): Pause | undefined {
+  const own = state.refresh.kind === 'pausing' ? state.refresh : state.pause;
   const longer = own && shared && elapsedMs(shared.until, own.until) > 0 ? shared : (own ?? shared);
   return longer && remainingMs(now, longer.until) > 0 ? longer : undefined;
 }

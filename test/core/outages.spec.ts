@@ -5,7 +5,9 @@ import {
   TokenRequestError,
   TokenResponseError,
 } from '../../lib/core/errors.js';
+import { MemoryTokenStore } from '../../lib/core/memory-token-store.js';
 import { parseRetryAfter } from '../../lib/oauth/token-members.js';
+import { LockingStore } from './locking-store.js';
 import { Scenario } from './scenario.js';
 import { rejected, unavailable, type Answer } from './scripted-endpoint.js';
 
@@ -394,6 +396,29 @@ describe('60 s outage under 200 callers per second', () => {
     expect(asked(scenario, coolDowns)).toBe(0);
     expect(scenario.endpoint.posts).toBeLessThanOrEqual(3 * (coolDowns.length + 1));
   });
+
+  it.each([
+    ['alone', new MemoryTokenStore()],
+    ['with a shared store', new LockingStore()],
+  ])(
+    '29. Callers who give up the token again and again in an outage, %s → cool-downs hold, and double',
+    async (_how, store) => {
+      const scenario = new Scenario({ store, retry: { attempts: 1 } });
+      const { client, clock, endpoint } = scenario;
+      clock.random = () => 0.5;
+      endpoint.otherwise = unavailable();
+      while (clock.elapsed < 60_000) {
+        client.invalidate();
+        client.getToken().catch(() => undefined);
+        await clock.advance(10);
+      }
+      // Slots of 0.5, 1, 2, 4, 8, 16 and 30 s, each with a flight and the one that took its place meanwhile.
+      expect(endpoint.posts).toBeLessThanOrEqual(2 * 7);
+      endpoint.otherwise = {};
+      await clock.advance(30_000);
+      await scenario.token();
+    },
+  );
 
   it('29. With Retry-After → exactly one request per asked-for pause', async () => {
     const scenario = new Scenario({ latencyMs: 0 });
