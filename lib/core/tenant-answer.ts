@@ -24,14 +24,15 @@ export function inTurn(ask: (tenant: string) => unknown): (tenant: string) => Pr
   };
 }
 
-function copyOf(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(copyOf);
+/** A copy of plain data, in which functions and instances, such as agents, are the same. */
+export function copyOf<T>(value: T): T {
+  if (Array.isArray(value)) return value.map((item: unknown) => copyOf(item)) as T;
   if (!isPlain(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, copyOf(member)]));
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, copyOf(member)])) as T;
 }
 
 /** Whether a value is plain data, and not an instance such as an agent. */
-export function isPlain(value: unknown): value is object {
+function isPlain(value: unknown): value is object {
   if (typeof value !== 'object' || value === null) return false;
   return [null, Object.prototype, Array.prototype].includes(Object.getPrototypeOf(value) as null);
 }

@@ -68,12 +68,16 @@ function byAdapter(adapter: AxiosAdapter, baseURL = ''): FetchTransport {
     const asked = { url: href, ...path, ...(signal && { signal }), method: method.toLowerCase(), headers };
     const sent = body ? { ...asked, data: await new Response(body).text() } : asked;
     const { data, status, statusText, headers: answered } = await adapter(sent);
-    const isRaw = data instanceof Blob || ArrayBuffer.isView(data) || Symbol.asyncIterator in Object(data);
-    const type = !isRaw && { 'content-type': 'application/json' };
+    const type = !isBody(data) && { 'content-type': 'application/json' };
     const known = { ...type, ...(answered as Record<string, string>) };
     const isEmpty = [204, 205, 304].includes(status);
-    const whole =
-      isRaw || typeof data === 'string' ? (data as NonNullable<typeof body>) : JSON.stringify(data);
+    const whole = isBody(data) ? data : JSON.stringify(data);
     return new Response(isEmpty ? null : whole, { status, statusText, headers: known });
   };
+}
+
+/** Whether an adapter's data is a text, bytes or a stream. Anything else becomes JSON. */
+export function isBody(data: unknown): data is NonNullable<RequestInit['body']> {
+  const isBytes = data instanceof Blob || data instanceof ArrayBuffer || ArrayBuffer.isView(data);
+  return typeof data === 'string' || isBytes || Symbol.asyncIterator in Object(data);
 }

@@ -8,7 +8,7 @@ import { closeIdle } from '../http/tls-agent.js';
 import { systemClock } from '../core/clock.js';
 import { OAuthClientError, OAuthConfigurationError } from '../core/errors.js';
 import { OAuthClient, TokenRuntime, type OAuthClientParts } from '../core/oauth-client.js';
-import { inTurn } from '../core/tenant-answer.js';
+import { copyOf, inTurn } from '../core/tenant-answer.js';
 import { TENANT_IS_OPTIONAL, TenantCache, Tenants } from '../core/tenants.js';
 import type { TokenStore } from '../core/token-store.js';
 import type { OAuthClientOptions } from '../options/client-options.js';
@@ -208,7 +208,7 @@ function validClients(
     const under: unknown = typeof defaults === 'function' ? (defaults(name) ?? {}) : defaults;
     if (typeof defaults === 'function' && (!isRecord(under) || 'then' in under))
       problems.push(`Client "${name}": the defaults function must return an object, not a promise.`);
-    valid[name] = mergeClientOptions(isRecord(under) ? under : {}, own);
+    valid[name] = copyOf(mergeClientOptions(isRecord(under) ? under : {}, own));
     const label = inCode ? (path: string) => path : (path: string) => variableOf(name, path);
     problems.push(...problemsOf(name, valid[name], label, own));
   }

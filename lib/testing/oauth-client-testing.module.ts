@@ -2,15 +2,15 @@ import { STATUS_CODES } from 'node:http';
 import type { HttpService } from '@nestjs/axios';
 import { Module, type DynamicModule } from '@nestjs/common';
 import axios, { AxiosError, AxiosHeaders } from 'axios';
-import type { AxiosAdapter, AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
+import type { AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
 import type { OAuthClientName, PerOAuthClient } from '../core/client-names.js';
 import { aborted$ } from '../core/aborted.js';
-import { isPlain } from '../core/tenant-answer.js';
 import { TENANT_IS_OPTIONAL } from '../core/tenants.js';
 import { TokenStore } from '../core/token-store.js';
 import type { TokenRequestDetails } from '../core/token-request.js';
 import { AllowedOrigins } from '../http/allowed-origins.js';
 import { clientFor, unlessCancelled } from '../http/authorized-call.js';
+import { isBody } from '../http/fetch-transport.js';
 import { lowerCased, readable } from '../http/refusals.js';
 import { SealedTokenRequest } from '../http/request-config.js';
 import { connectClient } from '../nest/client-connection.js';
@@ -52,8 +52,6 @@ export interface FixedClient {
   /** The base of relative URLs; an `attach` without a name finds the client by it. Default `https://<name>.test`. */
   baseURL?: string | undefined;
 }
-
-type FixedClients = ReadonlyMap<string, FixedClient>;
 
 /**
  * `OAuthClientModule` for tests: everything is injectable as in the application, tokens and answers are those that you
@@ -138,10 +136,10 @@ class EveryOrigin extends AllowedOrigins {
 /** Also answers the requests of the instances that it is attached to. */
 class AnsweringInterceptor extends OAuthAxiosInterceptor {
   readonly #registry: OAuthClientRegistry;
-  readonly #clients: FixedClients;
+  readonly #clients: ReadonlyMap<string, FixedClient>;
   readonly #answering = new WeakMap<object, number>();
 
-  constructor(registry: OAuthClientRegistry, clients: FixedClients) {
+  constructor(registry: OAuthClientRegistry, clients: ReadonlyMap<string, FixedClient>) {
     super(registry);
     this.#registry = registry;
     this.#clients = clients;
@@ -178,7 +176,9 @@ async function answerTo(
   own?: InternalAxiosRequestConfig['adapter'],
 ): Promise<AxiosResponse> {
   if (answer === undefined) {
-    if (typeof own === 'function' && !isAxios(own)) return own(config);
+    const isMock =
+      typeof own === 'function' && ['http', 'fetch'].every((kind) => axios.getAdapter(kind) !== own);
+    if (isMock) return own(config);
     const request = `${(config.method ?? 'get').toUpperCase()} ${config.url ?? ''}`;
     throw new Error(
       name === undefined
@@ -190,12 +190,11 @@ async function answerTo(
   const ask = async () => (typeof answer === 'function' ? (answer as FixedAnswer)(read(config)) : answer);
   const given: unknown = await unlessCancelled(aborted$(signal as AbortSignal), ask);
   const { status, headers = {}, body } = await wholeOf(given);
-  const isJson = isPlain(body);
+  const isJson = body !== undefined && !isBody(body);
   // As text, for Axios to parse: each request has a copy of its own.
   const data = isJson ? JSON.stringify(body) : body;
-  const statusText = STATUS_CODES[status] ?? '';
   const known = new AxiosHeaders({ ...(isJson && JSON_TYPE), ...lowerCased(headers) });
-  const response = { data, status, statusText, headers: known, config };
+  const response = { data, status, statusText: STATUS_CODES[status] ?? '', headers: known, config };
   if (!config.validateStatus || config.validateStatus(status)) return response;
   const code = status < 500 ? AxiosError.ERR_BAD_REQUEST : AxiosError.ERR_BAD_RESPONSE;
   throw new AxiosError(`Request failed with status code ${status}`, code, config, undefined, response);
@@ -216,8 +215,4 @@ async function wholeOf(given: unknown): Promise<Omit<FakeResponse, 'body'> & { b
   const isStatus = Number.isInteger(status) && status !== undefined && status >= 200 && status < 600;
   const isWhole = isStatus && Object.keys(others).every((name) => name === 'headers' || name === 'body');
   return isWhole ? { status, ...others } : { status: 200, body: given };
-}
-
-function isAxios(adapter: AxiosAdapter): boolean {
-  return ['http', 'fetch'].some((name) => axios.getAdapter(name) === adapter);
 }

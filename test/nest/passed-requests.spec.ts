@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { HttpService } from '@nestjs/axios';
 import { Controller, Get, Query, type ExecutionContext } from '@nestjs/common';
 import axios from 'axios';
+import { generateKeyPairSync } from 'node:crypto';
 import {
   InjectOAuthHttp,
   OAuthConfigurationError,
@@ -87,6 +88,15 @@ function attached(api: Application) {
   const instance = axios.create();
   api.interceptor.attach(instance);
   return instance;
+}
+
+function jwk(kid: string) {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return { ...privateKey.export({ format: 'jwk' }), kid };
+}
+
+function parsed(part: string): Record<string, unknown> {
+  return JSON.parse(Buffer.from(part, 'base64url').toString()) as Record<string, unknown>;
 }
 
 const passing = { grant: { type: 'token_exchange' as const } };
@@ -246,6 +256,29 @@ describe('80. A request that is kept', () => {
     await api.token();
     const [form] = api.server.tokenRequests.map(({ form }) => form);
     expect([form?.getAll('audience'), form?.get('tenant')]).toEqual([['one'], 'a']);
+  });
+
+  it('80. the same holds for headers, grant and assertion, in its own options and in defaults', async () => {
+    const account = { account_id: 'one' };
+    const header = { 'x-partner': 'one' };
+    const claims = { groups: ['one'] };
+    const privateKey = jwk('one');
+    const own = {
+      grant: { type: 'account', parameters: account },
+      tokenRequestHeaders: header,
+      privateKey,
+    };
+    const defaults = { assertion: { claims }, http: { headers: { common: header } } };
+    const api = await Application.withServer({ clientSecret: undefined, ...own }, { defaults });
+    account.account_id = header['x-partner'] = claims.groups[0] = 'two';
+    Object.assign(privateKey, jwk('two'));
+    await api.get('/x');
+    const [asked] = api.server.tokenRequests;
+    const [jose, claimed] = asked?.form?.get('client_assertion')?.split('.').slice(0, 2).map(parsed) ?? [];
+    const seen = [asked?.form?.get('account_id'), jose?.['kid'], claimed?.['groups']];
+    expect(seen).toEqual(['one', 'one', ['one']]);
+    const headers = [asked, ...api.server.apiRequests].map((request) => request?.headers['x-partner']);
+    expect(headers).toEqual(['one', 'one']);
   });
 
   it('80. an observable asks for what was passed, whenever somebody subscribes', async () => {

@@ -155,11 +155,42 @@ describe('answers', () => {
     expect(await response.json()).toEqual({ at: '1970-01-01T00:00:00.000Z', list: ['a'] });
   });
 
+  it('63. that are no plain data are JSON as well, to HttpService as to fetch', async () => {
+    class Query {
+      readonly text = 'hip';
+      readonly at = new Date(0);
+      #asked = 0;
+      get asked(): number {
+        return ++this.#asked;
+      }
+    }
+    const onTheWire = { text: 'hip', at: '1970-01-01T00:00:00.000Z' };
+    const query = new Query();
+    const answers: [FixedClient['answer'], unknown][] = [
+      [query, onTheWire],
+      [() => query, onTheWire],
+      [{ status: 200, body: query }, onTheWire],
+      [new Map([['a', 1]]), {}],
+      [() => new Date(0), onTheWire.at],
+      [() => 7, 7],
+      [() => null, null],
+      [() => false, false],
+    ];
+    for (const [answer, expected] of answers) {
+      const { http, fetch } = await start({ buoy: { answer } });
+      const { data, headers } = await http().get<unknown>('/x');
+      expect([data, headers['content-type']]).toEqual([expected, 'application/json']);
+      expect(data).not.toBeInstanceOf(Query);
+      expect(await (await fetch()('/x')).json()).toEqual(expected);
+    }
+  });
+
   it('63. may be bytes, a blob or a stream', async () => {
     const bytes = Buffer.from([0, 255, 254]);
     const answers = {
       bytes,
       array: new Uint8Array(bytes),
+      buffer: bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + 3),
       blob: new Blob([bytes]),
       stream: () => Readable.from([bytes]),
     };
