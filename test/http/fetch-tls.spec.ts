@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
+import { getMaxListeners } from 'node:events';
 import { Agent, globalAgent } from 'node:https';
 import {
   InjectOAuthFetch,
@@ -67,6 +68,19 @@ const start = (partner: OAuthClientOptions, provider: new (...args: never[]) => 
 const certificates = ({ requests }: TlsServer) => requests.map(({ certificate }) => certificate);
 
 describe('The client certificate of a fetch', () => {
+  it.each<[string, (url: string, signal: AbortSignal) => Parameters<typeof fetch>]>([
+    ['a URL', (url, signal) => [url, { signal }]],
+    ['a Request', (url, signal) => [new Request(url, { method: 'POST', body: 'text', signal })]],
+    ['a Request without a signal of its own', (url) => [new Request(url)]],
+  ])('77. is presented when a request with a signal waited for its token: %s', async (_, make) => {
+    const app = await Application.client(client());
+    const { signal } = new AbortController();
+    expect((await app.fetch()(...make(`${api.url}/x`, signal))).status).toBe(200);
+    expect((await app.fetch()(...make(`${api.url}/x`, signal))).status).toBe(200);
+    expect(certificates(api)).toEqual([fingerprintOf(first), fingerprintOf(first)]);
+    expect(getMaxListeners(signal)).toBeGreaterThan(0); // else Node 20 takes it for no signal
+  });
+
   it.each<[string, (url: string) => [string | Request, RequestInit?]]>([
     ['a string', () => ['/x', { method: 'POST', body: 'text' }]],
     ['bytes', () => ['/x', { method: 'POST', body: Buffer.from('text') }]],
