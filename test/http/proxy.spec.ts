@@ -465,6 +465,21 @@ describe('83. what stands between', () => {
     expect(proxy.seen).toMatch(/^host\n\[::1\]:443$/im);
   });
 
+  it('83. an https proxy is verified by its own name, not by that of the server behind it', async () => {
+    const ofProxy = new Authority();
+    await use({ authority: ofProxy, instead: 502 });
+    ofProxy.remove();
+    for (const name of ['127.0.0.1', 'localhost']) {
+      const url = new URL(proxy.urlFor());
+      url.hostname = name;
+      const error = await new Promise<Error | null>((resolve) => {
+        openTunnel(url, { host: 'api.test', port: 443 }, ofProxy.ca, resolve);
+      });
+      expect(error?.message).toContain('no tunnel to api.test:443: it answered 502');
+    }
+    expect(proxy.requestLines).toEqual(['CONNECT api.test:443', 'CONNECT api.test:443']);
+  });
+
   it.each([
     ['*', 'api.test', true],
     ['', 'api.test', false],
