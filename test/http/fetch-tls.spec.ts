@@ -2,6 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { Injectable } from '@nestjs/common';
 import { getMaxListeners } from 'node:events';
 import { Agent, globalAgent } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import {
   InjectOAuthFetch,
   MemoryTokenStore,
@@ -92,6 +95,18 @@ describe('The client certificate of a fetch', () => {
     expect([response.url, response.clone().url]).toEqual([`${api.url}/x`, `${api.url}/x`]);
     expect(await response.json()).toEqual({ body: 'text' });
     expect(certificates(api)).toEqual([fingerprintOf(first)]);
+  });
+
+  it('77. leaves the body of the answer to the caller, who may read it after a garbage collection', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const app = await Application.client(client());
+    const answers = await Promise.all([app.fetch()('/x'), app.fetch()('/y')]);
+    for (let i = 0; i < 5; i++) {
+      collect();
+      await sleep(5);
+    }
+    expect(await Promise.all(answers.map((answer) => answer.json()))).toEqual([{ body: '' }, { body: '' }]);
   });
 
   it('49. 77. goes to allowed origins only, whatever redirects elsewhere', async () => {
