@@ -5,7 +5,7 @@ import { type Observable, defer, fromEvent, of, take } from 'rxjs';
 export function aborted$(signal: AbortSignal): Observable<unknown> {
   return defer(() => {
     if (signal.aborted) return of(signal.reason);
-    if (signal instanceof EventTarget) setMaxListeners(0, signal);
+    if (signal instanceof EventTarget) setMaxListeners(Infinity, signal); // after 0, Node 20 cannot read it
     return fromEvent(signal, 'abort', (): unknown => signal.reason).pipe(take(1));
   });
 }

@@ -71,13 +71,13 @@ export function interceptTokens(
   };
   const chain = instance.interceptors.request;
   chain.use(wrap, undefined, { synchronous: true });
-  // Not the number that `use` returns: once the chain was cleared, it may be that of another interceptor.
+  // Not the number that `use` returns: it is no place, and once the chain was cleared it may be another interceptor's.
   const place = () => chain.handlers?.findIndex((handler) => handler?.fulfilled === wrap) ?? -1;
   return {
     isOn: () => place() >= 0,
     detach: () => {
       attached = false;
-      chain.eject(place());
+      if (place() >= 0) chain.handlers?.splice(place(), 1, null as never);
     },
   };
 }

@@ -46,9 +46,9 @@ export class Routes {
     // An agent that has a certificate of its own keeps it.
     const material = given?.options?.cert || given?.options?.pfx ? undefined : this.#material;
     const hasAgents = !this.#rules.ignoresAgents({ adapter: adapter ?? axios.defaults.adapter, httpVersion });
-    if (material && !hasAgents && site?.protocol === 'https:')
+    if (material && !(hasAgents && isReplaceable(given)) && site?.protocol === 'https:')
       throw new OAuthConfigurationError([
-        `Client "${this.#client}": neither the fetch adapter nor HTTP/2 can present its tls certificate; leave adapter and httpVersion out of the request and its Axios instance.`,
+        `Client "${this.#client}": the fetch adapter, HTTP/2 and agents of other libraries cannot present its tls certificate; leave adapter, httpVersion and httpsAgent out of the request and its Axios instance.`,
       ]);
     if (site && this.#rules.staysHere(site.href)) config.proxy = false;
     if (!hasAgents || (given !== undefined && !(given instanceof Agent))) return given;
@@ -79,4 +79,10 @@ export class Routes {
     if (!present) this.#made = [...this.#made.slice(1 - MAX_AGENTS), agent];
     return agent;
   }
+}
+
+/** Whether one of ours may take the place of an agent: not if that connects in a way of its own. */
+function isReplaceable(agent: Agent = Agent.prototype): boolean {
+  const own = [Agent.prototype, TlsAgent.prototype];
+  return own.some((its) => its.createConnection === agent.createConnection);
 }

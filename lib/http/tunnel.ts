@@ -83,9 +83,10 @@ export function openTunnel(proxy: URL, { host, port }: Server, ca: Authorities, 
   const basic = `Basic ${Buffer.from(credentials).toString('base64')}`;
   const headers = { host: authority, ...(credentials !== ':' && { 'proxy-authorization': basic }) };
   const target = { method: 'CONNECT', path: authority, auth: null, headers };
-  const options = { ...target, agent: false, timeout: TIMEOUT_MS };
-  const request =
-    proxy.protocol === 'https:' ? requestOverTls(proxy, { ...options, ca }) : requestInClear(proxy, options);
+  // Else Node would verify the proxy by the name in `host`. An address is no name.
+  const servername = /^(\[.*|[\d.]+)$/.test(proxy.hostname) ? '' : proxy.hostname;
+  const options = { ...target, agent: false, timeout: TIMEOUT_MS, ca, servername };
+  const request = (proxy.protocol === 'https:' ? requestOverTls : requestInClear)(proxy, options);
   request.once('connect', ({ statusCode }, socket) => {
     request.removeAllListeners('timeout');
     socket.setTimeout(0);

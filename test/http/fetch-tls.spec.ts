@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Injectable } from '@nestjs/common';
+import { getMaxListeners } from 'node:events';
 import { Agent, globalAgent } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import {
   InjectOAuthFetch,
   MemoryTokenStore,
@@ -67,6 +71,19 @@ const start = (partner: OAuthClientOptions, provider: new (...args: never[]) => 
 const certificates = ({ requests }: TlsServer) => requests.map(({ certificate }) => certificate);
 
 describe('The client certificate of a fetch', () => {
+  it.each<[string, (url: string, signal: AbortSignal) => Parameters<typeof fetch>]>([
+    ['a URL', (url, signal) => [url, { signal }]],
+    ['a Request', (url, signal) => [new Request(url, { method: 'POST', body: 'text', signal })]],
+    ['a Request without a signal of its own', (url) => [new Request(url)]],
+  ])('77. is presented when a request with a signal waited for its token: %s', async (_, make) => {
+    const app = await Application.client(client());
+    const { signal } = new AbortController();
+    expect((await app.fetch()(...make(`${api.url}/x`, signal))).status).toBe(200);
+    expect((await app.fetch()(...make(`${api.url}/x`, signal))).status).toBe(200);
+    expect(certificates(api)).toEqual([fingerprintOf(first), fingerprintOf(first)]);
+    expect(getMaxListeners(signal)).toBeGreaterThan(0); // else Node 20 takes it for no signal
+  });
+
   it.each<[string, (url: string) => [string | Request, RequestInit?]]>([
     ['a string', () => ['/x', { method: 'POST', body: 'text' }]],
     ['bytes', () => ['/x', { method: 'POST', body: Buffer.from('text') }]],
@@ -78,6 +95,18 @@ describe('The client certificate of a fetch', () => {
     expect([response.url, response.clone().url]).toEqual([`${api.url}/x`, `${api.url}/x`]);
     expect(await response.json()).toEqual({ body: 'text' });
     expect(certificates(api)).toEqual([fingerprintOf(first)]);
+  });
+
+  it('77. leaves the body of the answer to the caller, who may read it after a garbage collection', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const app = await Application.client(client());
+    const answers = await Promise.all([app.fetch()('/x'), app.fetch()('/y')]);
+    for (let i = 0; i < 5; i++) {
+      collect();
+      await sleep(5);
+    }
+    expect(await Promise.all(answers.map((answer) => answer.json()))).toEqual([{ body: '' }, { body: '' }]);
   });
 
   it('49. 77. goes to allowed origins only, whatever redirects elsewhere', async () => {

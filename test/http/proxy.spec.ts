@@ -429,19 +429,26 @@ describe('83. what stands between', () => {
     },
   );
 
-  it('83. an agent that is none of Node’s is used as it is', async () => {
-    let used = 0;
-    const httpsAgent = {
-      addRequest(request: ClientRequest, { host, port }: ConnectionOptions) {
-        used++;
-        request.onSocket(connectSecurely({ host: String(host), port: Number(port), ca: authority.ca }));
-      },
-    };
-    const app = await Application.client(mutual({}));
-    const config = { httpsAgent, proxy: false, headers: { connection: 'close' } } as const;
-    expect((await app.axios.get('/api-path', config)).status).toBe(200);
-    expect(used).toBe(1);
-  });
+  it.each(['with a proxy in the environment', 'with tls, if it has a certificate itself'])(
+    '83. an agent that is none of Node’s is used as it is: %s',
+    async (kind) => {
+      let used = 0;
+      const httpsAgent = {
+        options: kind.includes('tls') ? identity : {},
+        addRequest(request: ClientRequest, { host, port }: ConnectionOptions) {
+          used++;
+          request.onSocket(connectSecurely({ host: String(host), port: Number(port), ca: authority.ca }));
+        },
+      };
+      const store = await storeWithToken();
+      if (!kind.includes('tls')) process.env['HTTPS_PROXY'] = proxy.urlFor();
+      const app = await Application.client(kind.includes('tls') ? mutual({}) : client({}), { store });
+      const config = { httpsAgent, proxy: false, headers: { connection: 'close' } } as const;
+      expect((await app.axios.get('/api-path', config)).status).toBe(200);
+      expect(used).toBe(1);
+      expect(proxy.requestLines).toEqual([]);
+    },
+  );
 
   it('83. a proxy that is a URL keeps its credentials', async () => {
     const credentials = { username: 'from here', password: 'through:the@wall' };
@@ -463,6 +470,21 @@ describe('83. what stands between', () => {
     expect(error?.message).toContain('no tunnel to [::1]:443');
     expect(proxy.requestLines).toEqual(['CONNECT [::1]:443']);
     expect(proxy.seen).toMatch(/^host\n\[::1\]:443$/im);
+  });
+
+  it('83. an https proxy is verified by its own name, not by that of the server behind it', async () => {
+    const ofProxy = new Authority();
+    await use({ authority: ofProxy, instead: 502 });
+    ofProxy.remove();
+    for (const name of ['127.0.0.1', 'localhost']) {
+      const url = new URL(proxy.urlFor());
+      url.hostname = name;
+      const error = await new Promise<Error | null>((resolve) => {
+        openTunnel(url, { host: 'api.test', port: 443 }, ofProxy.ca, resolve);
+      });
+      expect(error?.message).toContain('no tunnel to api.test:443: it answered 502');
+    }
+    expect(proxy.requestLines).toEqual(['CONNECT api.test:443', 'CONNECT api.test:443']);
   });
 
   it.each([
@@ -574,16 +596,41 @@ describe('83. what cannot work', () => {
     },
   );
 
-  it('83. a request that chooses another way than agents is refused before it is sent with `tls`', async () => {
+  it('83. a request that chooses another way than agents of Node is refused before it is sent with `tls`', async () => {
+    /** Connects by itself, as those of other libraries do. */
+    class OtherAgent extends Agent {
+      override createConnection() {
+        return connectSecurely({ port: Number(new URL(api.url).port), rejectUnauthorized: false });
+      }
+    }
     const app = await Application.client(mutual({}));
-    for (const config of [{ adapter: 'fetch' }, { httpVersion: 2 as const }]) {
-      expect(await app.failure(app.axios.get('/api-path', config))).toMatchObject({
-        code: 'configuration_invalid',
-        message: expect.stringContaining(
-          'Client "partner": neither the fetch adapter nor HTTP/2 can present its tls',
-        ),
-      });
+    const foreign = Object.assign(new PlainAgent(), { protocol: 'https:', defaultPort: 443 });
+    const agents = [foreign, new OtherAgent()].map((httpsAgent) => ({ httpsAgent }));
+    for (const config of [{ adapter: 'fetch' }, { httpVersion: 2 as const }, ...agents]) {
+      const instance = axios.create({ baseURL: api.url, ...config });
+      app.interceptor.attach(instance, 'partner');
+      for (const request of [app.axios.get('/api-path', config), instance.get('/api-path')])
+        expect(await app.failure(request)).toMatchObject({
+          code: 'configuration_invalid',
+          message: expect.stringContaining(
+            'Client "partner": the fetch adapter, HTTP/2 and agents of other libraries cannot present its tls',
+          ),
+        });
     }
     expect(api.connections).toBe(0);
+  });
+
+  it('83. but not if the agent has a certificate itself, which is the one presented', async () => {
+    const own = authority.client('its own');
+    class OtherAgent extends Agent {
+      override createConnection(options: ConnectionOptions) {
+        return connectSecurely({ ...options, ...own });
+      }
+    }
+    const app = await Application.client(mutual({}));
+    const httpsAgent = new OtherAgent({ ...own, ca: authority.ca });
+    await app.axios.get('/api-path', { httpsAgent });
+    expect(certificatesAt(api)).toEqual([fingerprintOf(own)]);
+    httpsAgent.destroy();
   });
 });

@@ -419,6 +419,30 @@ describe('Attaching', () => {
     ]);
   });
 
+  it('44. Attached and detached again and again, where another interceptor came or went before → no other interceptor goes', async () => {
+    const api = await Application.withServer();
+    const http = axios.create({ baseURL: api.server.apiURL, validateStatus: () => true });
+    const { request } = http.interceptors;
+    const tracing = (config: InternalAxiosRequestConfig) => {
+      config.headers.set('x-trace', 'abc');
+      return config;
+    };
+    request.eject(request.use(tracing));
+    const trace = request.use(tracing);
+    for (let round = 0; round < 3; round++) {
+      const detach = api.interceptor.attach(http, 'api');
+      await http.get('/x');
+      detach();
+      await http.get('/x');
+    }
+    const rounds = Array.from({ length: 3 }, () => ['Bearer access-token-1', undefined]);
+    expect(api.authorizations).toEqual(rounds.flat());
+    expect(api.server.apiRequests.map(({ headers }) => headers['x-trace'])).toEqual(Array(6).fill('abc'));
+    request.eject(trace);
+    await http.get('/x');
+    expect(api.server.apiRequests.at(-1)?.headers).not.toHaveProperty('x-trace');
+  });
+
   it('44. The same instance for another client → an error that says so', async () => {
     const api = await Application.withServer();
     expect(() => api.interceptor.attach(api.axios)).toThrow(/"api"/);

@@ -56,8 +56,11 @@ export const PROBLEMS: readonly KnownMessage[] = [
     causes: ['undici is an optional peer, and not installed in production.'],
   },
   {
-    find: 'neither the fetch adapter nor HTTP/2',
-    causes: ["A request or its instance sets `adapter: 'fetch'` for a client with a certificate."],
+    find: 'the fetch adapter, HTTP/2 and agents of other libraries',
+    causes: [
+      "A request or its instance sets `adapter: 'fetch'` for a client with a certificate.",
+      'It has an `HttpsProxyAgent`: use `http.proxy`, or give the agent a `cert` of its own.',
+    ],
   },
   {
     find: 'sends the tokens of … already',
