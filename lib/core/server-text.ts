@@ -47,14 +47,14 @@ function isTelling(secret: string): boolean {
   return secret.length >= MIN_PREFIX || (secret.length >= 4 && /[^a-z]/i.test(secret));
 }
 
-/** Base64 depends on what stands before: three beginnings are possible, of which the shared part is taken. */
+/** A form reader takes plus signs for blanks. Base64 depends on what stands before: three beginnings are possible, of which the shared part is taken. */
 function formsOf(secret: string): string[] {
   const encoded = [0, 1, 2].flatMap((before) => {
     const bytes = Buffer.from('\0'.repeat(before) + secret);
     const texts = [bytes.toString('base64').replace(/=+$/, ''), bytes.toString('base64url')];
     return texts.map((text) => text.slice(before && before + 1));
   });
-  return [secret, Buffer.from(secret).toString('hex'), ...encoded];
+  return [secret, secret.replaceAll('+', ' '), Buffer.from(secret).toString('hex'), ...encoded];
 }
 
 /** How long the secret is that begins there, or its beginning; 0 if there is none. A spelling may begin another, so all are followed. */

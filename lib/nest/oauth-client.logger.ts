@@ -102,9 +102,9 @@ export class OAuthClientLogger {
     const { client, tenant, limited, unshared } = event;
     const parts = { client, tenant, code: 'token_rejected' };
     if (unshared && this.#isNews(parts, 'unshared')) this.#write('warn', displaced(client), parts);
-    const replaced = `An API rejected the token of client "${client}" with 401; a new one is requested.`;
+    const replaced = `An API rejected the token of client "${client}"; a new one is requested.`;
     if (!limited) return this.#write('warn', replaced, parts);
-    const line = `An API keeps rejecting new tokens of client "${client}" with 401; they are replaced at a limited rate only. Check the token's audience and scope.`;
+    const line = `An API keeps rejecting new tokens of client "${client}"; they are replaced at a limited rate only. Check the token's audience and scope.`;
     this.#write(this.#isNews(parts, 'rejected') ? 'error' : 'debug', line, parts);
   }
 

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import type { SecureContextOptions } from 'node:tls';
 import { setTimeout } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { OAuthClientError } from '../core/errors.js';
 import { HMAC_ALGORITHMS, type AssertionOptions, type PrivateJwk } from '../options/client-options.js';
 import { certificateFingerprint, certificateThumbprints, parseSigningKey } from '../options/keys.js';
+import { readPem } from '../options/kinds.js';
 import { fileSource, type Source } from '../options/source.js';
 import type { Presented, ProtocolParts, RequestParts } from './protocol.js';
 
@@ -104,7 +104,8 @@ export function certificateReader({ client, options, useCertificate }: ProtocolP
   let fingerprint: string | undefined;
   return async (): Promise<string | undefined> => {
     if (options.tls === undefined) return undefined;
-    const material: SecureContextOptions = await readTexts(client, 'tls', { ...options.tls });
+    const texts = Object.entries(await readTexts(client, 'tls', { ...options.tls }));
+    const material = Object.fromEntries(texts.map(([name, text]) => [name, readPem(text)]));
     const read = JSON.stringify(material);
     if (read === inUse) return fingerprint;
     const before = fingerprint;

@@ -103,18 +103,18 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     const headers = { ...types, ...client.header, ...own, ...(proof !== undefined && { dpop: proof }) };
     const message = { url: server.tokenEndpoint, method: 'POST' as const, headers, data, signal };
     const confidential = [...valuesOf(presented), ...valuesOf({ ...client.header, ...own })];
-    const credentials = [client.credential ?? '', grant.credential ?? ''];
-    const secrets = [...confidential, ...credentials, proof ?? ''];
+    const factors = [client.credential ?? grant.credential ?? JSON.stringify(own), grant.credential ?? ''];
+    const secrets = [...confidential, ...factors, proof ?? ''];
     const refreshToken = form.get('refresh_token') ?? undefined;
-    return { message, form, secrets, nonce, credential: credentials.join(' '), refreshToken };
+    return { message, form, secrets, nonce, credential: factors.join(' '), refreshToken };
   }
 
   /** A fingerprint that only a holder of the credential can make. For signed requests it depends on the clock as well. */
   #fingerprint({ credential = '', form, message }: PreparedRequest): string {
     const isSigned = form.has('client_assertion') || message.headers['dpop'] !== undefined;
     const minute = isSigned ? Math.floor(this.#parts.clock.now() / 60_000) : undefined;
-    const presented = JSON.stringify([minute, ...GRANTED.map((name) => form.get(name))]);
-    return createHmac('sha256', credential).update(presented).digest('base64url');
+    const sent = [minute, { ...message.headers, dpop: '' }, ...GRANTED.map((name) => form.get(name))];
+    return createHmac('sha256', credential).update(JSON.stringify(sent)).digest('base64url');
   }
 
   async #send({ message, form, secrets }: PreparedRequest): Promise<StoredToken> {

@@ -63,9 +63,7 @@ function textIn(body: unknown, more: readonly string[] = [], depth = 0): string 
   if (!isRecord(body)) return undefined;
   const plainName = (name: string) => name.replace(/[^a-z]/gi, '').toLowerCase();
   const members = new Map(Object.entries(body).map(([name, value]) => [plainName(name), value]));
-  const others = [...members].filter(
-    ([name, value]) => ALSO_TELLING.test(name) || isRecord([value].flat()[0]),
-  );
+  const others = [...members].filter(([name, value]) => ALSO_TELLING.test(name) || typeof value === 'object');
   const named = (names: readonly string[]) => names.map((name) => members.get(name));
   const values = new Set([...named(TELLING), ...others.map(([, value]) => value), ...named(more)]);
   for (const value of values) {
@@ -110,7 +108,7 @@ function msUntil(value: unknown, from: number): number {
   const isZoned = /(\b|\d)(z|ut|utc|gmt|[ecmp][sd]t)\b|[+-]\d\d:?\d\d$/i.test(plain);
   const zoned = isZoned ? plain : `${plain}${/\dT\d/.test(plain) ? '' : ' '}Z`;
   // Date.parse would read a date into almost anything with a number in it.
-  return /\d{4}/.test(plain) ? Date.parse(zoned) - from : Number.NaN;
+  return /[1-9]\d{3}/.test(plain) ? Date.parse(zoned) - from : Number.NaN;
 }
 
 /**

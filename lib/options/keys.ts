@@ -1,6 +1,7 @@
 import { X509Certificate, createPrivateKey, createPublicKey, hash, type KeyObject } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import { KEY_OF, type PrivateJwk, type SigningAlgorithm } from './client-options.js';
+import { readPem } from './kinds.js';
 
 /** A private key, or a certificate: PEM or JWK. */
 export type Material = string | PrivateJwk;
@@ -15,7 +16,7 @@ export function parseSigningKey(material: Material, algorithm?: string) {
   const isJson = typeof material === 'string' && material.trimStart().startsWith('{');
   const given = isJson ? (JSON.parse(material) as PrivateJwk) : material;
   const jwk = typeof given === 'object' ? given : undefined;
-  const key = createPrivateKey(typeof given === 'object' ? { key: given, format: 'jwk' } : given);
+  const key = createPrivateKey(typeof given === 'object' ? { key: given, format: 'jwk' } : readPem(given));
   const { namedCurve, modulusLength = RSA_MIN_BITS } = key.asymmetricKeyDetails ?? {};
   const type = namedCurve ?? key.asymmetricKeyType;
   const fitting = (Object.keys(KEY_OF) as SigningAlgorithm[]).filter((name) => KEY_OF[name] === type);
@@ -31,7 +32,7 @@ export function parseSigningKey(material: Material, algorithm?: string) {
 export function certificateFingerprint(material: SecureContextOptions): string | undefined {
   const { cert, key = '', passphrase } = material as Record<string, string | undefined>;
   if (cert === undefined) return undefined;
-  const privateKey = createPrivateKey({ key, ...(passphrase !== undefined && { passphrase }) });
+  const privateKey = createPrivateKey({ key: readPem(key), ...(passphrase !== undefined && { passphrase }) });
   return certificateOf(cert, privateKey).fingerprint256;
 }
 
@@ -43,7 +44,7 @@ export function certificateThumbprints(pem: Material, key?: KeyObject): Record<s
 
 /** Reads a certificate in PEM. Throws unless the private key, if known, is its own. */
 export function certificateOf(pem: Material, key?: KeyObject): X509Certificate {
-  const certificate = new X509Certificate(typeof pem === 'string' ? pem : '');
+  const certificate = new X509Certificate(typeof pem === 'string' ? readPem(pem) : '');
   if (key && !certificate.checkPrivateKey(key)) throw new Error('The key is not that of the certificate.');
   return certificate;
 }

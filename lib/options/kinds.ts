@@ -37,7 +37,7 @@ export const KINDS = {
   scope: { ...text('must be scope values separated by single spaces (RFC 6749 §3.3)', (scope) => SCOPE_CHARACTERS.test(scope) && scope.split(' ').every(isText)), separator: ' ' },
   list: { accepts: (value) => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)), says: `${TEXT}, or a list of them`, read: splitList, separator: ',' },
   uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList, separator: ',' },
-  origins: { accepts: (value) => [value].flat().every((one) => isUrl(one)), says: URIS, read: splitList, separator: ',' },
+  origins: { accepts: (value) => Array.isArray(value) && value.every((one) => isUrl(one) && !one.includes('*')), says: `${URIS} or wildcards, as a list`, read: splitList, separator: ',' },
   parameters: entries('must be parameter names with texts, and may not replace the grant or the credentials', (name, value) => (name === 'client_id' || !isTaken(name)) && [value].flat().every((one) => typeof one === 'string')),
   sources: entries('must be parameter names with texts, or functions that return one, and may not replace grant_type or the client’s credentials', (name, value) => !isTaken(name, CLIENT_PARAMETERS) && isSecret(value)),
   headers: entries('must be header names with texts, or functions that return one, and may not set Content-Length, Transfer-Encoding or DPoP', (name, value) => HEADER.test(name) && !/^(content-length|transfer-encoding|dpop)$/i.test(name) && (typeof value === 'function' || isHeaderValue(value))),
@@ -125,7 +125,7 @@ export function isTaken(name: string, taken: readonly string[] = TAKEN): boolean
 }
 
 /** A PEM may stand on one line, as env files and dashboards keep it: its line breaks are then written out. */
-function readPem(value: string): string {
+export function readPem(value: string): string {
   return value.includes('-----BEGIN') ? value.trim().replace(/(\\r)?\\n/g, '\n') : value;
 }
 

@@ -25,17 +25,17 @@ export function nearGrantType(type: string): string | undefined {
 /** What partners' pages and other libraries call some values, and some options. */
 const ALIASES: readonly [RegExp, string][] = [
   [
-    /^(oauth2?)?(access)?token(host|path|server|ur[il])$|^(o?auth2?|authorization)(server)?ur[il]$|^oauth2?server$/,
+    /^(oauth2?)?(access)?token(host|path|server|ur[il])$|^(o?auth2?|authorization|login)(server)?ur[il]$|^oauth2?server$/,
     'tokenendpoint',
   ],
-  [/^(auth(orization)?server|authority|issuerur[il]|realm)$/, 'issuer'],
+  [/^(auth(orization)?server|authority|issuerur[il]|realm|domain)$/, 'issuer'],
   [/^(discovery|wellknown|openidconfiguration)/, 'metadataurl'],
   [
     /^(app(lication)?|consumer)?id$|^(api|app|client|consumer)key$|^((client|user)name|user)$|^login$/,
     'clientid',
   ],
-  [/^((api|app|application|consumer)?secret|(client|user)?pass(word|wd)?|clientsecretkey)$/, 'clientsecret'],
-  [/^(client)?auth(entication)?(method|type)?$/, 'tokenendpointauthmethod'],
+  [/^((api|app|application|client|consumer)?secret(key)?|(client|user)?pass(word|wd)?)$/, 'clientsecret'],
+  [/^(client)?auth(entication)?(method|type|style)?$/, 'tokenendpointauthmethod'],
   [/^(api(base)?|base|resourceserver)?(endpoint|hosts?|ur[il])$|^api(base)?$/, 'baseurl'],
   [/^permissions?$/, 'scope'],
   [/^(extra|additional|custom)param(eter)?s$/, 'parameters'],
@@ -44,6 +44,7 @@ const ALIASES: readonly [RegExp, string][] = [
   [/^alg(orithm)?$/, 'signingalgorithm'],
   [/^(signing|rsa)?key(pem)?$|^pem$|^jwk$/, 'privatekey'],
   [/^dpopkey$/, 'dpopprivatekey'],
+  [/^(client|tls)cert(ificate)?$/, 'tlscert'],
   [/^privatekeyid$/, 'keyid'],
   [/^contenttype$/, 'requestformat'],
   [/^(preset|provider)$/, 'partner'],

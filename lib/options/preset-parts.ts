@@ -20,7 +20,7 @@ export class PresetError extends OAuthConfigurationError {
 /** What presets cannot do without: how to get it, and the text that it takes. */
 const REQUIRED: Readonly<Record<string, readonly [says: string, fits?: RegExp]>> = {
   fhirBaseUrl: ['set it to the base URL of the FHIR server', /^https?:\/\/[^\s?#]+$/],
-  tenantId: ['set it to the ID or the domain of the directory', /^[\w.-]+$/],
+  tenantId: ['set it to the ID or the domain of the directory', /^\w[\w.-]*$/],
   accountId: ['set it to the account ID among the app’s credentials'],
   shop: ['set it to the name before .myshopify.com', /^[a-z\d][a-z\d-]*(\.myshopify\.com)?$/i],
   keyFile: ['set it to the path of a service account’s key file in JSON, which can be read'],
@@ -68,9 +68,7 @@ export function smartKey(source: Source<Material>): Source<Material> {
 }
 
 /** What Google's key file says. */
-export type Account = Partial<
-  Record<'client_email' | 'token_uri' | 'private_key' | 'private_key_id', string>
->;
+export type Account = { [name in 'client_email' | 'token_uri' | 'private_key' | 'private_key_id']?: string };
 
 /** The content of a key file; empty if it cannot be read, since an error would show some of its text. */
 export function accountOf(file: string): Account {

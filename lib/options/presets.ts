@@ -115,14 +115,14 @@ export function smartBackend(options: SmartBackendOptions): OAuthClientOptions {
  */
 export function entra(options: EntraOptions): OAuthClientOptions {
   const { tenantId, certificate, certificateFile, federatedTokenFile: tokenFile, ...others } = options;
-  const certified =
-    certificateFile !== undefined ? { certificateFile } : certificate !== undefined && { certificate };
-  const isSigned = certified || tokenFile !== undefined;
+  const assertion = { certificate, certificateFile, tokenFile, ...others.assertion };
+  const isCertified = (assertion.certificate ?? assertion.certificateFile) !== undefined;
+  const isReady = (assertion.token ?? assertion.tokenFile) !== undefined;
   return under(others, {
     tokenEndpoint: `https://login.microsoftonline.com/${required('entra', { tenantId })}/oauth2/v2.0/token`,
-    tokenEndpointAuthMethod: isSigned ? 'private_key_jwt' : 'client_secret_post',
-    ...(certified && { signingAlgorithm: 'PS256', assertion: { typ: 'JWT', ...certified } }),
-    ...(tokenFile !== undefined && { assertion: { tokenFile } }),
+    tokenEndpointAuthMethod: isCertified || isReady ? 'private_key_jwt' : 'client_secret_post',
+    ...(isCertified && { signingAlgorithm: 'PS256', assertion: { typ: 'JWT', ...assertion } }),
+    ...(isReady && { assertion }),
   });
 }
 

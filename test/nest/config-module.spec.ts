@@ -294,6 +294,12 @@ describe('misspelt variables', () => {
     ['REQUEST_TIMEOUT', 'TIMEOUT_MS'],
     ['RETRY_DELAY', 'RETRY_MIN_DELAY_MS'],
     ['PRESET', 'PARTNER'],
+    ['SECRET_KEY', 'CLIENT_SECRET'],
+    ['LOGIN_URL', 'TOKEN_ENDPOINT'],
+    ['DOMAIN', 'ISSUER'],
+    ['AUTH_STYLE', 'TOKEN_ENDPOINT_AUTH_METHOD'],
+    ['CLIENT_CERT', 'TLS_CERT'],
+    ['TLS_CERTIFICATE', 'TLS_CERT'],
   ])('61. OAUTH_LAB_%s suggests %s', async (wrong, right) => {
     Object.assign(process.env, needed(), { [`OAUTH_LAB_${wrong}`]: 'x' });
     expect(await problems({})).toEqual([says(wrong, right)]);

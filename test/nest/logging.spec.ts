@@ -54,9 +54,9 @@ const limited = { ...apiRejected, limited: true };
 const HAS =
   'Client "buoy" has a token from the authorization server (cold), valid until 2026-01-02T03:04:05.000Z.';
 const SERVES = 'The server of "buoy" is away. The present token serves until 2026-01-02T03:04:05.000Z.';
-const REJECTED = 'An API rejected the token of client "buoy" with 401; a new one is requested.';
+const REJECTED = 'An API rejected the token of client "buoy"; a new one is requested.';
 const LIMITED =
-  'An API keeps rejecting new tokens of client "buoy" with 401; they are replaced at a limited rate only. Check the token\'s audience and scope.';
+  'An API keeps rejecting new tokens of client "buoy"; they are replaced at a limited rate only. Check the token\'s audience and scope.';
 
 describe('the log', () => {
   let log: CapturedLog;

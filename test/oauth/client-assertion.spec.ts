@@ -66,6 +66,11 @@ function expectClaims(payload: JWTPayload, audience: string) {
 describe('48. private_key_jwt', () => {
   const formats: [string, (key: CryptoKey, alg: SigningAlgorithm) => Promise<OAuthClientOptions>][] = [
     ['PEM', async (key) => ({ privateKey: await exportPKCS8(key) })],
+    ['PEM on one line', async (key) => ({ privateKey: (await exportPKCS8(key)).replaceAll('\n', '\\n') })],
+    [
+      'function of a PEM on one line',
+      async (key) => ({ privateKey: async () => (await exportPKCS8(key)).replaceAll('\n', '\\n') }),
+    ],
     ['JWK', async (key, alg) => ({ privateKey: { ...(await exportJWK(key)), kid: 'k1', alg } })],
     ['function', async (key) => ({ privateKey: async () => JSON.stringify(await exportJWK(key)) })],
   ];

@@ -96,6 +96,17 @@ describe('49. the client certificate', () => {
     expect([tokenServer.requests, api.requests]).toEqual([[], []]);
   });
 
+  it.each([String, (pem: string) => () => pem])(
+    '49. a PEM may stand on one line, in code as well (%#)',
+    async (given) => {
+      const [cert, key, ca] = [first.cert, first.key, authority.ca].map((pem) =>
+        given(pem.replaceAll('\n', '\\n')),
+      );
+      const app = await Application.client(client({ tls: { cert, key, ca } }));
+      expect(await app.get('/things')).toMatchObject({ status: 200 });
+    },
+  );
+
   it('49. token endpoint and API accept the connection with it; client_id in the body, no other authentication', async () => {
     const app = await Application.client(client({ scope: 'read' }));
     const { status } = await app.axios.get('/things');

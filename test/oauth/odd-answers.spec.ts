@@ -151,7 +151,7 @@ describe('When the token expires', () => {
     expect(token.expiresAt.getTime()).toBeLessThan(Date.now() + 61_000);
   });
 
-  it.each([null, 'never', 0, -1, true, {}, 'token 1'])(
+  it.each([null, 'never', 0, -1, true, {}, 'token 1', '0001-01-01T00:00:00Z', '0000-00-00 00:00:00'])(
     '69. Of an `expires` of %p nothing is known: defaultLifetimeMs, and a warning',
     async (expires) => {
       const api = await answering({ ...TOKEN, expires }, { defaultLifetimeMs: 120_000 });
@@ -369,6 +369,8 @@ describe('A refusal without an error code', () => {
     ['a fault below others', { Envelope: { Body: { Fault: { Reason: { Text: 'Denied' } } } } }, 'Denied'],
     ['a name that ends like a usual one', { httpCode: '401', httpMessage: 'Denied' }, 'Denied'],
     ['a list of messages', { errorMessages: ['Denied'] }, 'Denied'],
+    ['lists by field', { errors: { client_id: ['Denied'] } }, 'Denied'],
+    ['lists by field at the top, beside a code', { code: 'E1', client_id: ['Denied'] }, 'Denied'],
     ['plain text', 'Denied', 'Denied'],
     ['a page with scripts', '<html><script>if (a < b) x()</script><style>p{}</style><p>Denied', 'Denied'],
     ['a page with an empty title', '<html><title></title><h1>Denied</h1>', 'Denied'],

@@ -94,6 +94,10 @@ describe('84. A secret that the server repeats', () => {
     expect(redacted('got ab\\ud83d\\ude00cd here', ['ab😀cd'])).toBe('got [redacted] here');
   });
 
+  it('84. with blanks where it has plus signs, as a form reader decodes what is sent raw, is taken out', () => {
+    expect(redacted('got ab c/d e here', ['ab+c/d+e'])).toBe('got [redacted] here');
+  });
+
   it('84. words that only begin like a secret stay', () => {
     expect(redacted('client secret is wrong', ['client-secret-abc'])).toBe('client secret is wrong');
     expect(redacted('the scope reads', ['read', 'reads', 's'])).toBe('the scope reads');

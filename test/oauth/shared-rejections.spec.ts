@@ -55,6 +55,17 @@ describe('A rejection in a store that instances share', () => {
     );
   });
 
+  it('85. Credentials in headers of the token request are told apart as well', async () => {
+    const own = (sent: string): OAuthClientOptions => ({
+      tokenEndpointAuthMethod: 'none',
+      clientSecret: undefined,
+      tokenRequestHeaders: { Authorization: () => `Basic ${sent}` },
+    });
+    expect(await requestsOf(own(SECRET), own(SECRET))).toBe(1);
+    server.reset();
+    expect(await requestsOf(own(SECRET), own('another-secret-77aa'))).toBe(2);
+  });
+
   it('85. What is signed with another clock is not the same', async () => {
     const own = { tokenEndpointAuthMethod: 'client_secret_jwt', clientSecret: SECRET } as const;
     expect(await requestsOf(own, own, { aheadMs: 3_600_000 })).toBe(2);

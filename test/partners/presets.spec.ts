@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
@@ -152,6 +152,7 @@ describe('settings', () => {
   it.each([
     ['fhirBaseUrl', () => smartBackend({ fhirBaseUrl: 'odd value' })],
     ['tenantId', () => entra({ tenantId: '../odd-value' })],
+    ['tenantId', () => entra({ tenantId: '..' })],
     ['accountId', () => zoom({ accountId: '' })],
     ['shop', () => shopify({ shop: 'odd-value.example/' })],
   ])('61. a %s that does not fit is an error with the remedy, without the value', (name, make) => {
@@ -197,13 +198,44 @@ describe('settings', () => {
   });
 });
 
-it('61. a certificate of Entra that is not that of the key is a problem at boot', async () => {
-  const files = ['-keyout', join(folder, 'own.pem'), '-out', join(folder, 'certificate.pem')];
-  const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=clinic'];
-  execFileSync('openssl', [...request, ...files], { stdio: 'pipe' });
-  const certificate = execFileSync('cat', [join(folder, 'certificate.pem')]).toString();
-  const options = entra({ tenantId: 'contoso', clientId: 'clinic', privateKey: rsa, certificate });
-  await expect(Application.client(options)).rejects.toThrow(
-    'assertion.certificate is not the certificate of',
-  );
+describe('entra', () => {
+  const certified = (name: string) => {
+    const files = ['-keyout', join(folder, `${name}.key`), '-out', join(folder, `${name}.crt`)];
+    const request = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=clinic'];
+    execFileSync('openssl', [...request, ...files], { stdio: 'pipe' });
+    return ['key', 'crt'].map((end) => readFileSync(join(folder, `${name}.${end}`), 'utf8')) as [
+      string,
+      string,
+    ];
+  };
+
+  it('61. a certificate that is not that of the key is a problem at boot', async () => {
+    const [, certificate] = certified('other');
+    const options = entra({ tenantId: 'contoso', clientId: 'clinic', privateKey: rsa, certificate });
+    await expect(Application.client(options)).rejects.toThrow(
+      'assertion.certificate is not the certificate of',
+    );
+  });
+
+  it('75. 76. certificate and federated token may come as members of assertion, from code and from variables', async () => {
+    const [key, certificate] = certified('own');
+    const needed = { OAUTH_CLIENTS: 'partner', OAUTH_PARTNER_PARTNER: 'entra', OAUTH_PARTNER_TENANT_ID: 'contoso', OAUTH_PARTNER_CLIENT_ID: 'clinic', OAUTH_PARTNER_TOKEN_ENDPOINT: server.tokenEndpoint, OAUTH_PARTNER_SCOPE: 'a/.default' }; // prettier-ignore
+    const oneLine = (pem: string) => pem.replaceAll('\n', '\\n');
+    const own = {
+      tenantId: 'contoso',
+      clientId: 'clinic',
+      tokenEndpoint: server.tokenEndpoint,
+      scope: 'a/.default',
+    };
+    const apps = [
+      await Application.client(entra({ ...own, privateKey: key, assertion: { certificate } })),
+      await Application.environment({ ...needed, OAUTH_PARTNER_PRIVATE_KEY: oneLine(key), OAUTH_PARTNER_ASSERTION_CERTIFICATE: oneLine(certificate) }),
+      await Application.client(entra({ ...own, assertion: { token: 'a.b.c' } })),
+      await Application.environment({ ...needed, OAUTH_PARTNER_ASSERTION_TOKEN_FILE: write('projected', 'a.b.c\n') }),
+    ]; // prettier-ignore
+    for (const app of apps) await app.token();
+    for (const at of [0, 1])
+      expect(headerOf(at)).toMatchObject({ alg: 'PS256', typ: 'JWT', 'x5t#S256': expect.any(String) });
+    for (const at of [2, 3]) expect(server.tokenRequests[at]!.form!.get('client_assertion')).toBe('a.b.c');
+  });
 });
