@@ -19,7 +19,7 @@ export function writeClient(name: string, dir: string, wanted: ReadonlyMap<strin
   const { addition, count, notes, names } = additionTo(content, name, wanted);
   const isNew = !existsSync(spec);
   const toEnv = existsSync(join(dir, '.env'))
-    ? 'add what is new to the .env that is there'
+    ? `add what is new to the .env that is there, and ${name} to its OAUTH_CLIENTS`
     : 'copy .env.example to .env';
   if (isNew) writeFileSync(spec, specOf(name), { flag: 'wx' });
   try {

@@ -29,6 +29,7 @@ export async function run(
   { columns = 80, onProgress = () => undefined, ask }: Terminal = {},
 ): Promise<Outcome> {
   if (args[0] === 'init') return init(args.slice(1), ask);
+  if (args[0] !== 'check' && !args[0]?.startsWith('-')) return { output: USAGE, code: 2 };
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
@@ -39,8 +40,7 @@ export async function run(
       help: { type: 'boolean', short: 'h' },
     },
   });
-  if (values.help) return { output: USAGE, code: 0 };
-  if (positionals.length !== 1 || positionals[0] !== 'check') return { output: USAGE, code: 2 };
+  if (values.help || positionals.join() !== 'check') return { output: USAGE, code: values.help ? 0 : 2 };
   const fromFiles = await readEnvFiles(values['env-file'] ?? [], environment);
   const { problems, checks } = await checkClients(
     { ...fromFiles, ...environment },

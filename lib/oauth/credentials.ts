@@ -10,6 +10,7 @@ import type { Presented, ProtocolParts, RequestParts } from './protocol.js';
 
 type Material = string | PrivateJwk;
 type Parse<T> = (material: Material) => T;
+type Named = Pick<ProtocolParts, 'client' | 'label'>;
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const ASSERTION_LIFETIME_MS = 60_000;
@@ -99,12 +100,12 @@ function formEncode(value: string): string {
  * @returns a function that reads certificate, key and authorities as they are now, puts them to use if they fit, since they
  * may be being replaced just now, and returns the fingerprint that tokens are bound to (§3.1)
  */
-export function certificateReader({ client, options, useCertificate }: ProtocolParts) {
+export function certificateReader({ client, options, label, useCertificate }: ProtocolParts) {
   let inUse = '';
   let fingerprint: string | undefined;
   return async (): Promise<string | undefined> => {
     if (options.tls === undefined) return undefined;
-    const texts = Object.entries(await readTexts(client, 'tls', { ...options.tls }));
+    const texts = Object.entries(await readTexts({ client, label }, 'tls', { ...options.tls }));
     const material = Object.fromEntries(texts.map(([name, text]) => [name, readPem(text)]));
     const read = JSON.stringify(material);
     if (read === inUse) return fingerprint;
@@ -129,30 +130,29 @@ export function textOf(material: Material, isFit = (text: string): boolean => te
 
 /** Reads the members of an option, such as `tokenRequestHeaders`, all at once; absent ones are left out. */
 export async function readTexts(
-  client: string,
+  named: Named,
   option: string,
   sources: Readonly<Record<string, Source<string> | undefined>> = {},
   isFit?: (text: string) => boolean,
 ): Promise<Record<string, string>> {
   const texts = Object.entries(sources).flatMap(([name, source]) => {
     const parse = (text: Material) => [name, textOf(text, isFit)] as const;
-    return source === undefined ? [] : readSource(client, `${option}.${name}`, source, parse);
+    return source === undefined ? [] : readSource(named, `${option}.${name}`, source, parse);
   });
   return Object.fromEntries(await Promise.all(texts));
 }
 
 /** Reads an option, such as `assertion.token`, from its value or function, or from the file that takes its place. */
-export async function readOption<T>({ client, options }: ProtocolParts, path: string, parse: Parse<T>) {
+export async function readOption<T>({ options, ...named }: ProtocolParts, path: string, parse: Parse<T>) {
   const [name = '', group] = path.split('.').reverse();
-  const all: Record<string, unknown> = { ...options };
-  const members = (group ? all[group] : all) as Record<string, Source<Material> | undefined>;
-  const { [name]: own } = members;
-  const source = own ?? fileSource(members[`${name}File`] as string);
-  return readSource(client, own === undefined ? `${path}File` : path, source, parse);
+  const all = (group ? Reflect.get(options, group) : options) as Record<string, Source<Material> | undefined>;
+  const { [name]: own } = all;
+  const source = own ?? fileSource(all[`${name}File`] as string);
+  return readSource(named, own === undefined ? `${path}File` : path, source, parse);
 }
 
 /** @throws {OAuthClientError} `credentials_unavailable`, which shows no more of the cause than a system error's code */
-async function readSource<T>(client: string, option: string, source: Source<Material>, parse: Parse<T>) {
+async function readSource<T>(named: Named, option: string, source: Source<Material>, parse: Parse<T>) {
   const done = new AbortController();
   try {
     const value = typeof source === 'function' ? source() : source;
@@ -161,8 +161,8 @@ async function readSource<T>(client: string, option: string, source: Source<Mate
   } catch (error) {
     const { code } = (error ?? {}) as NodeJS.ErrnoException;
     const why = typeof code === 'string' && /^E[A-Z]+$/.test(code) ? ` (${code})` : '';
-    const message = `The ${option} of OAuth client "${client}" could not be read${why}: check that the function, file or key behind it works.`;
-    throw new OAuthClientError('credentials_unavailable', message, { client, retryable: true });
+    const message = `The ${named.label(option)} of OAuth client "${named.client}" could not be read${why}: check that the function, file or key behind it works.`;
+    throw new OAuthClientError('credentials_unavailable', message, { client: named.client, retryable: true });
   } finally {
     done.abort();
   }

@@ -50,7 +50,7 @@ export async function presentGrant(
   const { client, options } = parts;
   const { grant } = options;
   if (!isKnown(grant)) {
-    const own = await readTexts(client, 'grant.parameters', grant.parameters);
+    const own = await readTexts(parts, 'grant.parameters', grant.parameters);
     return { fields: { ...own, grant_type: grant.type }, credential: JSON.stringify(own) };
   }
   switch (grant.type) {

@@ -92,7 +92,7 @@ export class OAuthTokenEndpoint implements TokenEndpoint {
     const url = new URL(server.tokenEndpoint);
     const client = await clientAuthentication(parts);
     const grant = await presentGrant(parts, details.subjectToken, kept);
-    const own = await readTexts(parts.client, 'tokenRequestHeaders', tokenRequestHeaders, isHeaderValue);
+    const own = await readTexts(parts, 'tokenRequestHeaders', tokenRequestHeaders, isHeaderValue);
     const presented = { ...grant.fields, ...client.fields };
     const form = formOf({ ...askedFields(parts, details), ...presented });
     const nonce = this.dpop?.nonce(url.origin);

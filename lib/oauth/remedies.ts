@@ -70,10 +70,8 @@ const REMEDIES: readonly (readonly [fits: Fits, remedy: string])[] = [
  * What to do about a failed token request: a sentence with the one or two options that fit it, by the names that the
  * user knows. It repeats nothing of the server's text.
  */
-export function remedyFor(
-  { options, label }: Pick<ProtocolParts, 'options' | 'label'>,
-  failure: Failure,
-): string {
+export function remedyFor(parts: Pick<ProtocolParts, 'options' | 'label'>, failure: Failure): string {
+  const { options, label } = parts;
   const { error = '', said = '' } = failure;
   // Frameworks have a status's name in that member.
   const code = /^[a-z]+(_[a-z]+)+$/.test(error) ? error : undefined;
@@ -86,11 +84,13 @@ export function remedyFor(
 /** The words that depend on the client's options. */
 function wordsOf(options: Options, label: ProtocolParts['label']): Record<string, string> {
   const { tokenEndpoint, issuer, tokenEndpointAuthMethod: method, grant } = options;
-  const places = ['requestToken', 'tokenEndpoint', 'metadataURL'] as const;
+  const given = (...paths: (keyof Options)[]) => label(paths.find((it) => options[it]) ?? String(paths[0]));
   const url = tokenEndpoint ?? issuer ?? '';
   const jwt = method.endsWith('_jwt') ? 'assertion' : 'grant';
   return {
-    endpoint: label(places.find((place) => options[place] !== undefined) ?? 'issuer'),
+    endpoint: given('requestToken', 'tokenEndpoint', 'metadataURL', 'issuer'),
+    clientSecret: given('clientSecret', 'clientSecretFile'),
+    privateKey: given('privateKey', 'privateKeyFile'),
     scheme: url.startsWith('http:') ? 'http' : 'https',
     jwtAudience: label(`${jwt}.audience`),
     jwtLifetime: label(`${jwt}.lifetimeMs`),

@@ -50,7 +50,7 @@ export function variableLabel(client: string): (path: string) => string {
 /** Reads `OAUTH_CLIENTS` and each client's variables; empty ones count as absent. */
 export function clientsFromEnvironment(source: EnvironmentSource) {
   const otherwise =
-    'or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global';
+    'or pass clients to OAuthClientModule.forRoot(). If they are in an env file, import ConfigModule.forRoot(); if they are loaded asynchronously, make it global';
   const { names, problems } = namesFromEnvironment(source, otherwise);
   const clients = names.map((name) => {
     const { options, problems: own } = clientFromEnvironment(source, names, name);

@@ -169,7 +169,7 @@ describe('nestjs-oauth-client check', () => {
     const file = { OAUTH_LAB_CLIENT_SECRET: '', OAUTH_LAB_CLIENT_SECRET_FILE: '/nowhere' };
     const { output, code } = await check(file);
     expect(code).toBe(1);
-    expect(output.at(-1)).toMatch(/^lab: .*clientSecretFile/);
+    expect(output.at(-1)).toMatch(/^lab: .*OAUTH_LAB_CLIENT_SECRET_FILE/);
   });
 
   it('tells where clients may be listed', async () => {
@@ -281,6 +281,10 @@ describe('nestjs-oauth-client check', () => {
       output: expect.stringContaining('Usage:'),
     });
     expect(await run([], {})).toEqual({
+      code: 2,
+      output: expect.stringContaining('Usage:'),
+    });
+    expect(await run(['int', '--name', 'lab'], {})).toEqual({
       code: 2,
       output: expect.stringContaining('Usage:'),
     });

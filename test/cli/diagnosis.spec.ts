@@ -1,4 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { FakeAuthorizationServer, type FakeAnswer } from 'nestjs-oauth-client/testing';
 import type { ClientCheck } from '../../lib/cli/check-clients.js';
@@ -101,6 +103,28 @@ describe('For a refusal the doctor names the options that fit it', () => {
     expect(namedIn(remedy)).toEqual(options);
     expect(server.tokenRequests).toHaveLength(1);
   }); // prettier-ignore
+
+  it('70. a secret or key in a file is named by the file’s variable', async () => {
+    const path = join(authority.folder, 'lab-credential');
+    writeFileSync(path, SECRET);
+    server.alwaysRespond(refused('invalid_client', undefined, 401));
+    const { remedy } = await failed({ CLIENT_SECRET: undefined, CLIENT_SECRET_FILE: path });
+    expect(namedIn(remedy)).toEqual(['CLIENT_ID', 'CLIENT_SECRET_FILE', 'TOKEN_ENDPOINT_AUTH_METHOD']);
+    writeFileSync(path, JWT['PRIVATE_KEY'] ?? '');
+    server.alwaysRespond(refused('invalid_client', 'The signature is wrong', 401));
+    const ofKey = await failed({ CLIENT_SECRET: undefined, PRIVATE_KEY_FILE: path });
+    expect(namedIn(ofKey.remedy)).toEqual(['KEY_ID', 'PRIVATE_KEY_FILE']);
+  });
+
+  it.each<[string, Variables, string]>([
+    ['a secret', { CLIENT_SECRET: undefined, CLIENT_SECRET_FILE: '/missing' }, 'CLIENT_SECRET_FILE'],
+    ['a key', { CLIENT_SECRET: undefined, PRIVATE_KEY_FILE: '/missing' }, 'PRIVATE_KEY_FILE'],
+    ['a certificate', { TLS_CERT_FILE: '/missing', TLS_KEY_FILE: '/missing' }, 'TLS_CERT'],
+    ['an assertion', { GRANT_TYPE: 'jwt_bearer', GRANT_ASSERTION_FILE: '/missing' }, 'GRANT_ASSERTION'],
+  ])('70. %s in a file that is not there is named by its variable', async (_, variables, name) => {
+    const { detail } = await failed(variables);
+    expect(detail).toContain(`The OAUTH_LAB_${name} of OAuth client "lab" could not be read (ENOENT)`);
+  });
 
   it('70. a scope of Entra gets the end that it lacks', async () => {
     const certified = authority.server();

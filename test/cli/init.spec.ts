@@ -109,7 +109,7 @@ describe('init writes the variables of', () => {
 it('init says what to do with an .env that is there', async () => {
   writeFileSync(join(folder, '.env'), 'A=1\n');
   const { output } = await initLab();
-  expect(output).toContain('add what is new to the .env that is there');
+  expect(output).toContain('add what is new to the .env that is there, and lab to its OAUTH_CLIENTS');
   expect(output).not.toContain('copy .env.example');
   expect(readFileSync(join(folder, '.env'), 'utf8')).toBe('A=1\n');
 });

@@ -168,7 +168,7 @@ describe('61. misconfiguration → boot fails with every problem of every client
 
   it('61. no clients at all → a problem that says where to name them', async () => {
     expect(await problems({})).toEqual([
-      'No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, or pass clients to OAuthClientModule.forRoot(). A ConfigModule that loads them asynchronously must be global.',
+      'No OAuth client is configured: list their names in OAUTH_CLIENTS, separated by commas, or pass clients to OAuthClientModule.forRoot(). If they are in an env file, import ConfigModule.forRoot(); if they are loaded asynchronously, make it global.',
     ]);
   });
 
