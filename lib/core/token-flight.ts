@@ -88,9 +88,8 @@ function takeTurn(context: FlightContext, plan: FlightPlan, turn: TimedTurn): Ob
   };
   return askForToken(context, plan, turn, onSend).pipe(
     catchError((reason: unknown) => {
-      throw isFinal(reason)
-        ? reason
-        : FlightFailure.after(reason, context.about, clock, plan.failures, credentials);
+      if (isFinal(reason)) throw reason;
+      throw FlightFailure.after(reason, context.about, clock, plan.failures, credentials);
     }),
   );
 }

@@ -174,7 +174,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
         for (const part of [response.data, response.request, copy]) sealRequest(part, ownName);
       } else if (config.data && !isReplayable(config.data))
         sealRequest(response.request, ownName); // the caller's stream leads to it
-      else if (error === undefined) sealOnSight(response, ownName);
+      else sealOnSight(response, ownName);
       return answerOf(response, error);
     };
     const failed = (error: unknown) => {

@@ -96,12 +96,12 @@ describe('Where the token of a fetch goes', () => {
 
 describe('Redirects of a fetch', () => {
   const statuses = [301, 302, 303, 307, 308];
+  const headers = { 'x-trace': 'abc', 'x-content-type': 'own', 'content-language': 'en' };
+  const post = { method: 'POST', body: 'text', headers };
   const inputs: [string, (url: string) => [string | Request, RequestInit?]][] = [
-    ['init', () => ['/x', { method: 'POST', body: 'text', headers: { 'x-trace': 'abc' } }]],
-    [
-      'a Request',
-      (url) => [new Request(url, { method: 'POST', body: 'text', headers: { 'x-trace': 'abc' } })],
-    ],
+    ['init', () => ['/x', post]],
+    ['a PUT', () => ['/x', { ...post, method: 'put' }]],
+    ['a Request', (url) => [new Request(url, post)]],
   ];
   const table = statuses.flatMap((status) => inputs.map(([kind, make]) => [status, kind, make] as const));
 

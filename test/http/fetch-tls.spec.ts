@@ -31,8 +31,9 @@ beforeAll(async () => {
   second = authority.client('second');
   const token = () => ({ access_token: `mtls-token-${++issued}`, token_type: 'Bearer', expires_in: 3600 });
   tokenServer = await TlsServer.start(authority, () => ({ status: 200, body: token() }));
-  api = await TlsServer.start(authority, ({ headers, body }) => {
-    if (redirectTo !== undefined) return { status: 307, body: {}, headers: { location: redirectTo } };
+  api = await TlsServer.start(authority, ({ url, headers, body }) => {
+    if (redirectTo !== undefined && redirectTo !== url)
+      return { status: 307, body: {}, headers: { location: redirectTo } };
     return { status: headers.authorization === undefined ? 401 : 200, body: { body } };
   });
 });
@@ -124,6 +125,15 @@ describe('The client certificate of a fetch', () => {
       expect(await app.failure(app.fetch()(url, { oauth: false }))).toMatchObject({ name: 'TypeError' });
     expect(elsewhere.requests).toHaveLength(0);
     expect(new Set(certificates(api))).toEqual(new Set([fingerprintOf(first)]));
+  });
+
+  it('49. 77. follows a redirect within the API, which the response shows as that of fetch does', async () => {
+    const app = await Application.client(client());
+    redirectTo = '/y';
+    const response = await app.fetch()('/x');
+    for (const shown of [response, response.clone()])
+      expect([shown.url, shown.redirected, shown.status]).toEqual([`${api.url}/y`, true, 200]);
+    expect(certificates(api)).toEqual([fingerprintOf(first), fingerprintOf(first)]);
   });
 
   it('49. 77. that replaced another one is used by the next request', async () => {

@@ -226,6 +226,26 @@ describe('Where a token goes', () => {
     expect(api.authorizations).toEqual(['Bearer access-token-1']);
   });
 
+  it.each([false, true])('43. Nor to where a request is sent while it waits: dpop %j', async (dpop) => {
+    const api = await Application.withServer({ dpop });
+    const instance = axios.create({ baseURL: api.server.apiURL });
+    let change = (): void => undefined;
+    instance.interceptors.request.use((config) => {
+      change = () => void (config.url = config.data as string);
+      return config;
+    });
+    api.interceptor.attach(instance, 'api');
+    api.server.alwaysRespond(() => {
+      change();
+      return api.server.nextToken({ token_type: dpop ? 'DPoP' : 'Bearer' });
+    });
+    for (const data of ['http://elsewhere.test/x', 'http://'])
+      await expect(instance.post('/x', data, { oauth: { forceRefresh: true } })).rejects.toMatchObject({
+        code: 'origin_not_allowed',
+      });
+    expect([api.posts, api.server.apiRequests.length]).toEqual([2, 0]);
+  });
+
   it('43. Nor when Axios runs those that were added later last', async () => {
     const api = await Application.withServer();
     const evil = await Recorder.start();

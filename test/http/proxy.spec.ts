@@ -429,6 +429,14 @@ describe('83. what stands between', () => {
     },
   );
 
+  it('83. a request to a Unix socket goes through none', async () => {
+    process.env['HTTPS_PROXY'] = proxy.urlFor();
+    const app = await Application.client(mutual({ socketPath: '/nowhere/api.sock' }));
+    const request = app.axios.get('/api-path', { oauth: false });
+    expect(await app.failure(request)).toMatchObject({ code: 'ENOENT' });
+    expect(proxy.requestLines).toEqual([]);
+  });
+
   it.each(['with a proxy in the environment', 'with tls, if it has a certificate itself'])(
     '83. an agent that is none of Node’s is used as it is: %s',
     async (kind) => {

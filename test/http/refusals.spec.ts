@@ -82,7 +82,7 @@ describe('An answer that means a dead token', () => {
     ['a 401 that is not of the list', { statuses: [419] }, { status: 401 }],
     ['a 403 by default', {}, { status: 403 }],
     ['invalid_token with a 200', {}, { status: 200, headers: challenge('Bearer error="invalid_token"') }],
-    ['invalid_token with a 503', {}, { status: 503, headers: challenge('Bearer error="invalid_token"') }],
+    ['invalid_token with a 500', {}, { status: 500, headers: challenge('Bearer error="invalid_token"') }],
     ['invalid_request', {}, { status: 400, headers: challenge('Bearer error="invalid_request"') }],
     [
       'a description only',

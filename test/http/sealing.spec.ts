@@ -214,6 +214,25 @@ describe('Axios’s own errors show no token', () => {
     httpAgent.destroy();
   });
 
+  it('66. A request left alone does not show the password of its proxy either', async () => {
+    const [nowhere, password] = [{ host: '127.0.0.1', port: 9 }, 'password-of-the-proxy'];
+    const api = await Application.withServer({}, {}, { secrets: [password] });
+    const proxy = { ...nowhere, auth: { username: 'me', password } };
+    const error = await api.failure(api.axios.get('http://elsewhere.test/x', { oauth: false, proxy }));
+    expect(error).toMatchObject({ code: 'ECONNREFUSED', config: { proxy: nowhere } });
+    api.watch.add(error, (error as AxiosError).config, (error as AxiosError).request);
+  });
+
+  it('66. Errors show what was asked for as far as it is no secret', async () => {
+    const api = await Application.withServer({ grant: { type: 'token_exchange' } }, {}, { secrets });
+    const shown = { client: 'api', scope: 'read', audience: 'urn:api', resource: 'urn:resource' };
+    api.server.onApiRequest = () => ({ status: 500 });
+    const oauth = { ...shown, subjectToken: SUBJECT_TOKEN, parameters: { pin: SUBJECT_TOKEN } };
+    const { config } = (await api.failure(api.axios.get('/x', { oauth }))) as AxiosError;
+    expect(JSON.parse(JSON.stringify(config?.oauth))).toEqual(shown);
+    api.watch.add(config?.oauth);
+  });
+
   it('66. Tokens, requests, events and states show none either', async () => {
     const api = await Application.withServer({ dpop: true }, {}, { secrets });
     api.server.alwaysRespond(() =>
@@ -319,6 +338,16 @@ describe('What a response or an error leads to', () => {
       expect(inspect(data, { depth: 12, showHidden: true })).not.toMatch(TOKEN);
     },
   );
+
+  it('82. A request that found no connection leads to no token either', async () => {
+    const unreachable = 'http://127.0.0.1:9';
+    const api = await Application.withServer({ allowedOrigins: [unreachable] });
+    const error = (await api.failure(api.axios.get(`${unreachable}/x`))) as AxiosError;
+    expect(error).toMatchObject({ code: 'ECONNREFUSED' });
+    expect(api.posts).toBe(1);
+    const reached = strings([error, error.request]);
+    expect(reached.filter(([, text]) => TOKEN.test(text)).map(([path]) => path)).toEqual([]);
+  });
 
   it('82. A response that an interceptor freezes still shows its request', async () => {
     const api = await Application.withServer();
