@@ -14,10 +14,13 @@ interface Frame {
 }
 
 // Holds no state of its own: each asynchronous context has its own frame.
-const frames = new AsyncLocalStorage<Frame>();
+const frames = new AsyncLocalStorage<Frame | undefined>();
 
 /** The token requests that hold for everything a handler does, in the asynchronous context it runs in. */
 export class AmbientRequests {
+  /** Runs what serves the calls of many handlers, with the requests of none. */
+  readonly outside = <T>(work: () => T): T => frames.run(undefined, work);
+
   /** The request that the running handler makes for `client`, if any. */
   requestOf(client: string): TokenRequest | undefined {
     return frames.getStore()?.requestOf(client, this);

@@ -37,6 +37,8 @@ export interface FlightContext {
   /** Errors every flight when the module shuts down. */
   readonly closed$: Observable<never>;
   readonly events$: Subject<OAuthClientEvent>;
+  /** Runs what serves the calls of many handlers, with the ambient requests of none. */
+  readonly forAll: <T>(work: () => T) => T;
   /** Counts the client's token requests, including those of its tenants. */
   readonly sent: { tokenRequests: number };
   /** This instance did not hear from the authorization server last time, or later than another one. */

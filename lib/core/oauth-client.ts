@@ -57,8 +57,8 @@ export class OAuthClient {
     this.#runtime = runtime;
     this.#tenants = tenants;
     this.#details = mergeTokenRequests(checked(name, snapshotOf(options)), { tenant });
-    const { clock, fleet, tracers, closed$, events$ } = runtime;
-    const shared = { clock, fleet, tracers, closed$, events$, sent: sent ?? { tokenRequests: 0 } };
+    const { clock, fleet, tracers, closed$, events$, forAll } = runtime;
+    const shared = { clock, fleet, tracers, closed$, events$, forAll, sent: sent ?? { tokenRequests: 0 } };
     const about = { client: name, ...(tenant !== undefined && { tenant }) };
     this.#context = { client: name, about, endpoint, options, ...shared, ailing: false, pause: undefined };
     this.#default = this.#recent = new TokenLife(this.#context, this.#details);
@@ -98,11 +98,10 @@ export class OAuthClient {
     return new Observable<AccessToken>((subscriber) => {
       if (this.#runtime.closed) return subscriber.error(closedError(this.name));
       const asked = checked(this.name, snapshot);
-      const { signal, forceRefresh = false } = asked;
-      const own$ = this.#tenants && defer(() => this.#ofTenant(asked));
-      const token$ = own$ ?? this.life(asked).token$(forceRefresh);
-      if (signal === undefined) return token$.subscribe(subscriber);
-      const reason$ = aborted$(signal).pipe(mergeMap((reason) => throwError(() => reason)));
+      // A promise, so that each subscriber goes on in its own asynchronous context.
+      const token$ = defer(() => this.#ofTenant(asked));
+      if (asked.signal === undefined) return token$.subscribe(subscriber);
+      const reason$ = aborted$(asked.signal).pipe(mergeMap((reason) => throwError(() => reason)));
       return merge(reason$, token$).pipe(take(1)).subscribe(subscriber);
     });
   }
@@ -195,6 +194,7 @@ export class TokenRuntime {
   readonly tokens: LruMap<TokenLife>;
   readonly tracers: AroundTokenRequest[] = [];
   readonly events$ = new Subject<OAuthClientEvent>();
+  readonly forAll: FlightContext['forAll'] = (work) => (this.#ambient ? this.#ambient.outside(work) : work());
   readonly #ending = new ReplaySubject<void>(1);
   /** Fails for each subscriber with an error of its own, since each may name another tenant. */
   readonly closed$: Observable<never> = this.#ending.pipe(

@@ -210,9 +210,9 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   async #load(tenant: string, before: Kept<C> | undefined): Promise<() => Kept<C>> {
     await this.#leaving.get(tenant);
     const { name, ask, make } = this.#source;
-    const { clock, closed$ } = this.#runtime;
+    const { clock, closed$, forAll } = this.#runtime;
     const limit = { first: ASK_LIMIT_MS, scheduler: clock.scheduler };
-    const answer$ = race(closed$, defer(() => ask(tenant)).pipe(timeout(limit)));
+    const answer$ = race(closed$, defer(() => forAll(() => ask(tenant))).pipe(timeout(limit)));
     const answered = firstValueFrom(answer$).then((answer) => ({ answer, ...summaryOf(answer) }));
     const { answer, data, hasCode } = await answered.catch(() => {
       if (this.#runtime.closed) throw closedError(name);

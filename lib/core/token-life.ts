@@ -62,11 +62,6 @@ export class TokenLife {
     return flight?.promise ?? firstValueFrom(this.#next(force));
   }
 
-  /** Emits one token and completes. Each subscription decides anew. */
-  token$(force: boolean): Observable<AccessToken> {
-    return defer(() => this.#next(force));
-  }
-
   /** An API accepted the token, so earlier rejections no longer count. */
   accept(token: AccessToken): void {
     const { held } = this.#state;
@@ -213,7 +208,7 @@ export class TokenLife {
     );
     const flight = sharedWait(token$);
     this.#apply({ type: 'took_off', flight, now });
-    flight.start();
+    this.#context.forAll(() => flight.start());
     return flight;
   }
 

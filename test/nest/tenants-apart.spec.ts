@@ -10,9 +10,10 @@ import {
   OAuthTokenService,
   UseOAuthClient,
   type AccessToken,
+  type OAuthClientError,
   type OAuthClientOptions,
 } from 'nestjs-oauth-client';
-import { firstValueFrom } from 'rxjs';
+import { firstValueFrom, map, mergeMap, type Observable } from 'rxjs';
 import { Application } from '../support/application.js';
 import { Clinics } from '../support/clinics.js';
 import { closing } from '../support/closing.js';
@@ -210,6 +211,80 @@ describe('What holds for the tenant of a handler', () => {
     expect(await app.answer('/same', { tenant: 'north' })).toEqual([200, 'id-of-north']);
     expect(asked('account').at(-1)).toBe('of north');
     expect(asked('scope')).toEqual(['read', 'write', 'write']);
+  });
+});
+
+@Controller()
+@UseOAuthClient('lab', (context: ExecutionContext) => ({
+  tenant: context.switchToHttp().getRequest<{ headers: Record<string, string> }>().headers['tenant'],
+}))
+class SharedTokenController {
+  constructor(
+    private readonly tokens: OAuthTokenService,
+    @InjectOAuthHttp('lab') private readonly lab: HttpService,
+  ) {}
+
+  @Get('shared')
+  shared(): Observable<string> {
+    const owner = () => this.lab.get<{ owner: string }>('/').pipe(map(({ data }) => data.owner));
+    return this.tokens.token$('ward').pipe(mergeMap(owner));
+  }
+}
+
+@Controller()
+@UseOAuthClient('lab', () => ({ tenant: 'south' }))
+class WardController {
+  constructor(private readonly tokens: OAuthTokenService) {}
+
+  @Get('ward')
+  async ward(): Promise<string> {
+    return ownerOf(await this.tokens.getToken('ward', { tenant: 'any' }));
+  }
+}
+
+const codeOf = ({ code }: OAuthClientError) => code;
+
+describe('A token that the handlers of two tenants wait for', () => {
+  /** What is asked in the middle of a request for the token that all tenants share. */
+  const startWith = async (ask: (tokens: OAuthTokenService) => Promise<unknown>) => {
+    const ward: OAuthClientOptions = { tenants: undefined, clientId: 'id-of-north' };
+    const clientSecret = async () => {
+      await ask(app.tokens);
+      return clinics.secrets.get('id-of-north') as string;
+    };
+    const app = await Application.start({
+      oauth: { clients: { lab: clinics.client(), ward: clinics.client({ ...ward, clientSecret }) } },
+      platform: 'Fastify',
+      controllers: [SharedTokenController],
+    });
+    const tenants = ['north', 'south', 'north', 'south'];
+    const answers = await Promise.all(tenants.map((tenant) => app.answer('/shared', { tenant })));
+    expect(answers).toEqual(tenants.map((tenant) => [200, `id-of-${tenant}`]));
+  };
+
+  it('78. leaves each with its own tenant for what its observable does next', async () => {
+    await startWith(() => new Promise((resolve) => setTimeout(resolve, 20)));
+  });
+
+  it('78. is requested for neither of them, so that the functions in its options have no tenant', async () => {
+    const asked: unknown[] = [];
+    await startWith(async (tokens) => asked.push(await tokens.getToken('lab').catch(codeOf)));
+    expect(asked).toEqual(['tenant_required']);
+  });
+
+  it('78. comes from options that are loaded for neither of them', async () => {
+    const asked: unknown[] = [];
+    const tenants = async () => {
+      asked.push(await app.tokens.getToken('lab').catch(codeOf));
+      return clinics.table.get('north');
+    };
+    const app = await Application.start({
+      oauth: { clients: { lab: clinics.client(), ward: clinics.client({ tenants }) } },
+      platform: 'Fastify',
+      controllers: [WardController],
+    });
+    expect(await app.answer('/ward', { tenant: 'south' })).toEqual([200, 'id-of-north']);
+    expect(asked).toEqual(['tenant_required']);
   });
 });
 
