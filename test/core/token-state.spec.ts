@@ -50,6 +50,23 @@ describe('A flight that was given up', () => {
     const held = [...givenUp, took_off, landing(another, 'newer', 200)];
     expect(valueOf(after(...held, landing(flight, 'since', 300)))).toBe('newer');
   });
+
+  it('29. begins a pause when it fails after others, until a token lands, whoever gives that up', () => {
+    const error = new AuthorizationServerUnavailableError('down', { client: 'partner' });
+    const crash = (of: Flight) =>
+      ({ type: 'crashed', flight: of, failure: new FlightFailure(error, later(T0, 300), 5_000) }) as const;
+    const again = [
+      { type: 'took_off', flight: another, now: later(T0, 200) },
+      { type: 'given_up', now: later(T0, 250) },
+    ] as const;
+    const pauseAfter = (...events: TokenEvent[]) =>
+      pauseAt(after(...givenUp, ...again, ...events), undefined, later(T0, 400));
+    expect(pauseAfter(crash(flight))).toBeUndefined();
+    const pause = { until: later(T0, 5_300), error };
+    expect(pauseAfter(crash(flight), crash(another))).toMatchObject(pause);
+    expect(pauseAfter(crash(flight), crash(another), ...again)).toMatchObject(pause);
+    expect(pauseAfter(crash(flight), crash(another), landing(flight, 'since', 260))).toBeUndefined();
+  });
 });
 
 describe('A flight that met a failure', () => {
