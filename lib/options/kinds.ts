@@ -36,7 +36,7 @@ export const KINDS = {
   boolean: { accepts: (value) => typeof value === 'boolean', says: 'must be true or false', read: (value) => (/^(true|false)$/.test(value) ? value === 'true' : value) },
   scope: { ...text('must be scope values separated by single spaces (RFC 6749 §3.3)', (scope) => SCOPE_CHARACTERS.test(scope) && scope.split(' ').every(isText)), separator: ' ' },
   list: { accepts: (value) => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)), says: `${TEXT}, or a list of them`, read: splitList, separator: ',' },
-  uris: { accepts: (value) => [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList, separator: ',' },
+  uris: { accepts: (value) => [value].flat().length > 0 && [value].flat().every((one) => isUrl(one, /./)), says: URIS, read: splitList, separator: ',' },
   origins: { accepts: (value) => Array.isArray(value) && value.every((one) => isUrl(one) && !one.includes('*')), says: `${URIS} or wildcards, as a list`, read: splitList, separator: ',' },
   parameters: entries('must be parameter names with texts, and may not replace the grant or the credentials', (name, value) => (name === 'client_id' || !isTaken(name)) && [value].flat().every((one) => typeof one === 'string')),
   sources: entries('must be parameter names with texts, or functions that return one, and may not replace grant_type or the client’s credentials', (name, value) => !isTaken(name, CLIENT_PARAMETERS) && isSecret(value)),

@@ -1,5 +1,6 @@
-import { createPrivateKey, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { OAuthClientOptions } from './client-options.js';
+import { parseSigningKey } from './keys.js';
 import { plainName } from './nearest.js';
 import { accountOf, hostOf, jwkOf, required, smartKey, under, type Account } from './preset-parts.js';
 import { fileSource, type Source } from './source.js';
@@ -146,7 +147,7 @@ export function googleServiceAccount(options: GoogleServiceAccountOptions): OAut
     grant: { type: 'jwt_bearer', issuer, ...(subject !== undefined && { subject }), claims },
     privateKey: async () => {
       const account = JSON.parse(await fileSource(file)()) as Account;
-      return jwkOf(createPrivateKey(account.private_key ?? ''), 'RS256', account.private_key_id);
+      return jwkOf(parseSigningKey(account.private_key ?? '').key, 'RS256', account.private_key_id);
     },
     defaultLifetimeMs: 3_600_000,
   });

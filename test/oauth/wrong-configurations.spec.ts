@@ -48,6 +48,7 @@ const families: Record<string, () => Wrong[]> = {
     [{ ...right, baseURL: 'http://127.0.0.1.example' }, /^baseURL must use https outside loopback/],
     [{ ...right, allowedOrigins: ['https://api.example/v1?x=1'] }, /^allowedOrigins may not have a query; remove it\.$/],
     [{ ...right, allowedOrigins: ['api.example'] }, /^allowedOrigins must hold absolute URIs/],
+    [{ ...right, resource: [] }, /^resource must hold absolute URIs without fragments\.$/],
     [{ ...right, allowedOrigins: 'https://api.example' }, /^allowedOrigins must hold absolute URIs .*, as a list\.$/],
     [{ ...right, allowedOrigins: ['https://*.api.example'] }, /^allowedOrigins must hold .* without .*wildcards/],
     [{ ...right, allowedOrigins: ['https://api.example/*'] }, /^allowedOrigins must hold .* without .*wildcards/],

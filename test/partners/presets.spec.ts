@@ -96,6 +96,9 @@ describe('googleServiceAccount', () => {
     await app.token({ forceRefresh: true });
     expect([0, 1].map((at) => headerOf(at, 'assertion').kid)).toEqual(['one', 'two']);
     expect(server.tokenRequests[0]!.form!.has('scope')).toBe(false);
+    write('account.json', account(rsa.replaceAll('\n', '\\n'), 'three'));
+    await app.token({ forceRefresh: true });
+    expect(headerOf(2, 'assertion').kid).toBe('three');
   });
 
   it.each([
