@@ -209,8 +209,7 @@ class AuthorizedCall<R> {
   /** Reports a refusal that the caller gets at once, without waiting for a new token. */
   #report(credentials: Credentials, answer: ApiAnswer<R>): void {
     if (this.#noteNonce(credentials, answer)) return; // it says nothing about the token
-    const rejection = this.#life.reject(credentials.token, this.#sentAt);
-    if (rejection === 'superseded' || rejection === 'replaceable')
+    if (this.#life.reject(credentials.token, this.#sentAt) === 'replaceable')
       this.#life.get(false).catch(() => undefined); // an event reports it
   }
 

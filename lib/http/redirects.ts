@@ -29,7 +29,7 @@ export function followRedirect(
   ...[options, answer, sent]: Parameters<BeforeRedirect>
 ): void {
   const before = targetIn(options);
-  if (credentials && own) for (const shown of [options, sent]) setCredentials(shown, header, undefined);
+  if (credentials) for (const shown of [options, sent]) setCredentials(shown, header, undefined);
   own?.(options, answer, sent);
   const href = String(options['href']);
   const moved = targetIn(options) !== before || !URL.canParse(href);

@@ -78,5 +78,5 @@ export function lowerCased(headers: object): Record<string, string> {
 /** Streams are consumed by the first sending; everything else can be sent again. */
 export function isReplayable(body: unknown): boolean {
   if (typeof body !== 'object' || body === null) return true;
-  return !('pipe' in body || 'getReader' in body || 'pipeThrough' in body || Symbol.asyncIterator in body);
+  return !('pipe' in body || Symbol.asyncIterator in body);
 }

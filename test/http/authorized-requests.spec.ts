@@ -202,6 +202,7 @@ describe('What a caller asks of Axios', () => {
 
   it.each<[string, AxiosRequestConfig]>([
     ['the default adapter', {}],
+    ['an interceptor takes the adapter off', { adapter: undefined as never }],
     ['an adapter by name', { adapter: 'http' }],
     ['a list of adapters', { adapter: ['http', 'fetch'] }],
     [
@@ -215,6 +216,7 @@ describe('What a caller asks of Axios', () => {
     ['no boundary', { headers: { 'Content-Type': 'multipart/form-data' } }],
   ])('34. A form is sent again byte by byte: %s', async (_, request) => {
     const api = await Application.withServer();
+    if ('adapter' in request) api.axios.interceptors.request.use((config) => Object.assign(config, request));
     await api.warmUp();
     api.server.revokeAll();
     const form = new FormData();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import axios from 'axios';
+import axios, { type InternalAxiosRequestConfig } from 'axios';
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
@@ -68,6 +68,7 @@ describe('What `http` says about the API', () => {
     const api = await Application.withServer({ http: { headers } }, {}, { secrets: [thrown] });
     expect(await api.failure()).toMatchObject({
       code: 'credentials_unavailable',
+      retryable: true,
       message: expect.stringContaining('The function http.headers.x-key of OAuth client "api" failed'),
     });
     expect(api.posts).toBe(0);
@@ -139,5 +140,18 @@ describe('A request that is not sent again', () => {
       code: 'authorization_server_unavailable',
     });
     expect(endpoint.requests).toBe(2);
+  });
+});
+
+describe('A request on a kept connection that the server had closed', () => {
+  it.each(['ECONNRESET', 'EPIPE'])('is sent again, once it fails with %s', async (code) => {
+    let sent = 0;
+    const adapter = (config: InternalAxiosRequestConfig) => {
+      const stale = Object.assign(new Error('gone'), { code, request: { reusedSocket: true } });
+      return ++sent === 1 ? Promise.reject(stale) : axios.getAdapter('http')(config);
+    };
+    const api = await Application.withServer({ http: { adapter }, retry: { attempts: 1 } });
+    expect((await api.token()).value).toBe('access-token-1');
+    expect([sent, api.posts]).toEqual([2, 1]);
   });
 });

@@ -133,6 +133,7 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
     expect(tokenServer.requests.map(({ url }) => url)).toEqual(['/token-path']);
     expect(api.requests.map(({ url, body }) => [url, body])).toEqual([['/api-path', 'body-of-the-call']]);
     expect(proxy.requestLines).toEqual([tunnelTo(tokenServer), tunnelTo(api)]);
+    expect(proxy.seen).not.toMatch(/^proxy-authorization$/im);
     expectNothingSeen();
   });
 
@@ -263,7 +264,7 @@ describe.each(WAYS)('83. through an http proxy by %s', (_, through) => {
       const ofProxy = new Authority();
       await use({ authority: ofProxy, credentials: PROXY_CREDENTIALS });
       ofProxy.remove();
-      globalAgent.options.ca = ofProxy.ca;
+      if (kind === 'tls') globalAgent.options.ca = ofProxy.ca;
       try {
         const http = through(proxy, PROXY_CREDENTIALS);
         const httpsAgent = new Agent({ ...identity, ca: [authority.ca, ofProxy.ca] });
@@ -558,6 +559,11 @@ describe('83. plain http that stays on this machine', () => {
       expect(proxy.seen).toBe('');
     },
   );
+
+  it('83. may take another way than agents with `tls` too, since no certificate is presented', async () => {
+    const app = await Application.withServer({ tls: { ...identity, ca: authority.ca } });
+    expect((await app.axios.get('/x', { adapter: 'fetch' })).status).toBe(200);
+  });
 
   it('83. goes through one like any other where allowInsecureRequests lets it leave the machine', async () => {
     const evil = await Recorder.start();

@@ -355,6 +355,7 @@ describe('Attaching', () => {
   it('44. Interceptor attached twice → one token, one replay', async () => {
     const api = await Application.withServer();
     const http = axios.create({ baseURL: api.server.apiURL });
+    http.interceptors.request.use((config) => config);
     const detach = api.interceptor.attach(http, 'api');
     expect(api.interceptor.attach(http, 'api')).toBe(detach);
     expect(api.interceptor.attach(new HttpService(http), 'api')).toBe(detach);

@@ -10,6 +10,7 @@ import { once } from 'node:events';
 import { Agent, type ClientRequest } from 'node:http';
 import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
+import { lastValueFrom } from 'rxjs';
 import type { OAuthClientOptions } from 'nestjs-oauth-client';
 import type { FakeResponse } from 'nestjs-oauth-client/testing';
 import { Application } from '../support/application.js';
@@ -396,6 +397,15 @@ describe('What a response or an error leads to', () => {
       ['one'],
     ]);
     expect(api.posts).toBe(1);
+  });
+
+  it('80. The same for an Observable of Nest’s HttpService, which is sent when somebody subscribes', async () => {
+    const api = await Application.withServer();
+    const oauth = { audience: ['one'] };
+    const get$ = api.http().get('/x', { oauth });
+    oauth.audience.push('two');
+    await lastValueFrom(get$);
+    expect(api.server.tokenRequests[0]?.form?.getAll('audience')).toEqual(['one']);
   });
 });
 
