@@ -210,6 +210,17 @@ describe('Single flight', () => {
     expect(scenario.endpoint.posts).toBe(1);
   });
 
+  it('12. A token at hand is there as soon as somebody subscribes', async () => {
+    const scenario = new Scenario();
+    const token = await scenario.token();
+    const seen: unknown[] = [];
+    for (const request of [{}, { signal: new AbortController().signal }])
+      scenario.client
+        .token$(request)
+        .subscribe({ next: (one) => seen.push(one), complete: () => seen.push('end') });
+    expect(seen).toEqual([token, 'end', token, 'end']);
+  });
+
   it('17. `forceRefresh` replaces a fresh token; ten of them at once → one POST', async () => {
     const scenario = new Scenario();
     await scenario.token();
