@@ -73,6 +73,7 @@ const RULES: readonly Rule[] = [
   [['parameters'], ({ options: { grant } }, given) => 'parameters' in grant && Object.keys(given ?? {}).some((name) => isTaken(name, Object.keys(grant.parameters ?? {}))), 'may not replace what {grant.parameters} holds; keep one'],
   [['tokenRequestHeaders'], ({ method }, headers) => !['', 'none'].includes(method) && hasHeader(headers, 'authorization'), 'may not set Authorization beside {method} (RFC 6749 §2.3); remove it, or set {tokenEndpointAuthMethod} to none'],
   [['http.headers'], (_, headers) => hasHeader(headers, 'authorization', 'dpop'), 'may not set the Authorization or DPoP header, which this client sets; remove it'],
+  [['http.headers'], (_, headers) => hasHeader(headers, 'content-length', 'transfer-encoding'), 'may not set Content-Length or Transfer-Encoding, which follow from each body; remove it'],
   [['http.headers'], ({ options: { tokenHeader } }, headers) => hasHeader(headers, tokenHeader?.name), 'may not set the header that {tokenHeader.name} names, which this client sets; remove it'],
   [['http'], ({ options: { http } }) => http?.['auth'] !== undefined, 'may not hold auth, which would replace the token; use {clientId} and {clientSecret}'],
   [['http'], ({ options: { http } }) => http?.['baseURL'] !== undefined, 'may not hold baseURL; set the option of that name'],

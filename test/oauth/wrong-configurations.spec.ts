@@ -244,6 +244,8 @@ const families: Record<string, () => Wrong[]> = {
     [{ ...right, http: { headers: { DPoP: 'hunter2-value' } } }, /^http\.headers may not set the Authorization or DPoP header/],
     [{ ...right, http: { headers: { common: { Authorization: 'Bearer hunter2-value' } } } }, /^http\.headers may not set the Authorization or DPoP header/],
     [{ ...right, http: { headers: { post: { authorization: 'Bearer hunter2-value' } } } }, /^http\.headers may not set the Authorization or DPoP header/],
+    [{ ...right, http: { headers: { 'content-length': '3' } } }, /^http\.headers may not set Content-Length or Transfer-Encoding, which follow from each body; remove it\.$/],
+    [{ ...right, http: { headers: { post: { 'Transfer-Encoding': 'chunked' } } } }, /^http\.headers may not set Content-Length or Transfer-Encoding/],
     [{ ...right, http: { headers: { 'X Partner': 'hunter2-value' } } }, /^http\.headers must be header names with texts, or functions that return one\.$/],
     [{ ...right, http: { headers: 'hunter2-value' } }, /^http\.headers must be an object\.$/],
     [{ ...right, http: { auth: { username: 'me', password: 'hunter2-value' } } }, /^http may not hold auth, which would replace the token; use clientId and clientSecret\.$/],
