@@ -117,9 +117,7 @@ export async function fetchNoting(...sent: Parameters<typeof fetch>): Promise<Re
 }
 
 function toResponse({ status, headers, data = '' }: Answer): Response {
-  const known = new Headers();
-  for (const [name, value] of Object.entries(AxiosHeaders.from(headers as AxiosHeaders).toJSON()))
-    if (!/^content-(length|encoding)$/i.test(name)) known.set(name, String(value));
+  const known = AxiosHeaders.from(headers as AxiosHeaders).toJSON(true) as Record<string, string>;
   const bodiless = status === 204 || status === 205 || status === 304;
   return new Response(bodiless ? null : data, { status, headers: known });
 }

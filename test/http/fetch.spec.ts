@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import type { AxiosAdapter } from 'axios';
 import { Injectable, Module } from '@nestjs/common';
 import { InjectOAuthFetch, OAuthClientModule, getOAuthFetchToken } from 'nestjs-oauth-client';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -124,6 +125,27 @@ describe('A fetch of a client', () => {
     expect(first).toMatchObject({ 'x-api-version': '7', 'x-common': 'yes', 'x-post': 'yes' });
     expect(second).toMatchObject({ 'x-api-version': '8', 'x-common': 'yes', 'x-get': 'yes' });
     expect(first).not.toHaveProperty('x-get');
+  });
+
+  it('77. gives what an adapter that is a function answers as JSON, and says so, unless it is a text', async () => {
+    const adapter: AxiosAdapter = (config) =>
+      Promise.resolve({
+        data: config.url === '/text' ? 'a text' : { a: 1 },
+        status: 200,
+        statusText: 'OK',
+        headers: config.url === '/text' ? { 'content-type': 'text/csv' } : {},
+        config,
+      });
+    const api = await Application.withServer({ http: { adapter } });
+    const seen = [];
+    for (const path of ['/json', '/text']) {
+      const response = await api.fetch()(path, { oauth: false });
+      seen.push([response.headers.get('content-type'), await response.text()]);
+    }
+    expect(seen).toEqual([
+      ['application/json', '{"a":1}'],
+      ['text/csv', 'a text'],
+    ]);
   });
 
   it('12. 77. 200 concurrent cold callers → one POST, all get the same token', async () => {
