@@ -20,6 +20,7 @@ import {
   carry,
   copyToSend,
   markRefused,
+  mayFail,
   sealAgent,
   sealConfig,
   sealError,
@@ -97,6 +98,7 @@ function authorize(
     const snapshot = sealed && SealedTokenRequest.open(sealed);
     const api = select(config, snapshot ? snapshot.request.client : undefined);
     const oauth = snapshot && checked(api?.client.name, snapshot);
+    mayFail(config.data);
     if (api === undefined) return sendAsItIs(config, below);
     const request = new AxiosRequest(config, below, api);
     if (api.tenants === undefined) return sendOf(request, oauth);
@@ -163,8 +165,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
 
   /** Without credentials it still presents the client's certificate. */
   send(credentials?: Credentials): Promise<ApiAnswer<AxiosResponse>> {
-    const { config } = this;
-    const { ownName } = this.api.tokenHeader;
+    const [config, { ownName }] = [this.config, this.api.tokenHeader];
     const copy = this.#carrying(credentials);
     const answered = (response: AxiosResponse, error?: unknown) => {
       response.config = config;
@@ -193,8 +194,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
 
   /** A copy to send, so that no config that others can see holds the credentials. */
   #carrying(credentials: Credentials | undefined): Config {
-    const { config, below } = this;
-    const { origins, routes, tokenHeader } = this.api;
+    const [{ config, below }, { origins, routes, tokenHeader }] = [this, this.api];
     const copy = copyToSend(config);
     copy.headers = Object.assign(new AxiosHeaders(), config.headers);
     if (credentials) {

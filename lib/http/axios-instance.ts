@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import axios, { type AxiosInstance, type AxiosStatic, type CreateAxiosDefaults } from 'axios';
 import { OAuthClientError } from '../core/errors.js';
+import { mayFail } from './sealing.js';
 
 /**
  * The build of Axios that made an instance. A CommonJS application has another one than this package imports, and looks for
@@ -42,6 +43,7 @@ export function createInstance(
   const instance = build.create({ ...defaults, headers: plain as CreateAxiosDefaults['headers'] & object });
   instance.interceptors.request.use(async (config) => {
     if (!asks) return config;
+    mayFail(config.data);
     for (const [name, ask] of asked) config.headers.set(name, await valueOf(client, name, ask), false);
     return config;
   });

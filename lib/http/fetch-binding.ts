@@ -11,7 +11,7 @@ import { withHeadersOf } from './own-defaults.js';
 import { nextHop, type Hop } from './redirects.js';
 import { isReplayable, readable } from './refusals.js';
 import { SealedTokenRequest } from './request-config.js';
-import { markRefused } from './sealing.js';
+import { checkStream, markRefused, mayFail } from './sealing.js';
 
 /** A function of fetch's own signature. */
 export type Fetch = typeof globalThis.fetch;
@@ -63,6 +63,7 @@ export function authorizedFetch(parts: FetchParts): Fetch {
   };
   return (input, given) => {
     try {
+      mayFail(given?.body);
       const passed = given?.oauth;
       // Before anything that waits.
       const snapshot = passed === undefined || passed === false ? passed : SealedTokenRequest.open(passed);
@@ -171,6 +172,7 @@ class FetchRequest implements OutgoingRequest<Response> {
   #transmit(hop: Hop, credentials: Credentials | undefined): Promise<Response> {
     const { url, method, body } = hop;
     const { tokenHeader } = this.#parts.api;
+    checkStream(body);
     const headers = { ...hop.headers };
     if (credentials) headers[tokenHeader.name] = tokenHeader.valueFor(credentials.token);
     if (credentials?.proof !== undefined) headers['dpop'] = credentials.proof;

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import axios, {
   AxiosHeaders,
@@ -196,10 +197,21 @@ export function copyToSend<C extends InternalAxiosRequestConfig>(config: C): C {
   const members = config as unknown as Record<string, unknown>;
   const copy: Record<string, unknown> & { [name in 'url' | 'baseURL']?: string | URL } = {};
   for (const name of Object.keys(members)) copy[name] = members[name];
+  checkStream(copy['data']);
   // An object may be another text each time.
   for (const name of ['url', 'baseURL'] as const) if (copy[name]) copy[name] = String(copy[name]);
   if (copy['proxy'] instanceof SealedProxy) copy['proxy'] = copy['proxy'].open();
   return copy as unknown as C;
+}
+
+/** Lets a stream fail while its request waits. If nobody listened to its error, that would end the process. */
+export function mayFail(body: unknown): void {
+  if (body instanceof Readable) body.on('error', () => undefined);
+}
+
+/** @throws what a stream failed with meanwhile, since it would never come to its end */
+export function checkStream(body: unknown): void {
+  if (body instanceof Readable && body.destroyed) throw body.errored ?? new Error('Premature close');
 }
 
 function isPart(value: unknown): value is Part {

@@ -6,6 +6,7 @@ import axios, { type AxiosAdapter, type AxiosRequestConfig, type InternalAxiosRe
 import { OAuthAxiosInterceptor } from 'nestjs-oauth-client';
 import { merge, lastValueFrom, toArray } from 'rxjs';
 import { Agent } from 'node:http';
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Application } from '../support/application.js';
 import { CLIENT_ID, CLIENT_SECRET, clientOf } from '../support/server.js';
@@ -349,6 +350,44 @@ describe('Callers that leave', () => {
     controller.abort();
     expect(axios.isCancel(await request)).toBe(true);
   });
+});
+
+describe('A stream that fails while its request waits', () => {
+  const asking = { http: { headers: { 'x-id': () => sleep(50, 'some id') } } };
+  const waits: [string, object, isWarm: boolean, oauth?: object][] = [
+    ['for a token', {}, false],
+    ['for a DPoP proof', { dpop: { algorithm: 'RS256' } }, true],
+    ['for a header', asking, true],
+    ['for the options of a tenant', { tenants: () => sleep(50, {}) }, false, { tenant: 'a' }],
+  ];
+  type Send = (api: Application, body: Readable, oauth?: object) => Promise<unknown>;
+  const ways: [string, Send][] = [
+    ['Axios', (api, body, oauth) => api.axios.post('/x', body, { oauth })],
+    [
+      'fetch',
+      (api, body, oauth) => api.fetch()('/x', { method: 'POST', duplex: 'half', body: body as never, oauth }),
+    ],
+  ];
+  const cases = ways.flatMap(([by, send]) =>
+    waits.map(([wait, options, isWarm, oauth]) => ({ by, wait, options, isWarm, oauth, send })),
+  );
+
+  it.each(cases)(
+    '38. is the error of that request, which is not sent: by $by, $wait',
+    async ({ options, isWarm, oauth, send }) => {
+      for (const reason of [new Error('broken stream'), undefined]) {
+        const api = await Application.withServer(options);
+        api.server.latencyMs = 50;
+        api.server.respondWith(api.server.nextToken('dpop' in options ? { token_type: 'DPoP' } : {}));
+        if (isWarm) await api.token();
+        const body = new Readable({ read: () => undefined });
+        const answer = api.failure(send(api, body, oauth));
+        setImmediate(() => body.destroy(reason));
+        expect(await answer).toMatchObject({ message: reason?.message ?? 'Premature close' });
+        expect(api.server.apiRequests).toEqual([]);
+      }
+    },
+  );
 });
 
 describe('Attaching', () => {
