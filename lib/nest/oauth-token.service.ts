@@ -5,6 +5,7 @@ import type { OAuthClientName } from '../core/client-names.js';
 import { OAuthConfigurationError } from '../core/errors.js';
 import type { OAuthClientEvent, OAuthClientStatus } from '../core/events.js';
 import type { OAuthClient } from '../core/oauth-client.js';
+import { checked, snapshotOf } from '../core/request-snapshot.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { OAuthClientRegistry } from './oauth-client-registry.js';
 
@@ -54,13 +55,14 @@ export class OAuthTokenService implements OnModuleInit, OnApplicationBootstrap {
    * Forgets the options and tokens of a client's tenant, or of all its tenants: the next request asks for the options
    * again. Resolves once the tokens are gone from the store as well. What other instances have in memory stays there.
    *
-   * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` for a client without `tenants`
+   * @throws {OAuthClientError} `unknown_client`; `configuration_invalid` for a client without `tenants`, and for a
+   * tenant that is no text
    */
   async forgetTenant(name: OAuthClientName, tenant?: string): Promise<void> {
     const { tenants } = this.#registry.get(name);
     const problem = `Client "${name}" has no tenants to forget; set that option, or use invalidate().`;
     if (tenants === undefined) throw new OAuthConfigurationError([problem], name);
-    await tenants.forget(tenant);
+    await tenants.forget(checked(name, snapshotOf({ tenant })).tenant);
   }
 
   /** @throws {OAuthClientError} `unknown_client`, listing the known ones */

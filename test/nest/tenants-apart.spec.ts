@@ -163,6 +163,17 @@ describe('Tenants that are all in the middle of a call', () => {
     expect(await failure).toMatchObject({ code: 'closed' });
   });
 
+  it.each([null, 7, {}, ['north']])('80. are not forgotten by what is no text: %p', async (tenant) => {
+    const app = await start();
+    await app.token({ tenant: 'north' });
+    const forgotten = app.tokens.forgetTenant('lab', tenant as unknown as string);
+    expect(await app.failure(forgotten)).toMatchObject({
+      code: 'configuration_invalid',
+      problems: ['Client "lab": tenant of the token request must be a text.'],
+    });
+    expect(app.tokens.status()).toMatchObject([{ tenants: { known: 1 } }]);
+  });
+
   it('78. may be forgotten twice, and those that are unknown as well', async () => {
     const app = await start();
     const token = app.token({ tenant: 'north' });
