@@ -117,7 +117,7 @@ export async function fetchNoting(...sent: Parameters<typeof fetch>): Promise<Re
 }
 
 function toResponse({ status, headers, data = '' }: Answer): Response {
-  const known = AxiosHeaders.from(headers as AxiosHeaders).toJSON(true) as Record<string, string>;
+  const known = AxiosHeaders.from(headers as AxiosHeaders).toJSON(true);
   const bodiless = status === 204 || status === 205 || status === 304;
   return new Response(bodiless ? null : data, { status, headers: known });
 }

@@ -184,6 +184,17 @@ describe('Axios’s own errors show no token', () => {
     api.watch.add(await other);
   });
 
+  it('66. Nor does one that only the request has', async () => {
+    const httpAgent = new Agent();
+    Object.assign(httpAgent, { options: { ...Reflect.get(httpAgent, 'options'), key: CLIENT_SECRET } });
+    const api = await Application.withServer({}, {}, { secrets });
+    api.server.respondToApiWith({ status: 500 });
+    const error = (await api.failure(api.get('/x', { httpAgent }))) as AxiosError;
+    expect(error.config?.httpAgent).toBe(httpAgent);
+    expect(inspect(httpAgent)).toBe('[Agent]');
+    api.watch.add(error);
+  });
+
   it('66. Listed members of a response, an error or the instance lead to no other request', async () => {
     const httpAgent = new Agent({ keepAlive: true });
     const api = await Application.withServer({ http: { httpAgent } });
