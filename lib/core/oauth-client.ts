@@ -1,5 +1,5 @@
 import { Observable, ReplaySubject, Subject, defer, firstValueFrom, merge } from 'rxjs';
-import { map, mergeMap, of, take, throwError } from 'rxjs';
+import { map, mergeMap, take, throwError } from 'rxjs';
 import { aborted$ } from './aborted.js';
 import type { AccessToken } from './access-token.js';
 import { AmbientRequests } from './ambient-requests.js';
@@ -98,11 +98,11 @@ export class OAuthClient {
     return new Observable<AccessToken>((subscriber) => {
       if (this.#runtime.closed) return subscriber.error(closedError(this.name));
       const asked = checked(this.name, snapshot);
-      const ready = this.#tenants || asked.forceRefresh ? undefined : this.life(asked).current();
-      // Else a promise, so that each subscriber goes on in its own asynchronous context.
-      const token$ = ready ? of(ready) : defer(() => this.#ofTenant(asked));
-      if (asked.signal === undefined) return token$.subscribe(subscriber);
-      const reason$ = aborted$(asked.signal).pipe(mergeMap((reason) => throwError(() => reason)));
+      const { signal, forceRefresh = false } = asked;
+      const own$ = this.#tenants && defer(() => this.#ofTenant(asked));
+      const token$ = own$ ?? this.life(asked).token$(forceRefresh);
+      if (signal === undefined) return token$.subscribe(subscriber);
+      const reason$ = aborted$(signal).pipe(mergeMap((reason) => throwError(() => reason)));
       return merge(reason$, token$).pipe(take(1)).subscribe(subscriber);
     });
   }

@@ -40,13 +40,13 @@ export function acquireToken(context: FlightContext, plan: FlightPlan): Observab
   );
 }
 
-/** One shared wait. It goes on when subscribers leave, and later subscribers get its result. */
+/** One shared wait. It goes on when subscribers leave, and later subscribers get its result, each in its own asynchronous context. */
 export function sharedWait(token$: Observable<AccessToken>): Flight & { start(): void } {
   const shared$ = connectable(token$, { connector: () => new ReplaySubject(1), resetOnDisconnect: false });
   const promise = firstValueFrom(shared$);
   // There may be no subscriber: the state keeps the failure, and an event reports it.
   promise.catch(() => undefined);
-  return { token$: shared$, promise, start: () => void shared$.connect() };
+  return { token$: defer(() => promise), promise, start: () => void shared$.connect() };
 }
 
 async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredToken> {

@@ -62,6 +62,11 @@ export class TokenLife {
     return flight?.promise ?? firstValueFrom(this.#next(force));
   }
 
+  /** Emits one token and completes. Each subscription decides anew, and gets what it waits for in its own asynchronous context. */
+  token$(force: boolean): Observable<AccessToken> {
+    return defer(() => this.#next(force));
+  }
+
   /** An API accepted the token, so earlier rejections no longer count. */
   accept(token: AccessToken): void {
     const { held } = this.#state;
@@ -150,7 +155,7 @@ export class TokenLife {
 
   /** During a pause, this instance uses the tokens that others store. */
   #found(failed$: Observable<never>): Observable<AccessToken> {
-    const found$ = this.#key.found(() => this.#state);
+    const found$ = defer(() => firstValueFrom(this.#key.found(() => this.#state)));
     return found$.pipe(
       mergeMap((token) => {
         if (token) this.#apply({ type: 'found', token });
