@@ -15,12 +15,11 @@ import { withDefaultsOf } from './own-defaults.js';
 import { fetchNoting, headOf, refuseProxyAnswer } from './protocol-transport.js';
 import { followRedirect } from './redirects.js';
 import { isReplayable, lowerCased, readable } from './refusals.js';
-import { SealedTokenRequest } from './request-config.js';
+import { SealedTokenRequest, copyPayload } from './request-config.js';
 import {
   carry,
   copyToSend,
   markRefused,
-  mayFail,
   sealAgent,
   sealConfig,
   sealError,
@@ -57,6 +56,7 @@ export function interceptTokens(
   let attached = true;
   const wrap = (passed: Config): Config => {
     const config = Object.isFrozen(passed) ? { ...passed } : passed;
+    copyPayload(config);
     const asked = sealConfig(config);
     const { adapter: given } = config;
     // A request that passes twice, as with retry libraries, has an adapter of ours already.
@@ -98,7 +98,6 @@ function authorize(
     const snapshot = sealed && SealedTokenRequest.open(sealed);
     const api = select(config, snapshot ? snapshot.request.client : undefined);
     const oauth = snapshot && checked(api?.client.name, snapshot);
-    mayFail(config.data);
     if (api === undefined) return sendAsItIs(config, below);
     const request = new AxiosRequest(config, below, api);
     if (api.tenants === undefined) return sendOf(request, oauth);

@@ -172,11 +172,12 @@ class SealedProxy {
   }
 }
 
-/** Replaces the `oauth` member and the proxy of a request by sealed copies, and returns the former. */
+/** Replaces the `oauth` member and the proxy of a request by sealed copies, and returns the former. Its stream may fail from now on. */
 export function sealConfig(
-  config: Pick<AxiosRequestConfig, 'oauth' | 'proxy'>,
+  config: Pick<AxiosRequestConfig, 'data' | 'oauth' | 'proxy'>,
 ): OAuthRequestConfig | undefined {
-  const { oauth, proxy } = config;
+  const { data, oauth, proxy } = config;
+  mayFail(data);
   if (oauth !== undefined && oauth !== false) config.oauth = SealedTokenRequest.of(oauth);
   if (proxy && !(proxy instanceof SealedProxy)) config.proxy = new SealedProxy(proxy);
   return config.oauth;

@@ -88,6 +88,43 @@ describe('An API that answers 401', () => {
     },
   );
 
+  it.each<[string, () => [request: AxiosRequestConfig, change: () => void]]>([
+    ['a Buffer', () => changing(Buffer.from('page=1'))],
+    ['a view', () => changing(new Uint8Array(Buffer.from('page=1')))],
+    ['an ArrayBuffer', () => changing(new Uint8Array(Buffer.from('page=1')).buffer)],
+    [
+      'a form',
+      () => {
+        const data = new FormData();
+        data.append('page', '1');
+        data.append('file', new File(['page=1'], 'a.txt'));
+        return [{ data }, () => data.set('page', '2')];
+      },
+    ],
+    [
+      'URLSearchParams',
+      () => {
+        const params = new URLSearchParams({ page: '1' });
+        return [{ data: 'page=1', params }, () => params.set('page', '2')];
+      },
+    ],
+  ])(
+    '80. %s that changes after the call changes nothing, neither at first nor in a replay',
+    async (what, make) => {
+      const api = await Application.withServer();
+      api.server.respondToApiWith({ status: 401 });
+      const [request, change] = make();
+      const answer = api.axios.request({ method: 'post', url: '/x', ...request });
+      change();
+      expect((await answer).status).toBe(200);
+      const [first, again] = api.server.apiRequests;
+      expect(String(first?.rawBody)).toContain(what === 'a form' ? 'filename="a.txt"' : 'page=1');
+      expect(String(first?.rawBody)).not.toMatch(/^2|=2/m);
+      expect(first?.url).toBe(what === 'URLSearchParams' ? '/api/x?page=1' : '/api/x');
+      expect(sent(again!)).toEqual(sent(first!));
+    },
+  );
+
   it.each<[string, FakeAnswer]>([
     ['an empty body', { status: 401 }],
     ['HTML', { status: 401, headers: { 'content-type': 'text/html' }, body: '<h1>Sign in</h1>' }],
@@ -571,3 +608,9 @@ describe('An API that learns of a token late', () => {
     expect(numbers(api)).toEqual(['1', '2', '3']);
   });
 });
+
+/** Bytes, and what changes their last one. */
+function changing(data: ArrayBuffer | Uint8Array): [request: AxiosRequestConfig, change: () => void] {
+  const bytes = ArrayBuffer.isView(data) ? data : new Uint8Array(data);
+  return [{ data }, () => void (bytes[bytes.length - 1] = '2'.charCodeAt(0))];
+}
