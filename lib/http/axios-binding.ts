@@ -14,12 +14,12 @@ import { buildOf } from './axios-instance.js';
 import { withDefaultsOf } from './own-defaults.js';
 import { fetchNoting, headOf, refuseProxyAnswer } from './protocol-transport.js';
 import { followRedirect } from './redirects.js';
-import { isReplayable, lowerCased, readable } from './refusals.js';
-import { SealedTokenRequest, copyPayload } from './request-config.js';
+import { isReplayable, lowerCased, markRefused, readable } from './refusals.js';
+import { SealedTokenRequest } from './request-config.js';
 import {
   carry,
+  copyPayload,
   copyToSend,
-  markRefused,
   sealAgent,
   sealConfig,
   sealError,
@@ -233,7 +233,7 @@ function answerOf(response: AxiosResponse<unknown>, error: unknown): ApiAnswer<A
     headers,
     data: () => readable(data, headers()),
     surface: (refused) => {
-      markRefused(refused, response, error); // which has no response where the body broke off
+      if (refused !== undefined) markRefused(refused, response, error); // which has no response where the body broke off
       if (error !== undefined) throw error as Error;
       return response;
     },

@@ -9,9 +9,9 @@ import type { ApiClient } from './api-client.js';
 import { describe, type FetchTransport } from './fetch-transport.js';
 import { withHeadersOf } from './own-defaults.js';
 import { nextHop, type Hop } from './redirects.js';
-import { isReplayable, readable } from './refusals.js';
+import { isReplayable, markRefused, readable } from './refusals.js';
 import { SealedTokenRequest } from './request-config.js';
-import { checkStream, markRefused, mayFail } from './sealing.js';
+import { checkStream, mayFail } from './sealing.js';
 
 /** A function of fetch's own signature. */
 export type Fetch = typeof globalThis.fetch;
@@ -202,7 +202,7 @@ class FetchAnswer implements ApiAnswer<Response> {
   }
 
   surface(refused?: string): Response {
-    markRefused(refused, this.#response);
+    if (refused !== undefined) markRefused(refused, this.#response);
     return this.#response;
   }
 

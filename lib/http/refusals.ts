@@ -9,6 +9,9 @@ export interface Answer {
   data(): unknown;
 }
 
+/** On an answer that refused a token, or its error: the client whose token it refused. */
+const REFUSED = Symbol('refused client');
+type Refused = { [REFUSED]?: string };
 export interface RefusalOptions {
   readonly statuses: readonly number[];
   readonly when?:
@@ -53,6 +56,18 @@ export class Refusals {
     this.#warn();
     return false;
   }
+}
+
+/** Notes on a response, or on its error, that it refused a token; an error made of that response keeps the note. */
+export function markRefused(client: string, ...answers: unknown[]): void {
+  for (const answer of answers)
+    Object.defineProperty(Object(answer), REFUSED, { value: client, configurable: true });
+}
+
+/** The client whose token an API rejected for good, if that is what `error` shows. */
+export function rejectedClientOf(error: unknown): string | undefined {
+  const { response, [REFUSED]: client } = (error ?? {}) as Refused & { response?: Refused };
+  return client ?? response?.[REFUSED];
 }
 
 /** Data that Axios has not parsed yet: parsed if it is JSON, else as text; `undefined` for a stream. */

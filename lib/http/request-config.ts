@@ -1,5 +1,4 @@
 import { inspect } from 'node:util';
-import type { AxiosRequestConfig } from 'axios';
 import { snapshotOf, type RequestSnapshot } from '../core/request-snapshot.js';
 import type { OAuthRequestConfig } from '../core/token-request.js';
 
@@ -50,16 +49,4 @@ export class SealedTokenRequest {
   [inspect.custom](): object {
     return this.toJSON();
   }
-}
-
-/** Copies what a caller could change before its request is sent, or sent again, and Axios does not copy. */
-export function copyPayload(config: Pick<AxiosRequestConfig, 'data' | 'params'>): void {
-  const { data, params } = config as Record<'data' | 'params', unknown>;
-  if (Buffer.isBuffer(data)) config.data = Buffer.from(data);
-  else if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) config.data = structuredClone(data);
-  else if (data instanceof FormData) {
-    config.data = new FormData();
-    for (const entry of data) (config.data as FormData).append(...(entry as [string, string]));
-  }
-  if (params instanceof URLSearchParams) config.params = new URLSearchParams(params);
 }

@@ -14,9 +14,6 @@ import { SealedTokenRequest } from './request-config.js';
 
 type Part = Record<PropertyKey, unknown>;
 
-/** On an answer that refused a token, or its error: the client whose token it refused. */
-const REFUSED = Symbol('refused client');
-type Refused = { [REFUSED]?: string };
 /** On a config that is sent: the credentials in its headers, and the name of the token's header. */
 const CARRIED = Symbol('credentials');
 /** The members that link the parts of a sent request. */
@@ -131,19 +128,6 @@ export function sealError(
   return response;
 }
 
-/** Notes on a response, or on its error, that it refused a token; an error made of that response keeps the note. */
-export function markRefused(client: string | undefined, ...answers: unknown[]): void {
-  if (client === undefined) return;
-  for (const answer of answers)
-    Object.defineProperty(Object(answer), REFUSED, { value: client, configurable: true });
-}
-
-/** The client whose token an API rejected for good, if that is what `error` shows. */
-export function rejectedClientOf(error: unknown): string | undefined {
-  const { response, [REFUSED]: client } = (error ?? {}) as Refused & { response?: Refused };
-  return client ?? response?.[REFUSED];
-}
-
 /** Keeps an agent's keys, and all requests under way, out of JSON, inspection and lists of members. */
 export function sealAgent(agent: unknown): void {
   if (!isPart(agent) || Object.hasOwn(agent, 'toJSON')) return;
@@ -203,6 +187,18 @@ export function copyToSend<C extends InternalAxiosRequestConfig>(config: C): C {
   for (const name of ['url', 'baseURL'] as const) if (copy[name]) copy[name] = String(copy[name]);
   if (copy['proxy'] instanceof SealedProxy) copy['proxy'] = copy['proxy'].open();
   return copy as unknown as C;
+}
+
+/** Copies what a caller could change before its request is sent, or sent again, and Axios does not copy. */
+export function copyPayload(config: Pick<AxiosRequestConfig, 'data' | 'params'>): void {
+  const { data, params } = config as Record<'data' | 'params', unknown>;
+  if (Buffer.isBuffer(data)) config.data = Buffer.from(data);
+  else if (data instanceof ArrayBuffer || ArrayBuffer.isView(data)) config.data = structuredClone(data);
+  else if (data instanceof FormData) {
+    config.data = new FormData();
+    for (const entry of data) (config.data as FormData).append(...(entry as [string, string]));
+  }
+  if (params instanceof URLSearchParams) config.params = new URLSearchParams(params);
 }
 
 /** Lets a stream fail while its request waits. If nobody listened to its error, that would end the process. */

@@ -1,6 +1,6 @@
 import { Catch, HttpException, type ExceptionFilter } from '@nestjs/common';
 import { throwError, type Observable } from 'rxjs';
-import { rejectedClientOf } from '../http/sealing.js';
+import { rejectedClientOf } from '../http/refusals.js';
 import { AuthorizationServerUnavailableError, OAuthClientError } from '../core/errors.js';
 import type { OAuthClientErrorCode } from '../core/errors.js';
 

@@ -3,7 +3,7 @@ import axios, { type AxiosRequestConfig, type InternalAxiosRequestConfig } from 
 import { ReadableStream } from 'node:stream/web';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FormData as OtherFormData } from 'undici';
-import { rejectedClientOf } from '../../lib/http/sealing.js';
+import { rejectedClientOf } from '../../lib/http/refusals.js';
 import { Application } from '../support/application.js';
 import { Recorder } from '../support/recorder.js';
 import { CLIENT_ID, CLIENT_SECRET } from '../support/server.js';

@@ -3,7 +3,7 @@ import type { OAuthClientModuleOptions } from 'nestjs-oauth-client';
 import type { FakeAnswer, RecordedRequest } from 'nestjs-oauth-client/testing';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { rejectedClientOf } from '../../lib/http/sealing.js';
+import { rejectedClientOf } from '../../lib/http/refusals.js';
 import { Application } from '../support/application.js';
 import { fastClock } from '../support/fast-clock.js';
 

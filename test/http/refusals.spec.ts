@@ -3,7 +3,7 @@ import type { AxiosRequestConfig } from 'axios';
 import type { OAuthClientOptions, UnauthorizedAnswer } from 'nestjs-oauth-client';
 import type { FakeResponse } from 'nestjs-oauth-client/testing';
 import { Readable } from 'node:stream';
-import { rejectedClientOf } from '../../lib/http/sealing.js';
+import { rejectedClientOf } from '../../lib/http/refusals.js';
 import { Application } from '../support/application.js';
 import { cleanEnvironment } from '../support/environment.js';
 import { CLIENT_ID, CLIENT_SECRET } from '../support/server.js';

@@ -7,7 +7,7 @@ import { Agent } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Readable } from 'node:stream';
-import { rejectedClientOf } from '../../lib/http/sealing.js';
+import { rejectedClientOf } from '../../lib/http/refusals.js';
 import { systemClock, type Clock } from '../../lib/core/clock.js';
 import { Application } from '../support/application.js';
 import { Recorder } from '../support/recorder.js';
