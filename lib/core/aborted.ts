@@ -5,7 +5,7 @@ import { type Observable, defer, fromEvent, of, take } from 'rxjs';
 export function aborted$(signal: AbortSignal): Observable<unknown> {
   return defer(() => {
     if (signal.aborted) return of(signal.reason);
-    if (signal instanceof EventTarget) setMaxListeners(Infinity, signal); // after 0, Node 20 cannot read it
+    if (signal instanceof EventTarget) setMaxListeners(Infinity, signal); // with 0, getMaxListeners throws on Node 20
     return fromEvent(signal, 'abort', (): unknown => signal.reason).pipe(take(1));
   });
 }

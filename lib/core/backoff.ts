@@ -46,6 +46,12 @@ export function retryAfterMsOf(error: OAuthClientError): number | undefined {
   return error instanceof AuthorizationServerUnavailableError ? error.retryAfterMs : undefined;
 }
 
+/** The pause that ends last, of those that are not over. */
+export function longestPause(now: Moment, ...pauses: (Pause | undefined)[]): Pause | undefined {
+  const leftMs = (pause: Pause | undefined) => (pause ? remainingMs(now, pause.until) : 0);
+  return pauses.reduce((longest, pause) => (leftMs(pause) > leftMs(longest) ? pause : longest), undefined);
+}
+
 /** The error for a caller who comes while `pause` lasts: it says how long that will be. */
 export function errorDuring({ until, error }: Pause, now: Moment): OAuthClientError | undefined {
   if (!(error instanceof AuthorizationServerUnavailableError)) return error;

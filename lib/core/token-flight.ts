@@ -1,7 +1,7 @@
-import { ReplaySubject, connectable, defer, firstValueFrom, from, race, timer } from 'rxjs';
+import { ReplaySubject, Subject, defer, firstValueFrom, from, race, timer } from 'rxjs';
 import { catchError, finalize, map, retry, share, tap, type Observable } from 'rxjs';
 import { HeldToken, acquiredAt, type AccessToken } from './access-token.js';
-import { backoffSlotMs, errorDuring, retryAfterMsOf, type Pause } from './backoff.js';
+import { backoffSlotMs, errorDuring, longestPause, retryAfterMsOf, type Pause } from './backoff.js';
 import { SleptError, elapsedMs, later, momentOf, remainingMs, whileAwake, type Moment } from './clock.js';
 import { AuthorizationServerUnavailableError, TokenRequestError, type OAuthClientError } from './errors.js';
 import type { Flight, FlightContext } from './flight-context.js';
@@ -42,11 +42,11 @@ export function acquireToken(context: FlightContext, plan: FlightPlan): Observab
 
 /** One shared wait. It goes on when subscribers leave, and later subscribers get its result, each in its own asynchronous context. */
 export function sharedWait(token$: Observable<AccessToken>): Flight & { start(): void } {
-  const shared$ = connectable(token$, { connector: () => new ReplaySubject(1), resetOnDisconnect: false });
-  const promise = firstValueFrom(shared$);
+  const result$ = new Subject<AccessToken>();
+  const promise = firstValueFrom(result$);
   // There may be no subscriber: the state keeps the failure, and an event reports it.
   promise.catch(() => undefined);
-  return { token$: defer(() => promise), promise, start: () => void shared$.connect() };
+  return { token$: defer(() => promise), promise, start: () => void token$.subscribe(result$) };
 }
 
 async function fly(context: FlightContext, plan: FlightPlan): Promise<AcquiredToken> {
@@ -108,8 +108,8 @@ function checkAwake(context: FlightContext, turn: TimedTurn): void {
 
 /** A `Retry-After` holds for all tokens of the client. Of two pauses, the longer one counts. */
 function pauseClient(context: FlightContext, error: OAuthClientError): void {
-  const until = later(momentOf(context.clock), retryAfterMsOf(error) ?? 0);
-  if (!context.pause || elapsedMs(until, context.pause.until) > 0) context.pause = { until, error };
+  const now = momentOf(context.clock);
+  context.pause = longestPause(now, context.pause, { until: later(now, retryAfterMsOf(error) ?? 0), error });
 }
 
 /** The longest a flight can take while the process is awake, and a second. */
@@ -211,7 +211,7 @@ export class SharedKey {
   /** The keys, once a dropped token is removed from the store. */
   async keys(): Promise<TokenKeys> {
     await this.#forgotten;
-    return tokenKeys(this.#context.endpoint, this.details);
+    return this.#context.forAll(() => tokenKeys(this.#context.endpoint, this.details));
   }
 
   /** Removes the token of that value, or any, from the store. Never rejects. */

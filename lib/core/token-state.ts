@@ -1,5 +1,5 @@
-import { elapsedMs, later, remainingMs, type Moment } from './clock.js';
-import { holdMs, type Pause } from './backoff.js';
+import { elapsedMs, later, type Moment } from './clock.js';
+import { holdMs, longestPause, type Pause } from './backoff.js';
 import type { OAuthClientError } from './errors.js';
 import type { FlightFailure } from './flight-failure.js';
 import type { AccessToken, HeldToken, TokenPhase } from './access-token.js';
@@ -50,7 +50,7 @@ export interface TokenState {
   /** Whether an API has ever accepted a token of this key. */
   readonly trusted: boolean;
   readonly refused: Refused;
-  /** The pause after flights that were given up and failed. */
+  /** The pause after two failures in a row or more, which outlasts a giving-up. */
   readonly pause?: Pause | undefined;
 }
 
@@ -63,10 +63,12 @@ export const COLD: TokenState = {
   refused: { values: [], before: { wall: Number.NEGATIVE_INFINITY, monotonic: Number.NEGATIVE_INFINITY } },
 };
 const IDLE: Refresh = { kind: 'idle' };
+/** After a token from the server, earlier failures no longer count. */
+const HEARD = { failures: 0, failure: undefined, pause: undefined };
 /** How many dropped tokens are remembered. A store that was down may still have rejected ones. */
 const REFUSED = 10;
 
-/** The events that change a state. Those of a flight count only if it is the present one. */
+/** The events that change a state. */
 export type TokenEvent =
   | { readonly type: 'took_off'; readonly flight: Flight; readonly now: Moment }
   | { readonly type: 'flies_on'; readonly flight: Flight; readonly since?: Moment; readonly course?: 'failing' | 'in_background' }
@@ -90,6 +92,7 @@ export type TokenDecision = 'use' | 'use_and_refresh' | 'wait' | 'fail';
 export function decide(state: TokenState, now: Moment, pause: Pause | undefined): TokenDecision {
   const { held, refresh } = state;
   const paused = pause !== undefined && refresh.kind !== 'flying';
+  const slow = refresh.kind === 'flying' && refresh.course !== 'awaited';
   switch (phaseOf(held, now)) {
     case 'fresh':
       return 'use';
@@ -98,9 +101,7 @@ export function decide(state: TokenState, now: Moment, pause: Pause | undefined)
     case 'reserve':
       if (paused) return 'use';
       // Waiting for a failing flight could cost the caller a token that is still good.
-      return isFailing(state) || (refresh.kind === 'flying' && refresh.course !== 'awaited')
-        ? 'use_and_refresh'
-        : 'wait';
+      return slow || isFailing(state) ? 'use_and_refresh' : 'wait';
     case 'expired':
       return paused && pause.error ? 'fail' : 'wait';
   }
@@ -116,11 +117,11 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
   const { held, refresh } = state;
   if ('flight' in event && event.type !== 'took_off') {
     if (refresh.kind === 'flying' && isPresent(state, event.flight)) return flown(state, refresh, event);
-    // Of another flight than the present one, its failure counts, and its token if that was requested since the last giving up.
+    // Another flight's failure counts, and so does its token if that was requested after the last giving-up.
     if (held.kind === 'token' || event.type === 'flies_on' || event.type === 'abandoned') return state;
     if (event.type === 'crashed') return failed(state, event.failure);
     const welcome = event.token.acquired.monotonic > state.refused.before.monotonic;
-    return welcome ? { ...state, held: landed(state, event).held, pause: undefined } : state;
+    return welcome ? { ...state, ...HEARD, held: landed(state, event).held } : state;
   }
   switch (event.type) {
     case 'took_off': {
@@ -141,10 +142,9 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
     case 'given_up': {
       // A flight under way serves the callers who wait for it, and no others.
       const flying = refresh.kind === 'flying';
-      const onItsWay = flying || state.refused.onItsWay;
-      const refused = { ...dropping(state, 'forced'), before: event.now, onItsWay };
-      const none: Held = { kind: 'none', because: 'forced' };
-      return { ...state, held: none, refresh: flying ? IDLE : refresh, refused };
+      const dropped = next(state, { type: 'dropped', because: 'forced' });
+      const refused = { ...dropped.refused, before: event.now, onItsWay: flying || state.refused.onItsWay };
+      return { ...dropped, refused, refresh: flying ? IDLE : refresh };
     }
   }
 }
@@ -177,7 +177,8 @@ function flown(state: TokenState, flying: Flying, event: FlightEvent): TokenStat
 /** A flight failed. If it was given up, the one in its place may ask at once, unless others failed before. */
 function failed(state: TokenState, { error, at, pause }: FlightFailure): TokenState {
   const failures = state.failures + 1;
-  return { ...state, failures, failure: { error, at: at.wall }, pause: failures > 1 ? pause : undefined };
+  const longest = failures > 1 ? longestPause(at, state.pause, pause) : undefined;
+  return { ...state, failures, failure: { error, at: at.wall }, pause: longest };
 }
 
 /** A token that is another, or lives longer, replaces the present one. If the server has nothing fresher, a pause begins. */
@@ -188,8 +189,8 @@ function landed(state: TokenState, event: Extract<TokenEvent, { type: 'landed' }
   const same = previous?.token.token.value === token.token.value && previous.standing !== 'doubtful';
   const held = !same ? taken(state, token) : fresher ? { ...previous, token } : previous;
   const refused = state.refused.onItsWay ? { ...state.refused, onItsWay: false } : state.refused;
-  const heard = { ...state, held, refused, failure: undefined, pause: undefined };
-  if (fresher || held.token.phaseAt(now) === 'fresh') return { ...heard, refresh: IDLE, failures: 0 };
+  const heard = { ...state, ...HEARD, held, refused };
+  if (fresher || held.token.phaseAt(now) === 'fresh') return { ...heard, refresh: IDLE };
   const failures = state.failures + 1;
   return { ...heard, refresh: { kind: 'pausing', until: later(now, holdMs(failures, chance)) }, failures };
 }
@@ -242,9 +243,8 @@ export function underWay({ refresh }: TokenState, now: Moment, limitMs: number):
   return refresh.kind === 'flying' && elapsedMs(now, refresh.since) <= limitMs ? refresh.flight : undefined;
 }
 
-/** The pause that holds now: the key's own or that of its whole client, whichever lasts longer. */
+/** The pause that holds now, of the key or of its whole client. */
 export function pauseAt(state: TokenState, shared: Pause | undefined, now: Moment): Pause | undefined {
-  const own = state.refresh.kind === 'pausing' ? state.refresh : state.pause;
-  const longer = own && shared && elapsedMs(shared.until, own.until) > 0 ? shared : (own ?? shared);
-  return longer && remainingMs(now, longer.until) > 0 ? longer : undefined;
+  const own = state.refresh.kind === 'pausing' ? state.refresh : undefined;
+  return (own ?? state.pause ?? shared) && longestPause(now, own, state.pause, shared);
 }

@@ -42,13 +42,13 @@ export class Routes {
    */
   lay(config: AxiosRequestConfig, site: URL | undefined, adapter = config.adapter): Agent | undefined {
     const { proxy, httpVersion } = config;
-    const given = config.httpsAgent as Agent | undefined;
+    const given = (config.httpsAgent ?? undefined) as Agent | undefined;
     // An agent that has a certificate of its own keeps it.
     const material = given?.options?.cert || given?.options?.pfx ? undefined : this.#material;
     const hasAgents = !this.#rules.ignoresAgents({ adapter: adapter ?? axios.defaults.adapter, httpVersion });
     if (material && !(hasAgents && isReplaceable(given)) && site?.protocol === 'https:')
       throw new OAuthConfigurationError([
-        `Client "${this.#client}": the fetch adapter, HTTP/2 and agents of other libraries cannot present its tls certificate; leave adapter, httpVersion and httpsAgent out of the request and its Axios instance.`,
+        `Client "${this.#client}": the fetch adapter, HTTP/2 and agents that connect in their own way cannot present its tls certificate; leave adapter, httpVersion and httpsAgent out of the request and its Axios instance.`,
       ]);
     if (site && this.#rules.staysHere(site.href)) config.proxy = false;
     if (!hasAgents || (given !== undefined && !(given instanceof Agent))) return given;

@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import axios, {
   AxiosHeaders,
@@ -201,14 +201,22 @@ export function copyPayload(config: Pick<AxiosRequestConfig, 'data' | 'params'>)
   if (params instanceof URLSearchParams) config.params = new URLSearchParams(params);
 }
 
+const ignore = () => undefined;
+
 /** Lets a stream fail while its request waits. If nobody listened to its error, that would end the process. */
 export function mayFail(body: unknown): void {
-  if (body instanceof Readable) body.on('error', () => undefined);
+  if (isStream(body) && !body.listeners('error').includes(ignore)) body.on('error', ignore);
 }
 
 /** @throws what a stream failed with meanwhile, since it would never come to its end */
 export function checkStream(body: unknown): void {
-  if (body instanceof Readable && body.destroyed) throw body.errored ?? new Error('Premature close');
+  if (!isStream(body) || !body.destroyed) return;
+  throw body.errored ?? Object.assign(new Error('Premature close'), { code: 'ERR_STREAM_PREMATURE_CLOSE' });
+}
+
+/** Whether it is a stream of Node's kind, as other libraries make them, too. */
+function isStream(body: unknown): body is Pick<Readable, 'destroyed' | 'errored' | 'listeners' | 'on'> {
+  return isPart(body) && ['pipe', 'on', 'listeners'].every((name) => typeof body[name] === 'function');
 }
 
 function isPart(value: unknown): value is Part {

@@ -14,7 +14,7 @@ export function fetchByUndici(route: FetchRoute, proxy: URL | undefined): FetchT
   };
   const direct = new Agent();
   // undici cancels the body of an answer that is garbage collected.
-  const answers = new WeakMap<Response, object>();
+  const answers = new WeakMap<object, object>();
   const foreign = proxy ? dispatcherWith(undefined) : direct;
   let [generation, own] = [material?.generation, dispatcherWith(material?.options)];
   const dispatcherFor = (url: URL): Dispatcher => {
@@ -32,9 +32,8 @@ export function fetchByUndici(route: FetchRoute, proxy: URL | undefined): FetchT
     const { url, status, statusText, headers, body } = answer;
     // As an instance of the global class, which libraries ask for.
     const head = { status, statusText, headers: [...headers] };
-    const response = describe(new Response(body as ReadableStream | null, head), { url });
-    answers.set(response, answer);
-    return response;
+    if (body) answers.set(body, answer);
+    return describe(new Response(body as ReadableStream | null, head), { url });
   };
   const close = () => {
     for (const dispatcher of [direct, foreign, own]) dispatcher.close().catch(() => undefined);

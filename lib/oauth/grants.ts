@@ -51,7 +51,10 @@ export async function presentGrant(
   const { grant } = options;
   if (!isKnown(grant)) {
     const own = await readTexts(parts, 'grant.parameters', grant.parameters);
-    return { fields: { ...own, grant_type: grant.type }, credential: JSON.stringify(own) };
+    return {
+      fields: { ...own, grant_type: grant.type },
+      credential: grant.parameters && JSON.stringify(own),
+    };
   }
   switch (grant.type) {
     case 'client_credentials':

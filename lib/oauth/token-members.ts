@@ -53,21 +53,22 @@ export function memberNames(body: unknown): string[] {
 
 /** The text in which a server says what is wrong: all of it, or the most telling member. A page's is its title. */
 export function failureText(body: unknown): string | undefined {
-  return textIn(body) ?? textIn(body, CODES);
+  return textIn(body) ?? textIn(body, CODES) ?? textIn(body, CODES, true);
 }
 
-function textIn(body: unknown, more: readonly string[] = [], depth = 0): string | undefined {
+function textIn(body: unknown, more: readonly string[] = [], lists = false, depth = 0): string | undefined {
   if (typeof body === 'string') return plainText(body) || undefined;
   if (depth > MAX_DEPTH) return undefined;
-  if (Array.isArray(body)) return textIn(body[0], more, depth + 1);
+  if (Array.isArray(body)) return textIn(body[0], more, lists, depth + 1);
   if (!isRecord(body)) return undefined;
   const plainName = (name: string) => name.replace(/[^a-z]/gi, '').toLowerCase();
   const members = new Map(Object.entries(body).map(([name, value]) => [plainName(name), value]));
-  const others = [...members].filter(([name, value]) => ALSO_TELLING.test(name) || typeof value === 'object');
+  const isTelling = (value: unknown) => isRecord([value].flat()[0]) || (lists && Array.isArray(value));
+  const others = [...members].filter(([name, value]) => ALSO_TELLING.test(name) || isTelling(value));
   const named = (names: readonly string[]) => names.map((name) => members.get(name));
   const values = new Set([...named(TELLING), ...others.map(([, value]) => value), ...named(more)]);
   for (const value of values) {
-    const said = textIn(value, more, depth + 1);
+    const said = textIn(value, more, lists, depth + 1);
     if (said !== undefined) return said;
   }
   return undefined;

@@ -3,6 +3,7 @@ import { Observable, firstValueFrom, lastValueFrom, timer } from 'rxjs';
 import { AccessToken } from '../../lib/core/access-token.js';
 import { AmbientRequests, ambientToken, type PreparedClients } from '../../lib/core/ambient-requests.js';
 import type { TokenRequest } from '../../lib/core/token-request.js';
+import { Scenario } from './scenario.js';
 import { START } from './virtual-clock.js';
 
 const tokenOf = (value: string) => new AccessToken({ value, tokenType: 'Bearer', expiresAt: START });
@@ -42,6 +43,21 @@ describe('The requests that hold for a handler', () => {
     };
     const run$ = ambient.run(scopeOf(), prepared('buoy', request), seen(look));
     expect(await firstValueFrom(run$)).toBe(request);
+  });
+
+  it('78. do not hold for what reads the options that all calls share, whatever it is read for', async () => {
+    const { client, clock, endpoint, runtime } = new Scenario();
+    await clock.until(client.getToken());
+    const identity = endpoint.identity.bind(endpoint);
+    const asked: unknown[] = [];
+    endpoint.identity = async () => {
+      asked.push(runtime.ambientRequest('buoy'));
+      return identity();
+    };
+    const giveUp = seen(() => client.invalidate());
+    await firstValueFrom(runtime.ambient.run(scopeOf(), prepared('buoy', { scope: 'a' }), giveUp));
+    await clock.until(client.getToken());
+    expect(asked).toEqual([undefined, undefined]);
   });
 
   it('62. reach through a handler that prepares other clients, and give way to a request for the same one', async () => {

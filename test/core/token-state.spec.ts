@@ -7,6 +7,7 @@ import { AuthorizationServerUnavailableError } from '../../lib/core/errors.js';
 import type { Flight } from '../../lib/core/flight-context.js';
 import { FlightFailure } from '../../lib/core/flight-failure.js';
 import { COLD, decide, next, pauseAt, type TokenEvent, type TokenState } from '../../lib/core/token-state.js';
+import { statusOf } from '../../lib/core/token-status.js';
 import { START } from './virtual-clock.js';
 
 const T0: Moment = { wall: START, monotonic: 7_000 };
@@ -43,6 +44,40 @@ describe('A flight that was given up', () => {
     const state = after(...givenUp, took_off, landing(flight, 'since', 101));
     expect(valueOf(state)).toBe('since');
     expect(state.refresh).toMatchObject({ kind: 'flying', flight: another });
+  });
+
+  it('29. has failed for nothing once another one landed after it', () => {
+    const error = new AuthorizationServerUnavailableError('down', { client: 'partner' });
+    const failure = new FlightFailure(error, later(T0, 300), 5_000);
+    const again = { type: 'took_off', flight: another, now: later(T0, 200) } as const;
+    const state = after(
+      ...givenUp,
+      again,
+      { type: 'given_up', now: later(T0, 250) },
+      { type: 'crashed', flight, failure },
+      landing(another, 'since', 260),
+    );
+    expect(statusOf(state, undefined, later(T0, 400))).toMatchObject({ state: 'fresh' });
+    expect(state).toMatchObject({ failures: 0, failure: undefined });
+  });
+
+  it('29. fails into a pause that is not over before the longest one is', () => {
+    const error = new AuthorizationServerUnavailableError('down', { client: 'partner' });
+    const crash = (of: Flight, pauseMs: number): TokenEvent => {
+      return { type: 'crashed', flight: of, failure: new FlightFailure(error, later(T0, 300), pauseMs) };
+    };
+    const again = { type: 'took_off', flight: another, now: later(T0, 200) } as const;
+    const until = (ms: number, ...events: TokenEvent[]) =>
+      pauseAt(after(...givenUp, again, ...events), undefined, later(T0, ms))?.until.wall;
+    // The present one's pause is over, that of the one given up is not.
+    for (const crashes of [
+      [crash(another, 200), crash(flight, 5_000)],
+      [crash(flight, 8_000), crash(another, 5_000)],
+    ])
+      expect(until(1_000, ...crashes)).toBeGreaterThanOrEqual(START + 5_300);
+    const third = { type: 'took_off', flight: flightOf(), now: later(T0, 250) } as const;
+    const longFirst = [crash(another, 1), crash(flight, 8_000), third, crash(third.flight, 300)];
+    expect(until(1_000, ...longFirst)).toBe(START + 8_300);
   });
 
   it('11. takes the place of no token', () => {

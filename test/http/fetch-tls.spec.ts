@@ -103,11 +103,14 @@ describe('The client certificate of a fetch', () => {
     const collect = runInNewContext('gc') as () => void;
     const app = await Application.client(client());
     const answers = await Promise.all([app.fetch()('/x'), app.fetch()('/y')]);
+    const sent = 'x'.repeat(70_000);
+    const { body } = await app.fetch()('/z', { method: 'POST', body: sent });
     for (let i = 0; i < 5; i++) {
       collect();
       await sleep(5);
     }
     expect(await Promise.all(answers.map((answer) => answer.json()))).toEqual([{ body: '' }, { body: '' }]);
+    expect(await new Response(body).json()).toEqual({ body: sent });
   });
 
   it('49. 77. goes to allowed origins only, whatever redirects elsewhere', async () => {

@@ -627,7 +627,7 @@ describe('83. what cannot work', () => {
         expect(await app.failure(request)).toMatchObject({
           code: 'configuration_invalid',
           message: expect.stringContaining(
-            'Client "partner": the fetch adapter, HTTP/2 and agents of other libraries cannot present its tls',
+            'Client "partner": the fetch adapter, HTTP/2 and agents that connect in their own way cannot present its tls',
           ),
         });
     }

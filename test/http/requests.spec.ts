@@ -5,6 +5,7 @@ import { ContextIdFactory } from '@nestjs/core';
 import axios, { type AxiosAdapter, type AxiosRequestConfig, type InternalAxiosRequestConfig } from 'axios';
 import { OAuthAxiosInterceptor } from 'nestjs-oauth-client';
 import { merge, lastValueFrom, toArray } from 'rxjs';
+import { EventEmitter } from 'node:events';
 import { Agent } from 'node:http';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -353,6 +354,27 @@ describe('Callers that leave', () => {
 });
 
 describe('A stream that fails while its request waits', () => {
+  it('38. is nobody’s error, even if it is none of Node’s own', async () => {
+    const api = await Application.withServer();
+    api.server.latencyMs = 50;
+    const body = Object.assign(new EventEmitter(), { pipe: () => undefined, destroyed: false });
+    const answer = api.failure(api.axios.post('/x', body));
+    setImmediate(() => {
+      body.destroyed = true;
+      body.emit('error', new Error('broken stream'));
+    });
+    expect(await answer).toMatchObject({ code: 'ERR_STREAM_PREMATURE_CLOSE' });
+    expect(api.server.apiRequests).toEqual([]);
+  });
+
+  it('38. has one listener of ours, however often it is passed', async () => {
+    const api = await Application.withServer({ http: { headers: { 'x-id': () => 'some id' } } });
+    api.server.alwaysRespond({ status: 503 });
+    const body = new Readable({ read: () => undefined });
+    for (let i = 0; i < 3; i++) await api.failure(api.axios.post('/x', body));
+    expect(body.listenerCount('error')).toBe(1);
+  });
+
   const asking = { http: { headers: { 'x-id': () => sleep(50, 'some id') } } };
   const waits: [string, object, isWarm: boolean, oauth?: object][] = [
     ['for a token', {}, false],

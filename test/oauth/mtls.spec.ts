@@ -229,6 +229,12 @@ describe('49. the client certificate', () => {
     expect(tokenServer.requests).toHaveLength(0);
   });
 
+  it('49. a request without an agent of its own has ours, however it says so', async () => {
+    const app = await Application.client(client());
+    for (const httpsAgent of [undefined, null]) await app.axios.get('/things', { httpsAgent });
+    expect(certificatesAt(api)).toEqual([fingerprintOf(first), fingerprintOf(first)]);
+  });
+
   it('49. connections to the API are kept and used again', async () => {
     const app = await Application.client(client());
     for (let round = 0; round < 3; round++) await app.axios.get('/things');

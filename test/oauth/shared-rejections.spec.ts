@@ -61,9 +61,15 @@ describe('A rejection in a store that instances share', () => {
       clientSecret: undefined,
       tokenRequestHeaders: { Authorization: () => `Basic ${sent}` },
     });
-    expect(await requestsOf(own(SECRET), own(SECRET))).toBe(1);
-    server.reset();
-    expect(await requestsOf(own(SECRET), own('another-secret-77aa'))).toBe(2);
+    const extension = { grant: { type: 'account_credentials' } };
+    for (const more of [{}, extension]) {
+      expect(await requestsOf({ ...own(SECRET), ...more }, { ...own(SECRET), ...more })).toBe(1);
+      server.reset();
+      expect(await requestsOf({ ...own(SECRET), ...more }, { ...own('another-secret-77aa'), ...more })).toBe(
+        2,
+      );
+      server.reset();
+    }
   });
 
   it('85. What is signed with another clock is not the same', async () => {
