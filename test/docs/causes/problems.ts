@@ -56,7 +56,7 @@ export const PROBLEMS: readonly KnownMessage[] = [
     causes: ['undici is an optional peer, and not installed in production.'],
   },
   {
-    find: 'the fetch adapter, HTTP/2 and agents of other libraries',
+    find: 'the fetch adapter, HTTP/2 and agents that connect in their own way',
     causes: [
       "A request or its instance sets `adapter: 'fetch'` for a client with a certificate.",
       'It has an `HttpsProxyAgent`: use `http.proxy`, or give the agent a `cert` of its own.',
