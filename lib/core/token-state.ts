@@ -1,6 +1,5 @@
-import { elapsedMs, later, type Moment } from './clock.js';
+import { elapsedMs, later, remainingMs, type Moment } from './clock.js';
 import { holdMs, longestPause, type Pause } from './backoff.js';
-import type { OAuthClientError } from './errors.js';
 import type { FlightFailure } from './flight-failure.js';
 import type { AccessToken, HeldToken, TokenPhase } from './access-token.js';
 import type { Flight } from './flight-context.js';
@@ -45,13 +44,11 @@ export interface TokenState {
   readonly refresh: Refresh;
   /** Flights in a row without a better token. */
   readonly failures: number;
-  /** Why the last flight failed, and when (epoch milliseconds), until one succeeds. */
-  readonly failure: { readonly error: OAuthClientError; readonly at: number } | undefined;
+  /** The last failure, until a flight succeeds; of two flights at once, the one with the longer pause. */
+  readonly failure: FlightFailure | undefined;
   /** Whether an API has ever accepted a token of this key. */
   readonly trusted: boolean;
   readonly refused: Refused;
-  /** The pause after two failures in a row or more, which outlasts a giving-up. */
-  readonly pause?: Pause | undefined;
 }
 
 export const COLD: TokenState = {
@@ -63,8 +60,6 @@ export const COLD: TokenState = {
   refused: { values: [], before: { wall: Number.NEGATIVE_INFINITY, monotonic: Number.NEGATIVE_INFINITY } },
 };
 const IDLE: Refresh = { kind: 'idle' };
-/** After a token from the server, earlier failures no longer count. */
-const HEARD = { failures: 0, failure: undefined, pause: undefined };
 /** How many dropped tokens are remembered. A store that was down may still have rejected ones. */
 const REFUSED = 10;
 
@@ -121,7 +116,7 @@ export function next(state: TokenState, event: TokenEvent): TokenState {
     if (held.kind === 'token' || event.type === 'flies_on' || event.type === 'abandoned') return state;
     if (event.type === 'crashed') return failed(state, event.failure);
     const welcome = event.token.acquired.monotonic > state.refused.before.monotonic;
-    return welcome ? { ...state, ...HEARD, held: landed(state, event).held } : state;
+    return welcome ? { ...state, held: landed(state, event).held, failures: 0, failure: undefined } : state;
   }
   switch (event.type) {
     case 'took_off': {
@@ -175,10 +170,10 @@ function flown(state: TokenState, flying: Flying, event: FlightEvent): TokenStat
 }
 
 /** A flight failed. If it was given up, the one in its place may ask at once, unless others failed before. */
-function failed(state: TokenState, { error, at, pause }: FlightFailure): TokenState {
-  const failures = state.failures + 1;
-  const longest = failures > 1 ? longestPause(at, state.pause, pause) : undefined;
-  return { ...state, failures, failure: { error, at: at.wall }, pause: longest };
+function failed(state: TokenState, failure: FlightFailure): TokenState {
+  const { failures, failure: earlier } = state;
+  const isLongest = !earlier || remainingMs(failure.at, earlier.pause.until) <= failure.pauseMs;
+  return { ...state, failures: failures + 1, failure: isLongest ? failure : earlier };
 }
 
 /** A token that is another, or lives longer, replaces the present one. If the server has nothing fresher, a pause begins. */
@@ -189,7 +184,7 @@ function landed(state: TokenState, event: Extract<TokenEvent, { type: 'landed' }
   const same = previous?.token.token.value === token.token.value && previous.standing !== 'doubtful';
   const held = !same ? taken(state, token) : fresher ? { ...previous, token } : previous;
   const refused = state.refused.onItsWay ? { ...state.refused, onItsWay: false } : state.refused;
-  const heard = { ...state, ...HEARD, held, refused };
+  const heard = { ...state, held, refused, failures: 0, failure: undefined };
   if (fresher || held.token.phaseAt(now) === 'fresh') return { ...heard, refresh: IDLE };
   const failures = state.failures + 1;
   return { ...heard, refresh: { kind: 'pausing', until: later(now, holdMs(failures, chance)) }, failures };
@@ -246,5 +241,6 @@ export function underWay({ refresh }: TokenState, now: Moment, limitMs: number):
 /** The pause that holds now, of the key or of its whole client. */
 export function pauseAt(state: TokenState, shared: Pause | undefined, now: Moment): Pause | undefined {
   const own = state.refresh.kind === 'pausing' ? state.refresh : undefined;
-  return (own ?? state.pause ?? shared) && longestPause(now, own, state.pause, shared);
+  const lasting = state.failures > 1 ? state.failure?.pause : undefined;
+  return (own ?? lasting ?? shared) && longestPause(now, own, lasting, shared);
 }

@@ -21,6 +21,6 @@ export function statusOf(state: TokenState, shared: Pause | undefined, now: Mome
       refreshAt: new Date(held.token.refreshAt),
     }),
     ...(pause && { backoffUntil: new Date(now.wall + remainingMs(now, pause.until)) }),
-    ...(failure && { lastError: { code: failure.error.code, at: new Date(failure.at) } }),
+    ...(failure && { lastError: { code: failure.error.code, at: new Date(failure.at.wall) } }),
   };
 }
