@@ -7,14 +7,16 @@ import { targetOf, type AllowedOrigins, type RequestTarget } from './allowed-ori
 import type { ApiClient } from './api-client.js';
 import { isReplayable, type Answer } from './refusals.js';
 
+export type Conclude<R, T> = (answer: ApiAnswer<R>) => T | Promise<T>;
+
 /** An API request, whatever sends it. */
 export interface OutgoingRequest<R> {
   /** Its present state. `send` checks the target again if it may have changed. */
   readonly config: RequestTarget & { readonly method?: string; readonly data?: unknown };
   /** Emits the reason as soon as the caller cancels. */
   readonly cancelled$: Observable<unknown>;
-  /** Sends it with those credentials; rejects when no answer comes. */
-  send(credentials: Credentials): Promise<ApiAnswer<R>>;
+  /** Sends it with those credentials, and hands the answer on without a wait; rejects when none comes. */
+  send<T>(credentials: Credentials, conclude: Conclude<R, T>): Promise<T>;
 }
 
 export interface ApiAnswer<R> extends Answer {
@@ -96,9 +98,8 @@ export function forTenant<R>(
 
 /** The client whose allowed origin matches the target of `request` best. */
 export function clientFor(request: RequestTarget, clients: Iterable<ApiClient>): ApiClient | undefined {
-  const target = targetOf(request);
-  const reachOf = ({ origins }: ApiClient) =>
-    target && !origins.detours(request) ? origins.reach(target) : 0;
+  const to = targetOf(request);
+  const reachOf = ({ origins }: ApiClient) => (to && !origins.detours(request) ? origins.reach(to) : 0);
   const ranked = [...clients].map((api) => ({ api, reach: reachOf(api) })).sort((a, b) => b.reach - a.reach);
   return ranked.find(({ reach }) => reach > 0)?.api;
 }
@@ -134,7 +135,7 @@ class AuthorizedCall<R> {
         .then(([credentials, answer]) => this.#conclude(credentials, answer));
     const credentials = new Credentials(token, undefined, origins);
     this.#sentAt = this.#api.clock.monotonic();
-    return this.#request.send(credentials).then((answer) => this.#conclude(credentials, answer));
+    return this.#request.send(credentials, (answer) => this.#conclude(credentials, answer));
   }
 
   async #send(token: AccessToken): Promise<[Credentials, ApiAnswer<R>]> {
@@ -143,7 +144,7 @@ class AuthorizedCall<R> {
     const proof = dpop && (await dpop.proof(method, this.#target, token));
     const credentials = new Credentials(token, proof, origins);
     this.#sentAt = this.#api.clock.monotonic();
-    return [credentials, await this.#request.send(credentials)];
+    return this.#request.send(credentials, (answer) => [credentials, answer]);
   }
 
   get #target(): URL {

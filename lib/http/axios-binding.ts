@@ -8,7 +8,7 @@ import { aborted$ } from '../core/aborted.js';
 import { checked } from '../core/request-snapshot.js';
 import type { TokenRequest } from '../core/token-request.js';
 import { checkTarget, clientFor, forTenant, sendAuthorized } from './authorized-call.js';
-import type { ApiAnswer, Credentials, OutgoingRequest } from './authorized-call.js';
+import type { ApiAnswer, Conclude, Credentials, OutgoingRequest } from './authorized-call.js';
 import type { ApiClient, ApiClients } from './api-client.js';
 import { buildOf } from './axios-instance.js';
 import { withDefaultsOf } from './own-defaults.js';
@@ -122,7 +122,7 @@ function sendOf(request: AxiosRequest, oauth: TokenRequest | false | undefined):
   const { api, config, below } = request;
   if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, api, oauth);
   if (!api.origins.allow(config)) return sendAsItIs(config, below, api.tokenHeader.ownName);
-  return request.send().then((answer) => answer.surface());
+  return request.send(undefined, (answer) => answer.surface());
 }
 
 /** Sends a request without a token of ours. */
@@ -163,7 +163,7 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
   }
 
   /** Without credentials it still presents the client's certificate. */
-  send(credentials?: Credentials): Promise<ApiAnswer<AxiosResponse>> {
+  send<T>(credentials: Credentials | undefined, conclude: Conclude<AxiosResponse, T>): Promise<T> {
     const [config, { ownName }] = [this.config, this.api.tokenHeader];
     const copy = this.#carrying(credentials);
     const answered = (response: AxiosResponse, error?: unknown) => {
@@ -185,9 +185,9 @@ class AxiosRequest implements OutgoingRequest<AxiosResponse> {
       return answered(response, error);
     };
     try {
-      return transmit(copy, this.below).then(answered, failed);
+      return transmit(copy, this.below).then(answered, failed).then(conclude);
     } catch (error) {
-      return Promise.resolve(error).then(failed);
+      return Promise.resolve(error).then(failed).then(conclude);
     }
   }
 

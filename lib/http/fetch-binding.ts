@@ -4,7 +4,7 @@ import { OriginNotAllowedError } from '../core/errors.js';
 import { checked, type RequestSnapshot } from '../core/request-snapshot.js';
 import { targetOf, urlOf, type RequestTarget } from './allowed-origins.js';
 import { Credentials, forTenant, sendAuthorized, unlessCancelled } from './authorized-call.js';
-import type { ApiAnswer, OutgoingRequest } from './authorized-call.js';
+import type { ApiAnswer, Conclude, OutgoingRequest } from './authorized-call.js';
 import type { ApiClient } from './api-client.js';
 import { describe, type FetchTransport } from './fetch-transport.js';
 import { withHeadersOf } from './own-defaults.js';
@@ -51,7 +51,7 @@ export function authorizedFetch(parts: FetchParts): Fetch {
       const request = new FetchRequest(own, target, urlOf(target) ?? written, present);
       if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, own.api, oauth);
       if (targetOf(target) === undefined) throw new OriginNotAllowedError(name);
-      return request.send().then((answer) => answer.surface());
+      return request.send(undefined, (answer) => answer.surface());
     };
     // Each wait would delay the caller's reading of the body.
     if (!api.tenants && !api.defaults.headers) return sendBy(parts, init);
@@ -148,11 +148,20 @@ class FetchRequest implements OutgoingRequest<Response> {
   }
 
   /** Without credentials it still presents the client's certificate, and follows redirects anywhere. */
-  async send(credentials?: Credentials): Promise<ApiAnswer<Response>> {
+  send<T>(credentials: Credentials | undefined, conclude: Conclude<Response, T>): Promise<T> {
+    const { readsData } = this.#parts.api.refusals;
+    return this.#transmit(this.#start, credentials).then((response) => {
+      const isWhole = !readsData && (response.status < 300 || response.status >= 400);
+      // Each wait would delay the caller's reading of the body.
+      if (isWhole) return conclude(new FetchAnswer(response, undefined));
+      return this.#follow(response, credentials).then(conclude);
+    });
+  }
+
+  async #follow(response: Response, credentials: Credentials | undefined): Promise<ApiAnswer<Response>> {
     const { client, dpop, origins, refusals } = this.#parts.api;
     let [hop, carried] = [this.#start, credentials];
     for (let followed = 0; ; followed++) {
-      const response = await this.#transmit(hop, carried);
       const next = this.#follows ? nextHop(hop, response, followed) : undefined;
       if (next === undefined) {
         if (followed > 0) describe(response, { redirected: true });
@@ -166,6 +175,7 @@ class FetchRequest implements OutgoingRequest<Response> {
         carried = new Credentials(carried.token, proof, origins);
       } else if (!credentials?.mayFollow(to)) carried = undefined;
       hop = next;
+      response = await this.#transmit(hop, carried);
     }
   }
 
