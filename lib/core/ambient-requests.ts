@@ -18,9 +18,6 @@ const frames = new AsyncLocalStorage<Frame | undefined>();
 
 /** The token requests that hold for everything a handler does, in the asynchronous context it runs in. */
 export class AmbientRequests {
-  /** Runs what serves the calls of many handlers, with the requests of none. */
-  readonly outside = <T>(work: () => T): T => frames.run(undefined, work);
-
   /** The request that the running handler makes for `client`, if any. */
   requestOf(client: string): TokenRequest | undefined {
     return frames.getStore()?.requestOf(client, this);
@@ -45,6 +42,20 @@ export class AmbientRequests {
     };
     return new Observable<T>((subscriber) => frames.run(frame, () => work().subscribe(subscriber)));
   }
+}
+
+/** Runs what serves the calls of many handlers, with the requests of none. */
+export function outside<T>(work: () => T): T {
+  return frames.run(undefined, work);
+}
+
+/** The tenant that a request of `client` names, or the ambient one. */
+export function tenantOf(
+  { tenant }: TokenRequest,
+  client: string,
+  ambient?: AmbientRequests,
+): string | undefined {
+  return tenant ?? ambient?.requestOf(client)?.tenant;
 }
 
 /** The token that was prepared of `client` for `handler`, and for no other one. */

@@ -2,7 +2,7 @@ import { Observable, ReplaySubject, Subject, defer, firstValueFrom, merge } from
 import { map, mergeMap, take, throwError } from 'rxjs';
 import { aborted$ } from './aborted.js';
 import type { AccessToken } from './access-token.js';
-import { AmbientRequests } from './ambient-requests.js';
+import { AmbientRequests, outside } from './ambient-requests.js';
 import { momentOf, type Clock } from './clock.js';
 import { OAuthClientError, OAuthConfigurationError } from './errors.js';
 import type { OAuthClientEvent, OAuthClientStatus } from './events.js';
@@ -57,7 +57,8 @@ export class OAuthClient {
     this.#runtime = runtime;
     this.#tenants = tenants;
     this.#details = mergeTokenRequests(checked(name, snapshotOf(options)), { tenant });
-    const { clock, fleet, tracers, closed$, events$, forAll } = runtime;
+    const { clock, fleet, tracers, closed$, events$ } = runtime;
+    const forAll: FlightContext['forAll'] = (work) => (runtime.usedAmbient ? outside(work) : work());
     const shared = { clock, fleet, tracers, closed$, events$, forAll, sent: sent ?? { tokenRequests: 0 } };
     const about = { client: name, ...(tenant !== undefined && { tenant }) };
     this.#context = { client: name, about, endpoint, options, ...shared, ailing: false, pause: undefined };
@@ -155,7 +156,7 @@ export class OAuthClient {
 
   /** @internal The life of the token that `request`, a snapshot, asks for on top of the ambient one. */
   life(request?: TokenRequest): TokenLife {
-    const ambient = this.#runtime.ambientRequest(this.name);
+    const ambient = this.#runtime.usedAmbient?.requestOf(this.name);
     if (ambient === undefined && request === undefined) return this.#default;
     // The ambient request of one tenant, which may hold a user's token, must not serve another tenant.
     const isOurs = ambient?.tenant === this.#details.tenant;
@@ -195,7 +196,6 @@ export class TokenRuntime {
   readonly tokens: LruMap<TokenLife>;
   readonly tracers: AroundTokenRequest[] = [];
   readonly events$ = new Subject<OAuthClientEvent>();
-  readonly forAll: FlightContext['forAll'] = (work) => (this.#ambient ? this.#ambient.outside(work) : work());
   readonly #ending = new ReplaySubject<void>(1);
   /** Fails for each subscriber with an error of its own, since each may name another tenant. */
   readonly closed$: Observable<never> = this.#ending.pipe(
@@ -222,14 +222,9 @@ export class TokenRuntime {
     return (this.#ambient ??= new AmbientRequests());
   }
 
-  /** The ambient request of `client`. Reading the asynchronous context takes time, so it is skipped until a handler has used it. */
-  ambientRequest(client: string): TokenRequest | undefined {
-    return this.#ambient?.requestOf(client);
-  }
-
-  /** The tenant that `asked` or the ambient request names. */
-  tenantOf(client: string, { tenant }: TokenRequest): string | undefined {
-    return tenant ?? this.ambientRequest(client)?.tenant;
+  /** The ambient requests, once a handler has used them: to read the asynchronous context takes time. */
+  get usedAmbient(): AmbientRequests | undefined {
+    return this.#ambient;
   }
 
   /** Refuses new calls, waits for flights up to `graceMs`, then aborts them. */

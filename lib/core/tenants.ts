@@ -1,4 +1,5 @@
 import { defer, firstValueFrom, race, timeout } from 'rxjs';
+import { outside, tenantOf } from './ambient-requests.js';
 import { OAuthClientError, type OAuthClientErrorCode } from './errors.js';
 import { refusesCredentials } from './flight-failure.js';
 import { summaryOf } from './tenant-answer.js';
@@ -141,7 +142,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   ): Promise<R> {
     const { name } = this.#source;
     if (this.#runtime.closed) throw closedError(name);
-    const tenant = this.#runtime.tenantOf(name, asked);
+    const tenant = tenantOf(asked, name, this.#runtime.usedAmbient);
     if (tenant === undefined || tenant.trim() === '') {
       if (otherwise) return work(otherwise);
       throw this.#error('tenant_required', 'has tenants, and this request names none: pass tenant with it, or return it in @UseOAuthClient'); // prettier-ignore
@@ -165,7 +166,7 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   }
 
   present(asked: TokenRequest): OAuthClient | undefined {
-    const kept = this.#kept.get(this.#runtime.tenantOf(this.#source.name, asked) ?? '');
+    const kept = this.#kept.get(tenantOf(asked, this.#source.name, this.#runtime.usedAmbient) ?? '');
     if (kept) this.#cache.touch(kept);
     return kept?.own.client;
   }
@@ -210,9 +211,9 @@ export class Tenants<C extends TenantClient> implements TenantClients {
   async #load(tenant: string, before: Kept<C> | undefined): Promise<() => Kept<C>> {
     await this.#leaving.get(tenant);
     const { name, ask, make } = this.#source;
-    const { clock, closed$, forAll } = this.#runtime;
+    const { clock, closed$ } = this.#runtime;
     const limit = { first: ASK_LIMIT_MS, scheduler: clock.scheduler };
-    const answer$ = race(closed$, defer(() => forAll(() => ask(tenant))).pipe(timeout(limit)));
+    const answer$ = race(closed$, defer(() => outside(() => ask(tenant))).pipe(timeout(limit)));
     const answered = firstValueFrom(answer$).then((answer) => ({ answer, ...summaryOf(answer) }));
     const { answer, data, hasCode } = await answered.catch(() => {
       if (this.#runtime.closed) throw closedError(name);

@@ -34,33 +34,6 @@ export interface FetchParts {
  * origins
  */
 export function authorizedFetch(parts: FetchParts): Fetch {
-  const { api, other, partsOf } = parts;
-  const { name } = api.client;
-  const send = (input: Parameters<Fetch>[0], snapshot: RequestSnapshot | false | undefined, init: Init) => {
-    const written = isRequest(input) ? input.url : String(input);
-    const targetFor = ({ defaults: { baseURL } }: ApiClient): RequestTarget =>
-      typeof input === 'string' && baseURL !== undefined ? { baseURL, url: written } : { url: written };
-    const oauth = snapshot && checked(name, snapshot);
-    if (oauth && oauth.client !== undefined && oauth.client !== name) {
-      const { client, ...asked } = oauth;
-      const url = new URL(urlOf(targetFor(api)) ?? written);
-      return other(client).then((fetch) => fetch(url, { ...init, oauth: asked }));
-    }
-    const sendBy = (own: FetchParts, present: Init): Promise<Response> => {
-      const target = targetFor(own.api);
-      const request = new FetchRequest(own, target, urlOf(target) ?? written, present);
-      if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, own.api, oauth);
-      if (targetOf(target) === undefined) throw new OriginNotAllowedError(name);
-      return request.send(undefined, (answer) => answer.surface());
-    };
-    // Each wait would delay the caller's reading of the body.
-    if (!api.tenants && !api.defaults.headers) return sendBy(parts, init);
-    const isBare = oauth === false || api.tokenHeader.name.toLowerCase() in init.headers;
-    return forTenant({ cancelled$: cancelledBy(init) }, api, oauth || {}, isBare, async (own) => {
-      const headers = await withHeadersOf(init.headers, init.method ?? 'GET', own);
-      return sendBy(own === api ? parts : await partsOf(own), { ...init, headers });
-    });
-  };
   return (input, given) => {
     try {
       mayFail(given?.body);
@@ -68,14 +41,45 @@ export function authorizedFetch(parts: FetchParts): Fetch {
       // Before anything that waits.
       const snapshot = passed === undefined || passed === false ? passed : SealedTokenRequest.open(passed);
       const isPlain = !isRequest(input) && !isRequest(given) && !mayChange(given?.body);
-      if (isPlain) return send(input, snapshot, plainInit(given));
-      const whole = wholeInit(input, given).then((init) => send(input, snapshot, init));
+      if (isPlain) return send(parts, input, snapshot, plainInit(given));
+      const whole = wholeInit(input, given).then((init) => send(parts, input, snapshot, init));
       // Held until then, since the signal of a request that is garbage collected no longer aborts anything.
       return whole.finally(() => void [input, given]);
     } catch (error) {
       return Promise.reject(error);
     }
   };
+}
+
+type Input = Parameters<Fetch>[0];
+type Snapshot = RequestSnapshot | false | undefined;
+
+function send(parts: FetchParts, input: Input, snapshot: Snapshot, init: Init): Promise<Response> {
+  const { api, other, partsOf } = parts;
+  const { name } = api.client;
+  const written = isRequest(input) ? input.url : String(input);
+  const targetFor = ({ defaults: { baseURL } }: ApiClient): RequestTarget =>
+    typeof input === 'string' && baseURL !== undefined ? { baseURL, url: written } : { url: written };
+  const oauth = snapshot && checked(name, snapshot);
+  if (oauth && oauth.client !== undefined && oauth.client !== name) {
+    const { client, ...asked } = oauth;
+    const url = new URL(urlOf(targetFor(api)) ?? written);
+    return other(client).then((fetch) => fetch(url, { ...init, oauth: asked }));
+  }
+  const sendBy = (own: FetchParts, present: Init): Promise<Response> => {
+    const target = targetFor(own.api);
+    const request = new FetchRequest(own, target, urlOf(target) ?? written, present);
+    if (oauth !== false && !request.hasOwnCredentials) return sendAuthorized(request, own.api, oauth);
+    if (targetOf(target) === undefined) throw new OriginNotAllowedError(name);
+    return request.send(undefined, (answer) => answer.surface());
+  };
+  // Each wait would delay the caller's reading of the body.
+  if (!api.tenants && !api.defaults.headers) return sendBy(parts, init);
+  const isBare = oauth === false || api.tokenHeader.name.toLowerCase() in init.headers;
+  return forTenant({ cancelled$: cancelledBy(init) }, api, oauth || {}, isBare, async (own) => {
+    const headers = await withHeadersOf(init.headers, init.method ?? 'GET', own);
+    return sendBy(own === api ? parts : await partsOf(own), { ...init, headers });
+  });
 }
 
 /** The URL of a `Request` that is not sent. */

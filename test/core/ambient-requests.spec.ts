@@ -51,7 +51,7 @@ describe('The requests that hold for a handler', () => {
     const identity = endpoint.identity.bind(endpoint);
     const asked: unknown[] = [];
     endpoint.identity = async () => {
-      asked.push(runtime.ambientRequest('buoy'));
+      asked.push(runtime.usedAmbient?.requestOf('buoy'));
       return identity();
     };
     const giveUp = seen(() => client.invalidate());
