@@ -9,9 +9,6 @@ export interface Answer {
   data(): unknown;
 }
 
-/** On an answer that refused a token, or its error: the client whose token it refused. */
-const REFUSED = Symbol('refused client');
-type Refused = { [REFUSED]?: string };
 export interface RefusalOptions {
   readonly statuses: readonly number[];
   readonly when?:
@@ -57,6 +54,10 @@ export class Refusals {
     return false;
   }
 }
+
+/** On an answer that refused a token, or its error: the client whose token it refused. */
+const REFUSED = Symbol('refused client');
+type Refused = { [REFUSED]?: string };
 
 /** Notes on a response, or on its error, that it refused a token; an error made of that response keeps the note. */
 export function markRefused(client: string, ...answers: unknown[]): void {

@@ -86,7 +86,7 @@ describe('A flight that was given up', () => {
     expect(valueOf(after(...held, landing(flight, 'since', 300)))).toBe('newer');
   });
 
-  it('29. begins a pause when it fails after others, until a token lands, whoever gives that up', () => {
+  it('29. begins a pause when it fails after others, which ends when a token lands, and not when that is given up', () => {
     const error = new AuthorizationServerUnavailableError('down', { client: 'partner' });
     const crash = (of: Flight) =>
       ({ type: 'crashed', flight: of, failure: new FlightFailure(error, later(T0, 300), 5_000) }) as const;
